@@ -1,1 +1,1 @@
-export {};
+export { generateMedia } from './generate-media.js';

@@ -1,0 +1,196 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { activityInfo, cancellationSignal, getClient, heartbeat, log } from '@temporalio/activity';
+import type { AwaitCompletionInput, BackendActivities, CompletedPrompt } from '../workflows/contracts/activities.js';
+import type { RenderingHeartbeat } from '../workflows/contracts/generation.js';
+import { generationWorkflowId, startedSignal } from '../workflows/contracts/generation.js';
+import { assertNever } from '../workflows/domain/assert-never.js';
+import type { ComfyUIBackend } from './comfyui/comfyui-backend.js';
+import { ComfyUIError, ExecutionFailedError, PromptInterruptedError, RenderingTimeoutError } from './comfyui/errors.js';
+import { OutageWatch } from './comfyui/outage-watch.js';
+import { openProgressSocket } from './comfyui/progress-socket.js';
+import type { ProgressSocket } from './comfyui/progress-socket.js';
+import type { PromptState } from './comfyui/prompt-state.js';
+import { StallWatch } from './comfyui/stall-watch.js';
+import { toApplicationFailure } from './failures/to-application-failure.js';
+
+export interface AwaitCompletionDeps {
+  readonly backend: ComfyUIBackend;
+  /** Longest pause between two looks, milliseconds; R4.1: at most 3 s. The websocket makes most looks earlier. */
+  readonly pollIntervalMs: number;
+}
+
+export function createAwaitCompletion(deps: AwaitCompletionDeps): BackendActivities['awaitCompletion'] {
+  /** Safe to retry: it only observes. A new attempt, on this worker or on its successor, watches the same prompt. */
+  return async function awaitCompletion(input) {
+    const watch = new PromptWatch(deps, input);
+    try {
+      return await watch.untilFinished();
+    } catch (error) {
+      throw toApplicationFailure(error);
+    } finally {
+      watch.close();
+    }
+  };
+}
+
+/** One attempt at watching one prompt. The websocket only decides how soon the next look is; the look is the truth. */
+class PromptWatch {
+  readonly #deps: AwaitCompletionDeps;
+  readonly #input: AwaitCompletionInput;
+  readonly #signal = cancellationSignal();
+  readonly #outage: OutageWatch;
+  readonly #stall: StallWatch;
+  #socket: ProgressSocket | null = null;
+  #socketLabel = '';
+  #wake: () => void = () => undefined;
+  #state: RenderingHeartbeat['state'] = 'pending';
+  #runningSinceMs: number | null = previousHeartbeat()?.runningSinceMs ?? null;
+  #hasSignalled = false;
+
+  constructor(deps: AwaitCompletionDeps, input: AwaitCompletionInput) {
+    this.#deps = deps;
+    this.#input = input;
+    this.#outage = new OutageWatch(input.promptId, input.backendReturnSeconds);
+    this.#stall = new StallWatch(input.stallSeconds, performance.now());
+  }
+
+  async untilFinished(): Promise<CompletedPrompt> {
+    for (;;) {
+      this.#signal.throwIfAborted();
+      const state = await this.#look();
+      if (state !== null) {
+        const completed = await this.#finishedOf(state);
+        if (completed !== null) return completed;
+      }
+      this.#beat();
+      this.#enforceLimits();
+      await this.#untilNextLook();
+    }
+  }
+
+  close(): void {
+    this.#socket?.close();
+  }
+
+  /** One look, or `null` while the backend is away for less than its limit. */
+  async #look(): Promise<PromptState | null> {
+    try {
+      const state = await this.#deps.backend.use(async (client) => {
+        this.#attach(client.address);
+        return client.promptState(this.#input.promptId, this.#signal);
+      });
+      this.#outage.answered(state.status);
+      return state;
+    } catch (error) {
+      if (!(error instanceof ComfyUIError)) throw error;
+      this.#stall.restart(performance.now());
+      this.#outage.failed(error, performance.now()); // throws when the backend has been away for too long
+      return null;
+    }
+  }
+
+  /** Opens the websocket at the address that answers now; a ComfyUI that came back elsewhere gets a new one. */
+  #attach(address: Parameters<typeof openProgressSocket>[0]['address']): void {
+    if (this.#socket !== null && this.#socketLabel === address.label) return;
+    this.#socket?.close();
+    this.#socketLabel = address.label;
+    const { promptId, nodeCount } = this.#input;
+    this.#socket = openProgressSocket({ address, promptId, nodeCount, onEvent: () => this.#onEvent() });
+  }
+
+  #onEvent(): void {
+    this.#beat();
+    const progress = this.#socket?.progress();
+    const isNews = progress?.hasEnded === true || (progress?.hasStarted === true && this.#state === 'pending');
+    if (isNews) this.#wake();
+  }
+
+  async #finishedOf(state: PromptState): Promise<CompletedPrompt | null> {
+    switch (state.status) {
+      case 'succeeded':
+        return {
+          outputs: state.finished.outputs,
+          startedAtMs: state.finished.startedAtMs,
+          finishedAtMs: state.finished.finishedAtMs,
+        };
+      case 'failed':
+        throw new ExecutionFailedError(state.error);
+      case 'interrupted':
+        throw new PromptInterruptedError(this.#input.promptId);
+      case 'running':
+        await this.#noteRunning();
+        return null;
+      case 'pending':
+        this.#stall.restart(performance.now());
+        return null;
+      case 'absent':
+        this.#outage.absent(); // throws after R2.5's looks
+        return null;
+      default:
+        return assertNever(state);
+    }
+  }
+
+  async #noteRunning(): Promise<void> {
+    this.#state = 'running';
+    this.#runningSinceMs ??= Date.now();
+    if (!this.#input.signalsStart || this.#hasSignalled) return;
+    this.#hasSignalled = true;
+    const { promptId, generationId } = this.#input;
+    const handle = getClient().workflow.getHandle(generationWorkflowId(generationId));
+    await handle.signal(startedSignal, { promptId, startedAtMs: this.#runningSinceMs });
+  }
+
+  #beat(): void {
+    const progress = this.#socket?.progress();
+    heartbeat({
+      promptId: this.#input.promptId,
+      state: this.#state,
+      nodeId: progress?.nodeId ?? null,
+      step: progress?.step ?? null,
+      steps: progress?.steps ?? null,
+      percent: progress?.percent ?? 0,
+      runningSinceMs: this.#runningSinceMs,
+    } satisfies RenderingHeartbeat);
+  }
+
+  /** Called right after a look that found the prompt unfinished: what finished late is used, not thrown away (R3.5). */
+  #enforceLimits(): void {
+    if (this.#state !== 'running' || this.#runningSinceMs === null || this.#socket === null) return;
+    const { renderSeconds, stallSeconds } = this.#input;
+    const renderedSeconds = (Date.now() - this.#runningSinceMs) / 1_000;
+    if (renderedSeconds > renderSeconds) {
+      throw new RenderingTimeoutError(`Rendering took longer than its limit of ${renderSeconds} s`);
+    }
+    const advice = this.#stall.advise(this.#socket.progress(), this.#socket.framesSinceConnect(), performance.now());
+    if (advice === 'probe') {
+      log.warn('Rendering stands still; asking over a fresh websocket', { promptId: this.#input.promptId });
+      this.#socket.reconnect();
+    }
+    if (advice === 'stalled') {
+      throw new RenderingTimeoutError(`Rendering stood still for more than ${stallSeconds} s`);
+    }
+  }
+
+  async #untilNextLook(): Promise<void> {
+    const pauseMs = this.#outage.pauseMs(this.#deps.pollIntervalMs);
+    const done = new AbortController();
+    const woken = new Promise<void>((resolve) => {
+      this.#wake = resolve;
+    });
+    // The SDK's own signal carries the CancelledFailure that must reach the caller, so it is not passed to sleep.
+    const onAbort = (): void => {
+      done.abort();
+    };
+    this.#signal.addEventListener('abort', onAbort, { once: true });
+    await Promise.race([sleep(pauseMs, undefined, { signal: done.signal }).catch(() => undefined), woken]);
+    this.#signal.removeEventListener('abort', onAbort);
+    done.abort();
+    this.#wake = () => undefined;
+  }
+}
+
+/** The heartbeat of the attempt before this one: when rendering began must survive a worker. */
+function previousHeartbeat(): RenderingHeartbeat | undefined {
+  return activityInfo().heartbeatDetails as RenderingHeartbeat | undefined;
+}

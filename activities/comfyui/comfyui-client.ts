@@ -1,0 +1,124 @@
+import { z } from 'zod';
+import type { ApiGraph } from '../../workflows/domain/graph.js';
+import type { ComfyUIAddress } from './comfyui-address.js';
+import { createComfyUIHttp } from './comfyui-http.js';
+import type { ComfyUIAnswer, ComfyUIHttp } from './comfyui-http.js';
+import { ComfyUIHttpError, NotComfyUIError, PromptRejectedError } from './errors.js';
+import { nodeFaultsOf } from './node-faults.js';
+import { finishedStateOf } from './prompt-state.js';
+import type { PromptState } from './prompt-state.js';
+
+/** A look that answers from memory; a busy event loop gets three of these before anybody speaks of an outage. */
+const LOOK_MS = 15_000;
+/** Validation runs inside `POST /prompt` and may touch disks (VALIDATE_INPUTS of custom nodes). */
+const SUBMIT_MS = 60_000;
+
+export interface SubmittedGraph {
+  readonly graph: ApiGraph;
+  readonly promptId: string;
+  readonly extraData: Readonly<Record<string, unknown>>;
+}
+
+/** ComfyUI's REST routes, each under `/api` (proxies route on it), foreign names translated here and nowhere else. */
+export interface ComfyUIClient {
+  readonly address: ComfyUIAddress;
+  readonly http: ComfyUIHttp;
+  /** Prompts that run or wait: the cheapest question there is. */
+  queueRemaining(signal?: AbortSignal): Promise<number>;
+  promptState(promptId: string, signal?: AbortSignal): Promise<PromptState>;
+  /** Queues a graph under our own prompt id. Throws `PromptRejectedError` when any part of the graph is refused. */
+  submit(prompt: SubmittedGraph, signal?: AbortSignal): Promise<void>;
+  /** Takes a pending prompt out of the queue; does nothing to a running or unknown one. */
+  removePending(promptId: string, signal?: AbortSignal): Promise<void>;
+  /** Asks a running prompt to stop; answers the same whether it did anything (0.3.57 or newer: others are not hit). */
+  interrupt(promptId: string, signal?: AbortSignal): Promise<void>;
+  close(): Promise<void>;
+}
+
+const queueRemainingSchema = z.object({ exec_info: z.object({ queue_remaining: z.number() }) });
+const queueItemSchema = z.tuple([z.number(), z.string()], z.unknown());
+const queueSchema = z.object({ queue_running: z.array(queueItemSchema), queue_pending: z.array(queueItemSchema) });
+const jobSchema = z.looseObject({ status: z.string(), outputs: z.unknown(), execution_status: z.unknown() });
+const jobAbsentSchema = z.object({ error: z.string() });
+const submittedSchema = z.object({ prompt_id: z.string(), node_errors: z.unknown() });
+const rejectedSchema = z.object({
+  error: z.object({ type: z.string(), message: z.string(), details: z.string().default('') }),
+  node_errors: z.unknown(),
+});
+
+export function createComfyUIClient(address: ComfyUIAddress): ComfyUIClient {
+  const http = createComfyUIHttp(address);
+  const command = async (path: string, body: unknown, signal?: AbortSignal): Promise<void> => {
+    const answer = await http.send({ method: 'POST', path, body, signal, totalMs: LOOK_MS });
+    if (answer.status !== 200) throw new ComfyUIHttpError(path, answer.status, answer.text);
+  };
+  return {
+    address,
+    http,
+    async queueRemaining(signal) {
+      const answer = await http.json({ path: '/api/prompt', signal, totalMs: LOOK_MS });
+      return parsed(queueRemainingSchema, answer, '/api/prompt').exec_info.queue_remaining;
+    },
+    promptState: async (promptId, signal) => promptState(http, promptId, signal),
+    submit: async (prompt, signal) => submit(http, prompt, signal),
+    removePending: async (promptId, signal) => command('/api/queue', { delete: [promptId] }, signal),
+    interrupt: async (promptId, signal) => command('/api/interrupt', { prompt_id: promptId }, signal),
+    close: async () => http.close(),
+  };
+}
+
+/** One look that a prompt cannot slip through: the jobs route where it exists, else queue first and history second. */
+async function promptState(http: ComfyUIHttp, promptId: string, signal?: AbortSignal): Promise<PromptState> {
+  const path = `/api/jobs/${encodeURIComponent(promptId)}`;
+  const answer = await http.send({ path, signal, totalMs: LOOK_MS });
+  if (answer.status === 200) return jobStateOf(answer);
+  // Before 0.6.0 the route is unknown and answers 404 without a body; "Job not found" is an answer.
+  if (answer.status === 404 && jobAbsentSchema.safeParse(answer.json).success) return { status: 'absent' };
+  return queueThenHistory(http, promptId, signal);
+}
+
+function jobStateOf({ json }: ComfyUIAnswer): PromptState {
+  const job = parsed(jobSchema, json, '/api/jobs');
+  if (job.status === 'pending') return { status: 'pending' };
+  if (job.status === 'in_progress') return { status: 'running' };
+  if (job.status === 'cancelled') return { status: 'interrupted' }; // since mid 2026
+  return finishedStateOf({ outputs: job.outputs, status: job.execution_status });
+}
+
+async function queueThenHistory(http: ComfyUIHttp, promptId: string, signal?: AbortSignal): Promise<PromptState> {
+  const queue = parsed(queueSchema, await http.json({ path: '/api/queue', signal, totalMs: LOOK_MS }), '/api/queue');
+  if (queue.queue_running.some(([, id]) => id === promptId)) return { status: 'running' };
+  if (queue.queue_pending.some(([, id]) => id === promptId)) return { status: 'pending' };
+  const path = `/api/history/${encodeURIComponent(promptId)}`;
+  const history = await http.json({ path, signal, totalMs: LOOK_MS });
+  const entry = parsed(z.record(z.string(), z.unknown()), history, path)[promptId];
+  return entry === undefined ? { status: 'absent' } : finishedStateOf(entry);
+}
+
+async function submit(http: ComfyUIHttp, prompt: SubmittedGraph, signal?: AbortSignal): Promise<void> {
+  const { graph, promptId, extraData } = prompt;
+  // client_id: without one 0.8.0 leaves cached outputs out of the history. No `number`: the same id with the same
+  // number answers 500 and is queued all the same.
+  const body = { prompt: graph, prompt_id: promptId, client_id: promptId, extra_data: extraData };
+  const answer = await http.send({ method: 'POST', path: '/api/prompt', body, signal, totalMs: SUBMIT_MS });
+  const rejected = rejectedSchema.safeParse(answer.json);
+  if (answer.status === 400 && rejected.success) {
+    throw new PromptRejectedError(rejected.data.error, nodeFaultsOf(rejected.data.node_errors));
+  }
+  if (answer.status !== 200) throw new ComfyUIHttpError('/api/prompt', answer.status, answer.text);
+  const faults = nodeFaultsOf(parsed(submittedSchema, answer.json, '/api/prompt').node_errors);
+  if (faults.length === 0) return;
+  // 200 with faults: the valid branches are queued, the others dropped without a word. Half a result is no result.
+  await http.send({ method: 'POST', path: '/api/queue', body: { delete: [promptId] }, signal, totalMs: LOOK_MS });
+  await http.send({ method: 'POST', path: '/api/interrupt', body: { prompt_id: promptId }, signal, totalMs: LOOK_MS });
+  throw new PromptRejectedError(
+    { type: 'partially_invalid', message: 'Some outputs of the graph are invalid', details: '' },
+    faults,
+  );
+}
+
+function parsed<T>(schema: z.ZodType<T>, value: unknown, path: string): T {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  throw new NotComfyUIError(`The answer to ${path} is not what ComfyUI says: ${z.prettifyError(result.error)}`);
+}

@@ -1,0 +1,30 @@
+import { cancellationSignal } from '@temporalio/activity';
+import type { BackendActivities, SpooledOutput } from '../workflows/contracts/activities.js';
+import type { Spool } from './comfyui/spool.js';
+import { toApplicationFailure } from './failures/to-application-failure.js';
+import { heartbeatWhile } from './heartbeat-while.js';
+import { OutputInvalidError } from './media/errors.js';
+
+export function createDownloadOutputs({ spool }: { readonly spool: Spool }): BackendActivities['downloadOutputs'] {
+  /** Safe to retry: it rewrites its own spool. */
+  return async function downloadOutputs({ outputs, ...prompt }) {
+    const signal = cancellationSignal();
+    try {
+      if (outputs.length === 0) {
+        throw new OutputInvalidError([
+          { index: 0, fault: 'wrong_count', detail: 'the prompt finished without any output' },
+        ]);
+      }
+      return await heartbeatWhile(async () => {
+        const spooled: SpooledOutput[] = [];
+        for (const [index, reference] of outputs.entries()) {
+          const { bytes, sha256 } = await spool.ensureSpooled({ ...prompt, index, reference, sha256: null }, signal);
+          spooled.push({ index, reference, bytes, sha256 });
+        }
+        return spooled;
+      });
+    } catch (error) {
+      throw toApplicationFailure(error);
+    }
+  };
+}

@@ -1,0 +1,93 @@
+import { activityInfo, cancellationSignal } from '@temporalio/activity';
+import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
+import { classifyExecutionError, classifyRejection } from '../../workflows/domain/classify-execution-error.js';
+import type { FailureKind } from '../../workflows/domain/failure.js';
+import { describeFailure } from '../../workflows/domain/failure.js';
+import {
+  BackendCrashedError,
+  ComfyUIHttpError,
+  ComfyUIUnreachableError,
+  DownloadError,
+  ExecutionFailedError,
+  NoComfyUIError,
+  NotComfyUIError,
+  PromptInterruptedError,
+  PromptLostError,
+  PromptRejectedError,
+  RenderingTimeoutError,
+} from '../comfyui/errors.js';
+import { OutputInvalidError } from '../media/errors.js';
+import { ObjectStoreError } from '../storage/errors.js';
+
+/** Facts that a failure carries for machines; small, and without what a user typed beyond the value that was refused. */
+type Facts = Readonly<Record<string, unknown>>;
+
+interface Classified {
+  readonly kind: FailureKind;
+  readonly facts: Facts;
+}
+
+/** DESIGN: everything unexpected is tried once more, then it ends with its evidence. */
+const UNEXPECTED_ATTEMPTS = 2;
+
+/** The one door from client errors to Temporal failures. Cancellation and failures that are typed already walk through. */
+export function toApplicationFailure(error: unknown): unknown {
+  if (error instanceof CancelledFailure || error instanceof ApplicationFailure) return error;
+  // A wait or a stream that the cancellation broke off says AbortError; what happened is the cancellation.
+  const signal = cancellationSignal();
+  if (signal.aborted) return signal.reason;
+  const { kind, facts } = classify(error);
+  const isUsedUp = kind === 'UNEXPECTED' && activityInfo().attempt >= UNEXPECTED_ATTEMPTS;
+  return ApplicationFailure.create({
+    type: kind,
+    nonRetryable: isUsedUp || !describeFailure(kind).isRetryableInPlace,
+    message: error instanceof Error ? error.message : String(error),
+    details: [facts],
+    ...(error instanceof Error && { cause: error }),
+  });
+}
+
+function classify(error: unknown): Classified {
+  if (error instanceof ExecutionFailedError)
+    return { kind: classifyExecutionError(error), facts: executionFacts(error) };
+  if (error instanceof PromptRejectedError)
+    return { kind: classifyRejection(error.faults), facts: { faults: error.faults } };
+  if (error instanceof ComfyUIHttpError)
+    return { kind: httpKind(error), facts: { status: error.status, path: error.path } };
+  if (error instanceof NoComfyUIError) return { kind: 'NETWORK_ERROR', facts: { addresses: error.addresses } };
+  if (error instanceof ObjectStoreError)
+    return { kind: storageKind(error), facts: { key: error.key, code: error.code } };
+  if (error instanceof OutputInvalidError) return { kind: 'OUTPUT_INVALID', facts: { verdicts: error.verdicts } };
+  return { kind: kindByClass(error), facts: {} };
+}
+
+function kindByClass(error: unknown): FailureKind {
+  if (error instanceof ComfyUIUnreachableError || error instanceof NotComfyUIError) return 'NETWORK_ERROR';
+  if (error instanceof DownloadError) return 'NETWORK_ERROR';
+  if (error instanceof PromptLostError) return 'PROMPT_LOST';
+  if (error instanceof PromptInterruptedError) return 'INTERRUPTED';
+  if (error instanceof BackendCrashedError) return 'BACKEND_CRASHED';
+  if (error instanceof RenderingTimeoutError) return 'TIMEOUT';
+  if (isErrno(error, 'ENOSPC')) return 'DISK_FULL'; // the spool
+  return 'UNEXPECTED';
+}
+
+function executionFacts(error: ExecutionFailedError): Facts {
+  const { nodeId, nodeType, exceptionType, lastTracebackLine } = error;
+  return { nodeId, nodeType, exceptionType, lastTracebackLine };
+}
+
+/** A 500 may be a bug in what we sent, so it is tried again and then ends as what it is: unexpected. */
+function httpKind({ status }: ComfyUIHttpError): FailureKind {
+  if (status === 413) return 'INPUT_TOO_LARGE';
+  if ([502, 503, 504].includes(status)) return 'NETWORK_ERROR'; // a proxy in front of a ComfyUI that restarts
+  return 'UNEXPECTED';
+}
+
+function storageKind({ code }: ObjectStoreError): FailureKind {
+  return code === 'XMinioStorageFull' || code === 'EntityTooLarge' ? 'DISK_FULL' : 'NETWORK_ERROR';
+}
+
+function isErrno(error: unknown, code: string): boolean {
+  return typeof error === 'object' && error !== null && 'code' in error && error.code === code;
+}

@@ -1,0 +1,90 @@
+import { log } from '@temporalio/activity';
+import { sql } from 'kysely';
+import type { Transaction } from 'kysely';
+import type { Database } from '../infra/postgres/database.js';
+import type { DatabaseSchema } from '../infra/postgres/database-schema.js';
+import type { ControlActivities, RecordProgressInput } from '../workflows/contracts/activities.js';
+import { isTerminal } from '../workflows/domain/generation-status.js';
+import { appendEvent } from './database/append-event.js';
+import { toApplicationFailure } from './failures/to-application-failure.js';
+
+export function createRecordProgress({
+  database,
+}: {
+  readonly database: Database;
+}): ControlActivities['recordProgress'] {
+  /** Safe to retry: the row is locked, and a write that has happened or that comes too late changes nothing. */
+  return async function recordProgress(input) {
+    try {
+      await database.transaction().execute(async (transaction) => record(transaction, input));
+    } catch (error) {
+      throw toApplicationFailure(error);
+    }
+  };
+}
+
+async function record(transaction: Transaction<DatabaseSchema>, input: RecordProgressInput): Promise<void> {
+  const { generationId, submission } = input;
+  const row = await transaction
+    .selectFrom('generations')
+    .select(['status', 'submission'])
+    .where('id', '=', generationId)
+    .forUpdate()
+    .executeTakeFirstOrThrow();
+  if (isTerminal(row.status) || row.submission > submission) {
+    log.warn('Progress came too late and is not recorded', { generationId, submission, status: row.status });
+    return;
+  }
+  if (input.record.type === 'processing') {
+    if (row.status === 'PROCESSING' && row.submission === submission) return;
+    await recordProcessing(transaction, input, input.record);
+    return;
+  }
+  await recordRecovering(transaction, input, input.record);
+}
+
+type Processing = Extract<RecordProgressInput['record'], { type: 'processing' }>;
+type Recovering = Extract<RecordProgressInput['record'], { type: 'recovering' }>;
+
+async function recordProcessing(
+  transaction: Transaction<DatabaseSchema>,
+  { generationId, submission }: RecordProgressInput,
+  { backendId, startedAtMs }: Processing,
+): Promise<void> {
+  await transaction
+    .updateTable('generations')
+    .set({
+      status: 'PROCESSING',
+      backend_id: backendId,
+      submission,
+      // The first rendering is when the generation started; a recovery does not start it anew.
+      started_at: sql<Date>`coalesce(started_at, ${new Date(startedAtMs)})`,
+    })
+    .where('id', '=', generationId)
+    .execute();
+  await appendEvent(transaction, generationId, {
+    type: 'processing',
+    data: { status: 'PROCESSING', backendId, submission },
+  });
+}
+
+async function recordRecovering(
+  transaction: Transaction<DatabaseSchema>,
+  { generationId, submission }: RecordProgressInput,
+  { recovery }: Recovering,
+): Promise<void> {
+  const { attempt, kind, strategy, message } = recovery;
+  const inserted = await transaction
+    .insertInto('recovery_attempts')
+    .values({ generation_id: generationId, attempt, kind, strategy, message })
+    .onConflict((conflict) => conflict.doNothing())
+    .returning('attempt')
+    .executeTakeFirst();
+  if (inserted === undefined) return; // an earlier try of this activity has recorded it
+  await transaction
+    .updateTable('generations')
+    .set({ status: 'RECOVERING', submission })
+    .where('id', '=', generationId)
+    .execute();
+  await appendEvent(transaction, generationId, { type: 'recovering', data: { status: 'RECOVERING', ...recovery } });
+}

@@ -1,0 +1,41 @@
+import { z } from 'zod';
+import { BACKEND_REPORT_PREFIX, BACKEND_REPORT_STALE_MS } from '../../workflows/contracts/backend-report.js';
+import type { BackendReport } from '../../workflows/contracts/backend-report.js';
+import type { ObjectStore } from './object-store.js';
+
+/** A report, and whether the worker that wrote it is still there. */
+export interface KnownBackend extends BackendReport {
+  readonly isFresh: boolean;
+}
+
+const MAX_REPORTS = 1_000;
+
+const reportSchema: z.ZodType<BackendReport> = z.object({
+  backendId: z.string(),
+  pool: z.string(),
+  health: z.enum(['healthy', 'starting', 'down']),
+  reason: z.string(),
+  addresses: z.array(z.object({ address: z.string(), said: z.string() })),
+  comfyuiVersion: z.string().nullable(),
+  device: z.enum(['gpu', 'cpu']).nullable(),
+  deviceName: z.string().nullable(),
+  vramTotalBytes: z.number().nullable(),
+  queueRemaining: z.number().nullable(),
+  maxGpuJobs: z.number(),
+  capabilitiesKey: z.string().nullable(),
+  reportedAt: z.string(),
+});
+
+/** Every report in the store; one that another version wrote says nothing to this one and is left out. */
+export async function readBackendReports(store: ObjectStore): Promise<readonly KnownBackend[]> {
+  const keys = (await store.keysUnder(BACKEND_REPORT_PREFIX)).slice(0, MAX_REPORTS);
+  const documents = await Promise.all(keys.map(async (key) => store.readJson(key)));
+  return documents.flatMap((document) => {
+    const report = reportSchema.safeParse(document?.value).data;
+    return report === undefined ? [] : [{ ...report, isFresh: isFresh(report) }];
+  });
+}
+
+function isFresh({ reportedAt }: BackendReport): boolean {
+  return Date.now() - Date.parse(reportedAt) < BACKEND_REPORT_STALE_MS;
+}

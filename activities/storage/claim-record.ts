@@ -1,0 +1,39 @@
+import { z } from 'zod';
+import type { ObjectStore } from './object-store.js';
+
+/** The durable intent before the effect, and the fence of workers that have no database. */
+export interface ClaimRecord {
+  /** Grows with every rendering of a generation, even over resets. */
+  readonly submission: number;
+  readonly backendId: string;
+  /** The generation has ended: nobody may claim it again. */
+  readonly ended: boolean;
+}
+
+const claimSchema = z.object({ submission: z.number().int().nonnegative(), backendId: z.string(), ended: z.boolean() });
+
+/** `claims/<generationId>.json` */
+export function claimKey(generationId: string): string {
+  return `claims/${generationId}.json`;
+}
+
+/**
+ * Changes the record by compare-and-set until it sticks: `decide` sees the current record and answers the next one, or
+ * `null` to leave it as it is. Answers the record that then stands (`null`: there is none).
+ */
+export async function changeClaim(
+  store: ObjectStore,
+  generationId: string,
+  decide: (current: ClaimRecord | null) => Promise<ClaimRecord | null>,
+): Promise<ClaimRecord | null> {
+  const key = claimKey(generationId);
+  for (;;) {
+    const stored = await store.readJson(key);
+    const current = stored === null ? null : claimSchema.parse(stored.value);
+    const next = await decide(current);
+    if (next === null) return current;
+    const condition =
+      stored === null ? ({ kind: 'absent' } as const) : ({ kind: 'matches', etag: stored.etag } as const);
+    if ((await store.writeJson(key, next, condition)).ok) return next;
+  }
+}

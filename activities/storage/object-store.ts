@@ -1,0 +1,209 @@
+import { createReadStream } from 'node:fs';
+import type { Readable } from 'node:stream';
+import { Client } from 'minio';
+import type { StorageConfig } from '../../infra/runtime/storage-config.js';
+import { ObjectStoreError, codeOf } from './errors.js';
+import { createBoundedTransport } from './bounded-transport.js';
+
+/** What must hold for a write to happen: compare-and-set, decided by the store. */
+export type WriteCondition =
+  { readonly kind: 'absent' } | { readonly kind: 'matches'; readonly etag: string } | { readonly kind: 'always' };
+
+export type WriteResult = { readonly ok: true; readonly etag: string } | { readonly ok: false };
+
+export interface ObjectFacts {
+  readonly bytes: number;
+  readonly etag: string;
+  readonly mediaType: string;
+  /** Lower-case hex as the store computed it at the upload; `null` when it was sent none or keeps none. */
+  readonly sha256: string | null;
+  /** User metadata, keys in lower case without `x-amz-meta-`. */
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+export interface FileUpload {
+  readonly path: string;
+  readonly bytes: number;
+  /** Lower-case hex; signed, so that the store itself refuses other bytes. */
+  readonly sha256: string;
+  readonly mediaType: string;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly condition: WriteCondition;
+}
+
+/** The object store as this project uses it: nothing here needs more than S3. Every call throws `ObjectStoreError`. */
+export interface ObjectStore {
+  readJson(key: string): Promise<{ readonly value: unknown; readonly etag: string } | null>;
+  writeJson(key: string, value: unknown, condition: WriteCondition): Promise<WriteResult>;
+  putFile(key: string, upload: FileUpload): Promise<WriteResult>;
+  facts(key: string): Promise<ObjectFacts | null>;
+  /** Bytes from `offset`, `length` of them or all; the caller reads or destroys the stream. */
+  open(key: string, range?: { readonly offset: number; readonly length: number }): Promise<Readable>;
+  keysUnder(prefix: string): Promise<readonly string[]>;
+  /** Resolves when the bucket can be reached. */
+  check(): Promise<void>;
+  createBucketIfAbsent(): Promise<void>;
+}
+
+/** No JSON document of ours is larger; a larger one is not ours. */
+const MAX_JSON_BYTES = 16 * 1024 * 1024;
+
+/** A store over the minio client, without the client's own retries: those are Temporal's. */
+export function createObjectStore(config: StorageConfig): ObjectStore {
+  const { bucket, endpoint } = config;
+  const isSecure = endpoint.protocol === 'https:';
+  const client = new Client({
+    endPoint: endpoint.hostname,
+    port: endpoint.port === '' ? (isSecure ? 443 : 80) : Number(endpoint.port),
+    useSSL: isSecure,
+    accessKey: config.accessKeyId,
+    secretKey: config.secretAccessKey,
+    region: config.region,
+    pathStyle: true,
+    transport: createBoundedTransport(isSecure),
+    retryOptions: { disableRetry: true },
+  });
+
+  return {
+    readJson: (key) => translate(key, async () => readJson(client, bucket, key)),
+    writeJson: (key, value, condition) =>
+      conditional(key, async () => {
+        const headers = { 'Content-Type': 'application/json', ...headersOf(condition) };
+        const { etag } = await client.putObject(bucket, key, Buffer.from(JSON.stringify(value)), undefined, headers);
+        return etag;
+      }),
+    putFile: (key, upload) => conditional(key, async () => putFile({ client, bucket, key, isSecure }, upload)),
+    facts: (key) => translate(key, async () => ignoreAbsence(factsOf(client, bucket, key))),
+    open: (key, range) =>
+      translate(key, async () =>
+        range === undefined
+          ? client.getObject(bucket, key)
+          : client.getPartialObject(bucket, key, range.offset, range.length),
+      ),
+    keysUnder: (prefix) =>
+      translate(prefix, async () => {
+        const keys: string[] = [];
+        for await (const item of client.listObjectsV2(bucket, prefix, true)) {
+          const { name } = item as { name?: unknown };
+          if (typeof name === 'string') keys.push(name);
+        }
+        return keys;
+      }),
+    check: () =>
+      translate(bucket, async () => {
+        if (!(await client.bucketExists(bucket))) throw new Error(`The bucket ${bucket} does not exist`);
+      }),
+    createBucketIfAbsent: () => translate(bucket, async () => createBucket(client, config)),
+  };
+}
+
+async function readJson(client: Client, bucket: string, key: string) {
+  const facts = await ignoreAbsence(factsOf(client, bucket, key));
+  if (facts === null) return null;
+  if (facts.bytes > MAX_JSON_BYTES) throw new Error(`${key} has ${facts.bytes} bytes, more than any document of ours`);
+  const response = await ignoreAbsence(client.getObject(bucket, key));
+  if (response === null) return null;
+  const chunks: Buffer[] = [];
+  for await (const chunk of response as AsyncIterable<Uint8Array>) chunks.push(Buffer.from(chunk));
+  const value: unknown = JSON.parse(Buffer.concat(chunks).toString('utf8'));
+  // The ETag of this very response: between the look at the facts and the read the object may have been replaced.
+  return { value, etag: etagOf(response) ?? facts.etag };
+}
+
+function etagOf(response: Readable): string | null {
+  const headers = 'headers' in response ? (response.headers as Record<string, unknown>) : {};
+  return typeof headers['etag'] === 'string' ? headers['etag'].replaceAll('"', '') : null;
+}
+
+async function putFile(
+  target: { readonly client: Client; readonly bucket: string; readonly key: string; readonly isSecure: boolean },
+  upload: FileUpload,
+): Promise<string> {
+  const metadata = Object.entries(upload.metadata).map(([name, value]) => [`x-amz-meta-${name}`, value] as const);
+  const headers = {
+    'Content-Length': String(upload.bytes),
+    'Content-Type': upload.mediaType,
+    'x-amz-checksum-sha256': Buffer.from(upload.sha256, 'hex').toString('base64'),
+    ...(Object.fromEntries(metadata) as Readonly<Record<string, string>>),
+    ...headersOf(upload.condition),
+  };
+  // putObject reads a whole stream into memory first; this call streams, and signs the hash that we know already.
+  // Over TLS the client signs no payload, so the comparison after the upload is what catches a changed byte.
+  const response = await target.client.makeRequestStreamAsync(
+    { method: 'PUT', bucketName: target.bucket, objectName: target.key, headers },
+    createReadStream(upload.path),
+    target.isSecure ? '' : upload.sha256,
+    [200],
+    '',
+  );
+  response.resume();
+  return (response.headers.etag ?? '').replaceAll('"', '');
+}
+
+const METADATA_PREFIX = 'x-amz-meta-';
+
+/** A HEAD of our own: statObject of the client cannot ask for the checksum. */
+async function factsOf(client: Client, bucket: string, key: string): Promise<ObjectFacts> {
+  const request = {
+    method: 'HEAD',
+    bucketName: bucket,
+    objectName: key,
+    headers: { 'x-amz-checksum-mode': 'ENABLED' },
+  };
+  const { headers } = await client.makeRequestAsyncOmit(request);
+  const checksum = headers['x-amz-checksum-sha256'];
+  const metadata = Object.entries(headers).flatMap(([name, value]) =>
+    name.startsWith(METADATA_PREFIX) ? [[name.slice(METADATA_PREFIX.length), String(value)] as const] : [],
+  );
+  return {
+    bytes: Number(headers['content-length']),
+    etag: (headers.etag ?? '').replaceAll('"', ''),
+    mediaType: headers['content-type'] ?? 'application/octet-stream',
+    sha256: typeof checksum === 'string' ? Buffer.from(checksum, 'base64').toString('hex') : null,
+    metadata: Object.fromEntries(metadata),
+  };
+}
+
+async function createBucket(client: Client, config: StorageConfig): Promise<void> {
+  if (await client.bucketExists(config.bucket)) return;
+  try {
+    await client.makeBucket(config.bucket, config.region);
+  } catch (error) {
+    if (codeOf(error) !== 'BucketAlreadyOwnedByYou') throw error; // another process was faster
+  }
+}
+
+function headersOf(condition: WriteCondition): Readonly<Record<string, string>> {
+  if (condition.kind === 'absent') return { 'If-None-Match': '*' };
+  return condition.kind === 'matches' ? { 'If-Match': `"${condition.etag}"` } : {};
+}
+
+async function conditional(key: string, write: () => Promise<string>): Promise<WriteResult> {
+  return translate(key, async () => {
+    try {
+      return { ok: true, etag: await write() };
+    } catch (error) {
+      // 412; two conditional writes at the same instant may also be told 409, and an If-Match on nothing 404.
+      const refusals = ['PreconditionFailed', 'ConditionalRequestConflict', 'NoSuchKey'];
+      if (refusals.includes(codeOf(error) ?? '')) return { ok: false };
+      throw error;
+    }
+  });
+}
+
+async function ignoreAbsence<T>(read: Promise<T>): Promise<T | null> {
+  try {
+    return await read;
+  } catch (error) {
+    if (['NoSuchKey', 'NotFound'].includes(codeOf(error) ?? '')) return null;
+    throw error;
+  }
+}
+
+async function translate<T>(key: string, call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    throw new ObjectStoreError(key, { cause: error });
+  }
+}

@@ -1,0 +1,121 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { cancellationSignal, log } from '@temporalio/activity';
+import pLimit from 'p-limit';
+import { z } from 'zod';
+import type { BackendActivities, SubmitPromptInput, SubmittedPrompt } from '../workflows/contracts/activities.js';
+import type { ApiGraph } from '../workflows/domain/graph.js';
+import { prefixOutputs } from '../workflows/domain/prefix-outputs.js';
+import type { ComfyUIBackend } from './comfyui/comfyui-backend.js';
+import type { ComfyUIClient } from './comfyui/comfyui-client.js';
+import { ComfyUIUnreachableError } from './comfyui/errors.js';
+import type { PromptState } from './comfyui/prompt-state.js';
+import { toApplicationFailure } from './failures/to-application-failure.js';
+import { heartbeatWhile } from './heartbeat-while.js';
+import type { ObjectStore } from './storage/object-store.js';
+
+export interface SubmitPromptDeps {
+  readonly backend: ComfyUIBackend;
+  readonly store: ObjectStore;
+  /** Told when the submission begins and when it is over, with or without a prompt in the queue. */
+  readonly claims: { submitting(generationId: string): void; settled(generationId: string): void };
+}
+
+/** After a POST whose answer was lost ComfyUI may still be validating: the prompt can appear this much later. */
+const GRACE_MS = 5_000;
+const GRACE_LOOK_MS = 500;
+
+export function createSubmitPrompt({ backend, store, claims }: SubmitPromptDeps): BackendActivities['submitPrompt'] {
+  // One at a time for each backend: between looking and posting nobody else of ours may post.
+  const exclusive = pLimit(1);
+  /**
+   * Safe to retry: the prompt id follows from generation and submission number, and it is looked for before it is
+   * posted, so a prompt that survived a lost answer is found, not queued twice.
+   */
+  return async function submitPrompt(input) {
+    const signal = cancellationSignal();
+    claims.submitting(input.generationId);
+    try {
+      const graph = await loadGraph(store, input);
+      const state = await heartbeatWhile(async () =>
+        exclusive(async () => backend.use(async (client) => ensureSubmitted({ client, input, graph, signal }))),
+      );
+      return { state, nodeCount: Object.keys(graph).length };
+    } catch (error) {
+      if (signal.aborted) await removeOwn(backend, input.promptId);
+      throw toApplicationFailure(error);
+    } finally {
+      claims.settled(input.generationId);
+    }
+  };
+}
+
+interface Submission {
+  readonly client: ComfyUIClient;
+  readonly input: SubmitPromptInput;
+  readonly graph: ApiGraph;
+  readonly signal: AbortSignal;
+}
+
+async function ensureSubmitted({ client, input, graph, signal }: Submission): Promise<SubmittedPrompt['state']> {
+  const known = await client.promptState(input.promptId, signal);
+  if (known.status !== 'absent') return stateOf(known);
+  signal.throwIfAborted();
+  try {
+    await client.submit(
+      {
+        graph: prefixOutputs(graph, input.generationId, input.submission),
+        promptId: input.promptId,
+        // The marker by which a worker knows its own prompts in a queue that others use, too.
+        extraData: { durable_comfy: { generationId: input.generationId, submission: input.submission } },
+      },
+      signal,
+    );
+  } catch (error) {
+    if (!(error instanceof ComfyUIUnreachableError) || signal.aborted) throw error;
+    return await lookAgain({ client, input, graph, signal }, error);
+  }
+  log.info('Submitted a prompt', { promptId: input.promptId, submission: input.submission });
+  return stateOf(await client.promptState(input.promptId, signal));
+}
+
+/** The outcome of the POST is unknown: the prompt is looked for until the grace period is over. */
+async function lookAgain(
+  { client, input, signal }: Submission,
+  cause: ComfyUIUnreachableError,
+): Promise<SubmittedPrompt['state']> {
+  const deadline = performance.now() + GRACE_MS;
+  while (performance.now() < deadline) {
+    const state = await client.promptState(input.promptId, signal);
+    if (state.status !== 'absent') return stateOf(state);
+    await sleep(GRACE_LOOK_MS, undefined, { signal });
+  }
+  throw cause;
+}
+
+/** `finished` for every end: how it ended is for `awaitCompletion` to say. */
+function stateOf({ status }: PromptState): SubmittedPrompt['state'] {
+  return status === 'running' || status === 'pending' ? status : 'finished';
+}
+
+/** A cancel must not leave behind what this very attempt may just have queued. */
+async function removeOwn(backend: ComfyUIBackend, promptId: string): Promise<void> {
+  try {
+    await backend.use(async (client) => {
+      await client.removePending(promptId);
+      await client.interrupt(promptId);
+    });
+  } catch (error) {
+    log.warn('Could not take back a cancelled prompt; stopPrompt will try again', { promptId, error });
+  }
+}
+
+const graphSchema = z.record(
+  z.string(),
+  z.looseObject({ class_type: z.string(), inputs: z.record(z.string(), z.unknown()) }),
+);
+
+async function loadGraph(store: ObjectStore, { graph }: SubmitPromptInput): Promise<ApiGraph> {
+  const stored = await store.readJson(graph.key);
+  if (stored === null) throw new Error(`The graph ${graph.key} is not in the object store: was it deleted?`);
+  return graphSchema.parse(stored.value);
+}

@@ -1,0 +1,105 @@
+import { createHash } from 'node:crypto';
+import { cancellationSignal, log } from '@temporalio/activity';
+import type { BackendActivities, UploadOutputsInput, ValidOutput } from '../workflows/contracts/activities.js';
+import type { StoredOutput } from '../workflows/contracts/generation.js';
+import type { Spool, SpooledFile } from './comfyui/spool.js';
+import { toApplicationFailure } from './failures/to-application-failure.js';
+import { heartbeatWhile } from './heartbeat-while.js';
+import { ObjectStoreError } from './storage/errors.js';
+import type { FileUpload, ObjectFacts, ObjectStore } from './storage/object-store.js';
+
+export interface UploadOutputsDeps {
+  readonly spool: Spool;
+  readonly store: ObjectStore;
+}
+
+export function createUploadOutputs({ spool, store }: UploadOutputsDeps): BackendActivities['uploadOutputs'] {
+  /**
+   * Safe to retry: a conditional PUT never replaces what a later submission stored, and an object that already has the
+   * same bytes counts as uploaded.
+   */
+  return async function uploadOutputs(input) {
+    try {
+      return await heartbeatWhile(async () => {
+        const stored: StoredOutput[] = [];
+        for (const output of input.outputs) {
+          const objectKey = objectKeyOf(input, output);
+          await ensureStored({ spool, store, input, output, objectKey });
+          stored.push(storedOutputOf(output, objectKey));
+        }
+        await spool.remove(input.generationId);
+        return stored;
+      });
+    } catch (error) {
+      throw toApplicationFailure(error);
+    }
+  };
+}
+
+/** R3.3: `jobs/<generationId>/image_0.png`, counted for each kind. */
+function objectKeyOf({ generationId, outputs }: UploadOutputsInput, output: ValidOutput): string {
+  const { kind } = output.reference;
+  const number = outputs.filter(({ index, reference }) => index < output.index && reference.kind === kind).length;
+  return `jobs/${generationId}/${kind}_${number}.${output.extension}`;
+}
+
+interface Target extends UploadOutputsDeps {
+  readonly input: UploadOutputsInput;
+  readonly output: ValidOutput;
+  readonly objectKey: string;
+}
+
+async function ensureStored(target: Target): Promise<void> {
+  const { store, output, objectKey } = target;
+  const before = await store.facts(objectKey);
+  if (before !== null && (await isSame(store, objectKey, before, output))) return;
+  await put(target, before);
+  const after = await store.facts(objectKey);
+  if (after !== null && (await isSame(store, objectKey, after, output))) return;
+  const cause = new Error(`the object has ${after?.bytes ?? 0} bytes, sent were ${output.bytes}, or other contents`);
+  throw new ObjectStoreError(objectKey, { cause });
+}
+
+async function put({ spool, store, input, output, objectKey }: Target, before: ObjectFacts | null): Promise<void> {
+  const { generationId, submission, promptId } = input;
+  if (before !== null && Number(before.metadata['submission'] ?? 0) > submission) {
+    const cause = new Error(`submission ${before.metadata['submission'] ?? ''} has stored it, this is ${submission}`);
+    throw new ObjectStoreError(objectKey, { cause });
+  }
+  const { index, reference, sha256 } = output;
+  const request = { generationId, submission, promptId, index, reference, sha256 };
+  const file = await spool.ensureSpooled(request, cancellationSignal());
+  const condition = before === null ? ({ kind: 'absent' } as const) : ({ kind: 'matches', etag: before.etag } as const);
+  const written = await store.putFile(objectKey, uploadOf(file, { output, submission, condition }));
+  // Refused: somebody was faster. The comparison that follows tells whether with the same bytes.
+  if (written.ok) log.info(`Uploaded ${file.bytes} bytes to ${objectKey}`, { generationId, bytes: file.bytes });
+}
+
+function uploadOf(
+  { path, bytes, sha256 }: SpooledFile,
+  facts: { readonly output: ValidOutput; readonly submission: number; readonly condition: FileUpload['condition'] },
+): FileUpload {
+  const metadata = { submission: String(facts.submission) };
+  return { path, bytes, sha256, mediaType: facts.output.mediaType, metadata, condition: facts.condition };
+}
+
+/** Size and checksum; a store that keeps no checksum is read back. */
+async function isSame(
+  store: ObjectStore,
+  key: string,
+  ...[facts, output]: [ObjectFacts, ValidOutput]
+): Promise<boolean> {
+  if (facts.bytes !== output.bytes) return false;
+  return (facts.sha256 ?? (await sha256Of(store, key))) === output.sha256;
+}
+
+async function sha256Of(store: ObjectStore, key: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of (await store.open(key)) as AsyncIterable<Uint8Array>) hash.update(chunk);
+  return hash.digest('hex');
+}
+
+function storedOutputOf(output: ValidOutput, objectKey: string): StoredOutput {
+  const { index, reference, mediaType, bytes, sha256, widthPx, heightPx, isFlat } = output;
+  return { index, kind: reference.kind, objectKey, mediaType, bytes, sha256, widthPx, heightPx, isFlat };
+}

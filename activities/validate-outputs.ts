@@ -1,0 +1,68 @@
+import { cancellationSignal, log } from '@temporalio/activity';
+import pLimit from 'p-limit';
+import type {
+  BackendActivities,
+  SpooledOutput,
+  ValidateOutputsInput,
+  ValidOutput,
+} from '../workflows/contracts/activities.js';
+import type { Spool } from './comfyui/spool.js';
+import { toApplicationFailure } from './failures/to-application-failure.js';
+import { heartbeatWhile } from './heartbeat-while.js';
+import type { OutputVerdict } from './media/errors.js';
+import { OutputInvalidError } from './media/errors.js';
+import { inspectOutput } from './media/inspect-output.js';
+
+export interface ValidateOutputsDeps {
+  readonly spool: Spool;
+  /** Decodes at once, over all generations of this worker: decoding takes a whole core each. */
+  readonly maxDecodes: number;
+}
+
+export function createValidateOutputs({
+  spool,
+  maxDecodes,
+}: ValidateOutputsDeps): BackendActivities['validateOutputs'] {
+  const decoding = pLimit(maxDecodes);
+  /** Safe to retry: it only reads; a file that is no longer in the spool is fetched again and compared by its hash. */
+  return async function validateOutputs(input) {
+    try {
+      return await heartbeatWhile(async () => {
+        const checked = await Promise.all(
+          input.outputs.map(async (output) => decoding(async () => check(spool, input, output))),
+        );
+        const invalid = [...checked.filter((result) => 'fault' in result), ...countFault(input)];
+        if (invalid.length === 0) return checked.filter((result) => 'mediaType' in result);
+        log.error('ComfyUI delivered invalid outputs', { generationId: input.generationId, invalid });
+        // They must be fetched again, not read again: what lies in the spool is what was judged.
+        await spool.remove(input.generationId);
+        throw new OutputInvalidError(invalid);
+      });
+    } catch (error) {
+      throw toApplicationFailure(error);
+    }
+  };
+}
+
+async function check(
+  spool: Spool,
+  input: ValidateOutputsInput,
+  output: SpooledOutput,
+): Promise<ValidOutput | OutputVerdict> {
+  const { generationId, submission, promptId, expected } = input;
+  const { index, reference, sha256 } = output;
+  const request = { generationId, submission, promptId, index, reference, sha256 };
+  const { path } = await spool.ensureSpooled(request, cancellationSignal());
+  const verdict = await inspectOutput(path, reference.kind, expected);
+  if (!verdict.ok) return { index, fault: verdict.fault, detail: verdict.detail };
+  const { mediaType, extension, widthPx, heightPx, isFlat } = verdict;
+  return { ...output, mediaType, extension, widthPx, heightPx, isFlat };
+}
+
+function countFault({ outputs, expected }: ValidateOutputsInput): readonly OutputVerdict[] {
+  const { count } = expected;
+  if (count === null || count === outputs.length) return [];
+  return [
+    { index: outputs.length, fault: 'wrong_count', detail: `there are ${outputs.length} outputs, asked were ${count}` },
+  ];
+}

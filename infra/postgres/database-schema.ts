@@ -1,0 +1,100 @@
+import type { ColumnType, Generated, JSONColumnType } from 'kysely';
+import type { FailureKind } from '../../workflows/domain/failure.js';
+import type { GenerationStatus } from '../../workflows/domain/generation-status.js';
+import type { GenerationInput, OutputKind } from '../../workflows/contracts/generation.js';
+
+type Json = Record<string, unknown>;
+type DatabaseTime = ColumnType<Date, Date | string | undefined, Date | string | null>;
+type OptionalTime = ColumnType<Date | null, Date | string | null | undefined, Date | string | null>;
+
+/** The tables of `infra/postgres/migrations`, as kysely sees them. */
+export interface DatabaseSchema {
+  generations: GenerationsTable;
+  outputs: OutputsTable;
+  generation_events: GenerationEventsTable;
+  recovery_attempts: RecoveryAttemptsTable;
+  outbox: OutboxTable;
+  idempotency_keys: IdempotencyKeysTable;
+}
+
+export interface GenerationsTable {
+  id: string;
+  account_id: Generated<string>;
+  status: Generated<GenerationStatus>;
+  template: string;
+  provider: Generated<'comfyui' | 'fal'>;
+  graph_key: string;
+  priority: Generated<number>;
+  asked: JSONColumnType<Json>;
+  delivered: JSONColumnType<Json> | null;
+  metadata: JSONColumnType<Json>;
+  workflow_input: JSONColumnType<GenerationInput>;
+  failure_kind: FailureKind | null;
+  failure: JSONColumnType<StoredFailure> | null;
+  backend_id: string | null;
+  submission: Generated<number>;
+  retry_of: string | null;
+  cancel_requested_at: OptionalTime;
+  event_sequence: Generated<number>;
+  created_at: DatabaseTime;
+  started_at: OptionalTime;
+  finished_at: OptionalTime;
+}
+
+/** Why a generation failed: words for people, facts for machines. */
+export interface StoredFailure {
+  readonly detail: string;
+  readonly facts: Json;
+}
+
+export interface OutputsTable {
+  generation_id: string;
+  index: number;
+  kind: OutputKind;
+  media_type: string;
+  object_key: string;
+  /** A bigint: the driver delivers it as text. */
+  bytes: ColumnType<string, number, number>;
+  sha256: string;
+  width_px: number | null;
+  height_px: number | null;
+  is_flat: boolean;
+}
+
+export interface GenerationEventsTable {
+  generation_id: string;
+  sequence: number;
+  type: string;
+  data: JSONColumnType<Json>;
+  created_at: DatabaseTime;
+}
+
+export interface RecoveryAttemptsTable {
+  generation_id: string;
+  attempt: number;
+  kind: FailureKind;
+  strategy: string;
+  message: string;
+  parameters_before: JSONColumnType<Json> | null;
+  parameters_after: JSONColumnType<Json> | null;
+  success: boolean | null;
+  created_at: DatabaseTime;
+}
+
+export interface OutboxTable {
+  id: Generated<string>;
+  kind: 'start' | 'cancel';
+  generation_id: string;
+  created_at: DatabaseTime;
+  attempts: Generated<number>;
+  next_attempt_at: DatabaseTime;
+}
+
+export interface IdempotencyKeysTable {
+  account_id: string;
+  key: string;
+  request_sha256: string;
+  generation_id: string;
+  response_body: string;
+  created_at: DatabaseTime;
+}

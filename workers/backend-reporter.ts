@@ -1,0 +1,128 @@
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import type { ComfyUIBackend } from '../activities/comfyui/comfyui-backend.js';
+import { ComfyUIError } from '../activities/comfyui/errors.js';
+import type { ObjectStore } from '../activities/storage/object-store.js';
+import { backendReportKey } from '../workflows/contracts/backend-report.js';
+import type { BackendCapabilities, BackendReport } from '../workflows/contracts/backend-report.js';
+import type { Logger } from '../infra/runtime/logger.js';
+
+const REPORT_MS = 10_000;
+const OBJECT_INFO_MS = 60_000;
+
+export interface ReporterOptions {
+  readonly backend: ComfyUIBackend;
+  readonly store: ObjectStore;
+  readonly pool: string;
+  readonly maxGpuJobs: number;
+  readonly logger: Logger;
+}
+
+/**
+ * Publishes what this worker knows of its ComfyUI, every ten seconds and on every change, into the object store: a GPU
+ * worker has no database. The API shows it and says with it why nothing renders.
+ */
+export class BackendReporter {
+  readonly #options: ReporterOptions;
+  #capabilities: { readonly version: string; readonly key: string } | null = null;
+  #timer: NodeJS.Timeout | null = null;
+  #isStopped = false;
+  #isReporting = false;
+  #isStale = false;
+
+  constructor(options: ReporterOptions) {
+    this.#options = options;
+    options.backend.onChange(() => {
+      this.#reportSoon();
+    });
+  }
+
+  start(): void {
+    this.#reportSoon();
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+  }
+
+  /** One report at a time; a change that comes meanwhile makes another one follow. */
+  #reportSoon(): void {
+    if (this.#isStopped) return;
+    this.#isStale = true;
+    if (this.#isReporting) return;
+    this.#isReporting = true;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    void this.#reportUntilFresh().finally(() => {
+      this.#isReporting = false;
+      if (this.#isStopped) return;
+      this.#timer = setTimeout(() => {
+        this.#reportSoon();
+      }, REPORT_MS);
+    });
+  }
+
+  async #reportUntilFresh(): Promise<void> {
+    const { backend, store, logger } = this.#options;
+    while (this.#isStale) {
+      this.#isStale = false;
+      try {
+        await store.writeJson(backendReportKey(backend.backendId), await this.#report(), { kind: 'always' });
+      } catch (error) {
+        logger.warn({ err: error, backendId: backend.backendId }, 'Could not publish the state of a backend');
+      }
+    }
+  }
+
+  async #report(): Promise<BackendReport> {
+    const { backend, pool, maxGpuJobs } = this.#options;
+    const queueRemaining = await this.#queueRemaining();
+    const { found, answers, hasAnsweredBefore } = backend.snapshot();
+    const reason = found === null ? answers.map(({ address, said }) => `${address}: ${said}`).join(', ') : 'answers';
+    return {
+      backendId: backend.backendId,
+      pool,
+      health: found !== null ? 'healthy' : hasAnsweredBefore ? 'down' : 'starting',
+      reason: reason === '' ? 'has not been asked yet' : reason,
+      addresses: answers,
+      comfyuiVersion: found?.version ?? null,
+      device: found?.device ?? null,
+      deviceName: found?.deviceName ?? null,
+      vramTotalBytes: found?.vramTotalBytes ?? null,
+      queueRemaining,
+      maxGpuJobs,
+      capabilitiesKey: found === null ? null : await this.#capabilitiesKey(found.version),
+      reportedAt: new Date().toISOString(),
+    };
+  }
+
+  async #queueRemaining(): Promise<number | null> {
+    try {
+      return await this.#options.backend.use(async (client) => client.queueRemaining());
+    } catch (error) {
+      if (error instanceof ComfyUIError) return null; // the snapshot says what the addresses said
+      throw error;
+    }
+  }
+
+  /** Read once for each time that a ComfyUI is found: `/object_info` runs custom code and may block its event loop. */
+  async #capabilitiesKey(version: string): Promise<string | null> {
+    if (this.#capabilities?.version === version) return this.#capabilities.key;
+    const { backend, store, logger } = this.#options;
+    try {
+      const info = await backend.use(async (client) =>
+        client.http.json({ path: '/api/object_info', signal: undefined, totalMs: OBJECT_INFO_MS }),
+      );
+      const nodeClasses = Object.keys(z.record(z.string(), z.unknown()).parse(info)).sort();
+      const capabilities: BackendCapabilities = { nodeClasses };
+      const hash = createHash('sha256').update(JSON.stringify(capabilities)).digest('hex');
+      const key = `capabilities/${hash}.json`;
+      await store.writeJson(key, capabilities, { kind: 'absent' });
+      this.#capabilities = { version, key };
+      return key;
+    } catch (error) {
+      logger.warn({ err: error, backendId: backend.backendId }, 'Could not read the node classes of a backend');
+      return null;
+    }
+  }
+}

@@ -1,0 +1,109 @@
+import { join } from 'node:path';
+import { NativeConnection, Worker } from '@temporalio/worker';
+import { createAwaitCompletion } from '../activities/await-completion.js';
+import { createComfyUIBackend } from '../activities/comfyui/comfyui-backend.js';
+import type { ComfyUIBackend } from '../activities/comfyui/comfyui-backend.js';
+import { createSpool } from '../activities/comfyui/spool.js';
+import { createDiscoverBackend } from '../activities/discover-backend.js';
+import { createDownloadOutputs } from '../activities/download-outputs.js';
+import { createStopPrompt } from '../activities/stop-prompt.js';
+import type { ObjectStore } from '../activities/storage/object-store.js';
+import { createSubmitPrompt } from '../activities/submit-prompt.js';
+import { createUploadOutputs } from '../activities/upload-outputs.js';
+import { createValidateOutputs } from '../activities/validate-outputs.js';
+import type { BackendActivities, ClaimActivities } from '../workflows/contracts/activities.js';
+import { backendTaskQueue, gpuTaskQueue } from '../workflows/contracts/task-queues.js';
+import type { ComfyUITarget } from '../infra/runtime/comfyui-config.js';
+import type { Logger } from '../infra/runtime/logger.js';
+import type { ResourceStack } from '../infra/runtime/resource-stack.js';
+import { backendIdOf } from './backend-identity.js';
+import { BackendReporter } from './backend-reporter.js';
+import { GpuSlots } from './gpu-slots.js';
+import { SHARED_WORKER_OPTIONS } from './worker-options.js';
+import type { WorkerConfig } from './worker-config.js';
+
+export interface GpuWorkerOptions {
+  readonly config: WorkerConfig;
+  readonly target: ComfyUITarget;
+  readonly store: ObjectStore;
+  readonly logger: Logger;
+  readonly resources: ResourceStack;
+}
+
+/** Waiting costs next to nothing here; what is limited is limited by the gate and by the semaphore for decoding. */
+const BACKEND_SLOTS = 1_000;
+/** Decoding takes a whole core each; two let a small picture pass a large one. */
+const MAX_DECODES = 2;
+
+/** The two Workers of one ComfyUI: the gated one that claims, and the one on the backend's own queue. */
+export async function createGpuWorker(options: GpuWorkerOptions): Promise<readonly Worker[]> {
+  const { config, target, store, logger, resources } = options;
+  const backendId = await backendIdOf(config.gpu, target, config.dataDir);
+  const backend = createComfyUIBackend({ backendId, target, logger });
+  resources.add(`backend ${backendId}`, async () => backend.close());
+  const reporter = new BackendReporter({ ...config.gpu, backend, store, logger });
+  resources.add(`reporter ${backendId}`, () => {
+    reporter.stop();
+  });
+  // A connection of its own: the SDK refuses two Workers on one queue (`gpu`) over one connection.
+  const connection = await NativeConnection.connect(config.temporal.connection);
+  resources.add(`connection ${backendId}`, async () => connection.close());
+
+  const capacity = config.gpu.maxGpuJobs + config.gpu.prefetch;
+  const slots = new GpuSlots({ backend, capacity, logger });
+  const shared = { ...SHARED_WORKER_OPTIONS, connection, namespace: config.temporal.namespace };
+  const claiming = await Worker.create({
+    ...shared,
+    identity: `${backendId} claims`,
+    taskQueue: gpuTaskQueue(config.gpu.pool),
+    activities: claimActivities({ backend, store, slots }),
+    tuner: {
+      activityTaskSlotSupplier: slots,
+      workflowTaskSlotSupplier: { type: 'fixed-size', numSlots: 2 },
+      localActivityTaskSlotSupplier: { type: 'fixed-size', numSlots: 1 },
+      nexusTaskSlotSupplier: { type: 'fixed-size', numSlots: 1 },
+    },
+    activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 1 },
+  });
+  const rendering = await Worker.create({
+    ...shared,
+    identity: backendId,
+    taskQueue: backendTaskQueue(backendId),
+    activities: backendActivities({ ...options, backend, slots }),
+    maxConcurrentActivityTaskExecutions: BACKEND_SLOTS,
+    activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 2 },
+  });
+  reporter.start();
+  logger.info({ backendId, pool: config.gpu.pool, capacity }, 'GPU worker is polling');
+  return [claiming, rendering];
+}
+
+function claimActivities(deps: {
+  readonly backend: ComfyUIBackend;
+  readonly store: ObjectStore;
+  readonly slots: GpuSlots;
+}): ClaimActivities {
+  const { backend, store, slots } = deps;
+  return {
+    discoverBackend: createDiscoverBackend({
+      backend,
+      store,
+      onClaimed: (generationId) => slots.claimed(generationId),
+    }),
+  };
+}
+
+function backendActivities(
+  deps: GpuWorkerOptions & { readonly backend: ComfyUIBackend; readonly slots: GpuSlots },
+): BackendActivities {
+  const { backend, store, slots, logger, config } = deps;
+  const spool = createSpool({ folder: join(config.dataDir, 'spool', backend.backendId), backend, logger });
+  return {
+    submitPrompt: createSubmitPrompt({ backend, store, claims: slots }),
+    awaitCompletion: createAwaitCompletion({ backend, pollIntervalMs: config.gpu.pollIntervalMs }),
+    stopPrompt: createStopPrompt({ backend }),
+    downloadOutputs: createDownloadOutputs({ spool }),
+    validateOutputs: createValidateOutputs({ spool, maxDecodes: MAX_DECODES }),
+    uploadOutputs: createUploadOutputs({ spool, store }),
+  };
+}

@@ -1,0 +1,31 @@
+import { createLogger } from '../infra/runtime/logger.js';
+import { ResourceStack } from '../infra/runtime/resource-stack.js';
+import { announceReady, stopSignalOf } from '../infra/runtime/stop-signal.js';
+import { runWorkers } from './run-workers.js';
+import { workerConfigFrom } from './worker-config.js';
+
+const logger = createLogger({ name: 'worker', ...(process.env['LOG_LEVEL'] && { level: process.env['LOG_LEVEL'] }) });
+const resources = new ResourceStack(); // released last in, first out; one failing release never skips the others
+const stop = stopSignalOf(process);
+
+async function main(): Promise<void> {
+  const config = workerConfigFrom(process.env);
+  logger.info({ roles: config.roles }, 'Worker starts');
+  const onReady = (): void => {
+    announceReady(process);
+    logger.info('Worker is ready');
+  };
+  await runWorkers({ config, logger, resources, stop, onReady });
+}
+
+main()
+  .catch((error: unknown) => {
+    logger.fatal({ err: error }, 'Worker failed');
+    process.exitCode = 1;
+  })
+  .finally(async () => {
+    for (const { name, error } of await resources.release()) logger.warn({ err: error, name }, 'Could not release');
+    if (process.connected) process.disconnect();
+    logger.info('Worker has stopped');
+  })
+  .catch(() => undefined); // nothing above can throw

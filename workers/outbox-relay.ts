@@ -1,0 +1,181 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError } from '@temporalio/client';
+import type { Client } from '@temporalio/client';
+import { sql } from 'kysely';
+import type { Transaction } from 'kysely';
+import type { Database } from '../infra/postgres/database.js';
+import type { DatabaseSchema } from '../infra/postgres/database-schema.js';
+import { listenTo } from '../infra/postgres/notifications.js';
+import type { Logger } from '../infra/runtime/logger.js';
+import { GENERATE_MEDIA, generationWorkflowId } from '../workflows/contracts/generation.js';
+import type { GenerationInput } from '../workflows/contracts/generation.js';
+import { searchAttributeKeys } from '../workflows/contracts/search-attributes.js';
+import { GENERATION_TASK_QUEUE } from '../workflows/contracts/task-queues.js';
+import type { generateMedia } from '../workflows/generate-media.js';
+
+export interface OutboxRelayOptions {
+  readonly database: Database;
+  readonly databaseUrl: string;
+  readonly client: Client;
+  readonly logger: Logger;
+  readonly searchAttributes: boolean;
+}
+
+/** A row whose notification was lost, or whose turn came again after a failure, is found after this long. */
+const SAFETY_LOOK_MS = 1_000;
+/** Rows that are told to Temporal at the same time; each holds one database connection meanwhile. */
+const LANES = 4;
+/** Below the limit of a transaction that idles: the row is locked while Temporal answers. */
+const TEMPORAL_DEADLINE_MS = 5_000;
+const MAX_BACK_OFF_SECONDS = 30;
+
+/**
+ * Tells Temporal what was committed: every accepted generation gets its Workflow, every cancel arrives, however long
+ * Temporal was down. A row is locked while it is told and deleted once Temporal knows; told twice is harmless.
+ */
+export function startOutboxRelay(options: OutboxRelayOptions): { stop(): Promise<void> } {
+  const { databaseUrl, logger } = options;
+  const bell = new Bell();
+  const stopping = new AbortController();
+  const listener = listenTo({
+    url: databaseUrl,
+    channel: 'outbox',
+    logger,
+    onNotification: () => bell.ring(),
+    onConnected: () => bell.ring(),
+  });
+  const lanes = Array.from({ length: LANES }, async () => runLane(options, bell, stopping.signal));
+  return {
+    async stop() {
+      stopping.abort();
+      bell.ring();
+      await Promise.all([listener.close(), ...lanes]);
+    },
+  };
+}
+
+async function runLane(options: OutboxRelayOptions, bell: Bell, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      while (!signal.aborted && (await relayOne(options))) bell.ring(); // others may find more
+    } catch (error) {
+      options.logger.warn({ err: error }, 'The outbox could not be read; trying again');
+    }
+    await bell.wait(SAFETY_LOOK_MS, signal);
+  }
+}
+
+/** Wakes every lane that waits. */
+class Bell {
+  #ringing = deferred();
+
+  ring(): void {
+    this.#ringing.resolve();
+    this.#ringing = deferred();
+  }
+
+  async wait(ms: number, signal: AbortSignal): Promise<void> {
+    const timer = new AbortController();
+    const onAbort = (): void => {
+      timer.abort();
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+    await Promise.race([this.#ringing.promise, sleep(ms, undefined, { signal: timer.signal }).catch(() => undefined)]);
+    signal.removeEventListener('abort', onAbort);
+    timer.abort();
+  }
+}
+
+interface Deferred {
+  readonly promise: Promise<void>;
+  readonly resolve: () => void;
+}
+
+function deferred(): Deferred {
+  let resolve: () => void = () => undefined;
+  const promise = new Promise<void>((done) => {
+    resolve = done;
+  });
+  return { promise, resolve };
+}
+
+/** Tells one row; false when none is due. */
+async function relayOne(options: OutboxRelayOptions): Promise<boolean> {
+  return options.database.transaction().execute(async (transaction) => {
+    const row = await transaction
+      .selectFrom('outbox')
+      .selectAll()
+      .where('next_attempt_at', '<=', sql<Date>`now()`)
+      .orderBy('id')
+      .limit(1)
+      .forUpdate()
+      .skipLocked()
+      .executeTakeFirst();
+    if (row === undefined) return false;
+    try {
+      if (row.kind === 'start') await startWorkflow(options, transaction, row.generation_id);
+      else await cancelWorkflow(options.client, row.generation_id);
+      await transaction.deleteFrom('outbox').where('id', '=', row.id).execute();
+    } catch (error) {
+      options.logger.warn(
+        { err: error, generationId: row.generation_id, kind: row.kind },
+        'Temporal could not be told yet',
+      );
+      const seconds = Math.min(MAX_BACK_OFF_SECONDS, 2 ** row.attempts);
+      await transaction
+        .updateTable('outbox')
+        .set({ attempts: row.attempts + 1, next_attempt_at: sql<Date>`now() + make_interval(secs => ${seconds})` })
+        .where('id', '=', row.id)
+        .execute();
+    }
+    return true;
+  });
+}
+
+async function startWorkflow(
+  { client, searchAttributes }: OutboxRelayOptions,
+  transaction: Transaction<DatabaseSchema>,
+  generationId: string,
+): Promise<void> {
+  const { workflow_input: input, priority } = await transaction
+    .selectFrom('generations')
+    .select(['workflow_input', 'priority'])
+    .where('id', '=', generationId)
+    .executeTakeFirstOrThrow();
+  try {
+    await client.withDeadline(Date.now() + TEMPORAL_DEADLINE_MS, async () =>
+      client.workflow.start<typeof generateMedia>(GENERATE_MEDIA, {
+        taskQueue: GENERATION_TASK_QUEUE,
+        workflowId: generationWorkflowId(generationId),
+        // Ids are never reused: with the default policy a second start after the end would be a second generation.
+        workflowIdReusePolicy: 'REJECT_DUPLICATE',
+        workflowIdConflictPolicy: 'USE_EXISTING',
+        args: [input],
+        priority: { priorityKey: priority, fairnessKey: input.accountId },
+        staticSummary: input.template,
+        ...(searchAttributes && { typedSearchAttributes: attributesOf(input) }),
+      }),
+    );
+  } catch (error) {
+    if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error; // an earlier try has told it
+  }
+}
+
+function attributesOf(input: GenerationInput) {
+  return [
+    { key: searchAttributeKeys.generationStatus, value: 'QUEUED' },
+    { key: searchAttributeKeys.template, value: input.template },
+    { key: searchAttributeKeys.accountId, value: input.accountId },
+    { key: searchAttributeKeys.provider, value: 'comfyui' },
+  ];
+}
+
+async function cancelWorkflow(client: Client, generationId: string): Promise<void> {
+  try {
+    await client.withDeadline(Date.now() + TEMPORAL_DEADLINE_MS, async () =>
+      client.workflow.getHandle(generationWorkflowId(generationId)).cancel(),
+    );
+  } catch (error) {
+    if (!(error instanceof WorkflowNotFoundError)) throw error; // it has ended: there is nothing left to cancel
+  }
+}

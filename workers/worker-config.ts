@@ -1,0 +1,97 @@
+import { isAbsolute, join } from 'node:path';
+import { comfyUITargetsFrom } from '../infra/runtime/comfyui-config.js';
+import type { ComfyUITarget } from '../infra/runtime/comfyui-config.js';
+import { ConfigError, booleanFrom, integerFrom, stringFrom } from '../infra/runtime/env.js';
+import type { Env } from '../infra/runtime/env.js';
+import { projectRoot } from '../infra/runtime/project-root.js';
+import { storageConfigFrom } from '../infra/runtime/storage-config.js';
+import type { StorageConfig } from '../infra/runtime/storage-config.js';
+import { temporalConfigFrom } from '../infra/runtime/temporal-connection.js';
+import type { TemporalConnectionConfig } from '../infra/runtime/temporal-connection.js';
+
+export const WORKER_ROLES = ['control', 'gpu'] as const;
+export type WorkerRole = (typeof WORKER_ROLES)[number];
+
+export interface WorkerConfig {
+  readonly roles: readonly WorkerRole[];
+  readonly temporal: TemporalConnectionConfig;
+  readonly storage: StorageConfig;
+  /** `null` for a worker that only has the role `gpu`: a GPU host never needs the database. */
+  readonly databaseUrl: string | null;
+  readonly dataDir: string;
+  readonly searchAttributes: boolean;
+  readonly gpu: GpuConfig;
+  readonly logLevel: string;
+}
+
+export interface GpuConfig {
+  readonly targets: readonly ComfyUITarget[];
+  readonly pool: string;
+  /** Empty: a random id is made once and kept in the data folder. */
+  readonly backendId: string;
+  readonly maxGpuJobs: number;
+  /** Prompts that may wait in ComfyUI's own queue, so that the GPU does not idle between two. */
+  readonly prefetch: number;
+  readonly pollIntervalMs: number;
+}
+
+/** Everything a worker process is configured by; throws `ConfigError` naming the variable. */
+export function workerConfigFrom(env: Env): WorkerConfig {
+  const roles = rolesFrom(env);
+  return {
+    roles,
+    temporal: temporalConfigFrom(env),
+    storage: storageConfigFrom(env),
+    databaseUrl: roles.includes('control') ? databaseUrlFrom(env) : null,
+    dataDir: dataDirFrom(env),
+    searchAttributes: booleanFrom(env, 'SEARCH_ATTRIBUTES', true),
+    gpu: {
+      targets: comfyUITargetsFrom(env),
+      pool: poolFrom(env),
+      backendId: backendIdFrom(env),
+      maxGpuJobs: integerFrom(env, 'MAX_GPU_JOBS', { fallback: 1, min: 1, max: 64 }),
+      prefetch: integerFrom(env, 'PREFETCH', { fallback: 1, min: 0, max: 64 }),
+      pollIntervalMs: integerFrom(env, 'POLL_INTERVAL_MS', { fallback: 1_000, min: 50, max: 3_000 }), // R4.1: at most 3 s
+    },
+    logLevel: stringFrom(env, 'LOG_LEVEL', 'info'),
+  };
+}
+
+function rolesFrom(env: Env): readonly WorkerRole[] {
+  const names = stringFrom(env, 'WORKER_ROLES', WORKER_ROLES.join(','))
+    .split(',')
+    .map((name) => name.trim());
+  return names.map((name) => {
+    const role = WORKER_ROLES.find((known) => known === name);
+    if (role === undefined)
+      throw new ConfigError(`WORKER_ROLES has "${name}", but knows only ${WORKER_ROLES.join(' and ')}`);
+    return role;
+  });
+}
+
+function databaseUrlFrom(env: Env): string {
+  const url = stringFrom(env, 'DATABASE_URL', '');
+  if (url === '') throw new ConfigError('DATABASE_URL is not set, but a worker with the role control needs it');
+  return url;
+}
+
+function dataDirFrom(env: Env): string {
+  const folder = stringFrom(env, 'DATA_DIR', '.data');
+  return isAbsolute(folder) ? folder : join(projectRoot, folder);
+}
+
+/** Becomes part of Task Queue names and object keys. */
+const NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/;
+
+function poolFrom(env: Env): string {
+  const pool = stringFrom(env, 'POOL', 'default');
+  if (!NAME.test(pool)) throw new ConfigError(`POOL is "${pool}", but may only have letters, digits, - and _`);
+  return pool;
+}
+
+function backendIdFrom(env: Env): string {
+  const id = stringFrom(env, 'BACKEND_ID', '');
+  if (id !== '' && !NAME.test(id))
+    throw new ConfigError(`BACKEND_ID is "${id}", but may only have letters, digits, - and _`);
+  return id;
+}

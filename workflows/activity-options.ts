@@ -1,0 +1,121 @@
+import { proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
+import type { RetryPolicy } from '@temporalio/common';
+import type { BackendActivities, BackendClaim, ClaimActivities, ControlActivities } from './contracts/activities.js';
+import { ALREADY_ENDED } from './contracts/generation.js';
+import { GENERATION_TASK_QUEUE, gpuTaskQueue } from './contracts/task-queues.js';
+import { FINAL_IN_PLACE } from './domain/failure.js';
+
+/** R5.5: 2, 4, 8 … 30 s. What can only be cured by other input or another place ends the policy at once. */
+const BACK_OFF: RetryPolicy = {
+  initialInterval: '2 seconds',
+  backoffCoefficient: 2,
+  maximumInterval: '30 seconds',
+  nonRetryableErrorTypes: [...FINAL_IN_PLACE, ALREADY_ENDED],
+};
+
+/** Without this the SDK only tries to cancel and goes on at once: cleaning up would begin before the activity has let go. */
+const cancellationType = 'WAIT_CANCELLATION_COMPLETED';
+
+/** Sent at most once a second; fifteen missing ones: the worker is gone, not slow. */
+const heartbeatTimeout = '15 seconds';
+
+/**
+ * The backend's own queue has a thousand slots: a task that waits there for a minute waits for a worker that is gone.
+ * Then the Workflow looks at the pollers and schedules again or claims anew.
+ */
+const scheduleToStartTimeout = '60 seconds';
+
+/** The claim, pulled by a GPU worker whose gate is open. It waits in the queue for as long as the generation may. */
+export function claimOptions(pool: string, options: { readonly waitMs: number; readonly summary: string }) {
+  return proxyActivities<ClaimActivities>({
+    taskQueue: gpuTaskQueue(pool),
+    scheduleToCloseTimeout: options.waitMs,
+    startToCloseTimeout: '60 seconds', // R3.6's health check takes up to 31 s of pauses and silence when ComfyUI starts
+    cancellationType,
+    retry: BACK_OFF, // without a limit of attempts: a claim holds nothing, and another backend may take the next one
+    summary: options.summary,
+  });
+}
+
+/** Short exchanges with the claimed ComfyUI. */
+export function submissionOptions(claim: BackendClaim, summary: string) {
+  return proxyActivities<Pick<BackendActivities, 'submitPrompt'>>({
+    taskQueue: claim.taskQueue,
+    scheduleToStartTimeout,
+    startToCloseTimeout: '2 minutes', // one POST of 60 s, a grace period, and the wait for the backend's mutex
+    heartbeatTimeout,
+    cancellationType,
+    retry: { ...BACK_OFF, maximumAttempts: 5 }, // half a minute of pauses; then another backend may claim
+    summary,
+  });
+}
+
+/** Watching. The activity itself keeps the rendering limits, because only it sees the rendering begin. */
+export function waitingOptions(
+  claim: BackendClaim,
+  options: { readonly totalSeconds: number; readonly summary: string },
+) {
+  return proxyActivities<Pick<BackendActivities, 'awaitCompletion'>>({
+    taskQueue: claim.taskQueue,
+    scheduleToStartTimeout,
+    startToCloseTimeout: `${options.totalSeconds + 60} seconds`, // the total deadline of the Workflow comes first
+    heartbeatTimeout,
+    cancellationType,
+    retry: { ...BACK_OFF, initialInterval: '1 second', maximumInterval: '10 seconds' }, // it only observes: re-attach soon
+    summary: options.summary,
+  });
+}
+
+/** Files from ComfyUI to the worker's disk, and the look at them. */
+export function collectingOptions(claim: BackendClaim, summary: string) {
+  return proxyActivities<Pick<BackendActivities, 'downloadOutputs' | 'validateOutputs'>>({
+    taskQueue: claim.taskQueue,
+    scheduleToStartTimeout,
+    startToCloseTimeout: '1 hour', // 4 GiB at 1.2 MB/s; silence and death are noticed by their own limits
+    heartbeatTimeout,
+    cancellationType,
+    retry: { ...BACK_OFF, maximumAttempts: 12 }, // 5 minutes: a ComfyUI that restarts still has its files
+    summary,
+  });
+}
+
+/** Into the object store. A picture that is finished is never given up because the store is away. */
+export function uploadOptions(claim: BackendClaim, summary: string) {
+  return proxyActivities<Pick<BackendActivities, 'uploadOutputs'>>({
+    taskQueue: claim.taskQueue,
+    scheduleToStartTimeout,
+    startToCloseTimeout: '1 hour',
+    heartbeatTimeout,
+    cancellationType,
+    retry: BACK_OFF, // without a limit of attempts
+    summary,
+  });
+}
+
+/** Freeing the GPU, as soon as possible or not at all: a worker that is away clears up when it comes back. */
+export function stoppingOptions(claim: BackendClaim) {
+  return proxyActivities<Pick<BackendActivities, 'stopPrompt'>>({
+    taskQueue: claim.taskQueue,
+    scheduleToCloseTimeout: '20 seconds', // a cancel must not hang on a backend that is gone
+    startToCloseTimeout: '15 seconds', // an interrupt takes effect at the next node or step
+    heartbeatTimeout,
+    cancellationType,
+    retry: { ...BACK_OFF, initialInterval: '1 second' },
+    summary: 'Free the GPU',
+  });
+}
+
+/** The database and Temporal itself. An outage is waited out: what happened must be recorded. */
+export const control = proxyActivities<Omit<ControlActivities, 'recordProgress'>>({
+  taskQueue: GENERATION_TASK_QUEUE,
+  startToCloseTimeout: '30 seconds', // one transaction, one conditional write
+  cancellationType,
+  retry: { ...BACK_OFF, initialInterval: '1 second' },
+});
+
+/** Local, because it stands beside the next step and must not cost a hop through the server. */
+export const { recordProgress } = proxyLocalActivities<Pick<ControlActivities, 'recordProgress'>>({
+  startToCloseTimeout: '10 seconds',
+  scheduleToCloseTimeout: '30 seconds', // the outcome is recorded in full anyway; progress is not worth waiting longer for
+  retry: { initialInterval: '1 second', maximumInterval: '5 seconds' },
+});

@@ -1,0 +1,33 @@
+import { CancellationScope } from '@temporalio/workflow';
+import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
+import { control } from './activity-options.js';
+import type { BackendClaim } from './contracts/activities.js';
+import type { FailureKind } from './domain/failure.js';
+import { isScheduleToStartTimeout } from './failure-record.js';
+
+/** An activity that finishes in spite of a cancel resolves with its value; the cancel counts all the same. */
+export async function checked<T>(activity: Promise<T>): Promise<T> {
+  const result = await activity;
+  if (CancellationScope.current().consideredCancelled)
+    throw new CancelledFailure('Cancelled while an activity finished');
+  return result;
+}
+
+/**
+ * Runs an activity on a backend's own queue. When nobody takes it for a minute, the queue's pollers tell a worker that
+ * restarts from one that is gone: the first is waited for, nothing counted; the second means a new claim.
+ */
+export async function onBackend<T>(claim: BackendClaim, call: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await checked(call());
+    } catch (error) {
+      if (!isScheduleToStartTimeout(error)) throw error;
+      const { hasPoller } = await control.observeBackendQueue({ taskQueue: claim.taskQueue });
+      if (hasPoller) continue;
+      const type: FailureKind = 'NETWORK_ERROR';
+      const message = `The worker of backend ${claim.backendId} is gone`;
+      throw ApplicationFailure.create({ type, message, nonRetryable: true, details: [{ backendId: claim.backendId }] });
+    }
+  }
+}

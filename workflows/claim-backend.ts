@@ -1,0 +1,39 @@
+import { isCancellation } from '@temporalio/workflow';
+import { ApplicationFailure } from '@temporalio/common';
+import { claimOptions, control } from './activity-options.js';
+import type { BackendClaim } from './contracts/activities.js';
+import type { FailureKind } from './domain/failure.js';
+import { checked } from './checked.js';
+import { isScheduleToCloseTimeout } from './failure-record.js';
+import type { GenerationRun } from './generation-run.js';
+
+/** Later claims are ended by the total deadline around them; Temporal wants a limit all the same. */
+const LATER_CLAIM_MS = 30 * 24 * 60 * 60_000;
+
+/** Waits for a GPU until the start deadline; then the failure says what every known backend said. */
+export async function claimFirstBackend(run: GenerationRun): Promise<BackendClaim> {
+  const { pool, acceptedAtMs, limits } = run.input;
+  const waitMs = Math.max(1_000, acceptedAtMs + limits.startSeconds * 1_000 - Date.now());
+  try {
+    return await claim(run, waitMs);
+  } catch (error) {
+    if (isCancellation(error) || !isScheduleToCloseTimeout(error)) throw error;
+    const explanation = await control.explainNoCapacity({ pool });
+    const type: FailureKind = 'NO_CAPACITY';
+    const message = `No GPU took the generation within ${limits.startSeconds} s. ${explanation}`;
+    throw ApplicationFailure.create({ type, message, nonRetryable: true });
+  }
+}
+
+/** Claims again after a recovery, on the same backend or on another. */
+export async function claimBackend(run: GenerationRun): Promise<BackendClaim> {
+  return claim(run, LATER_CLAIM_MS);
+}
+
+async function claim(run: GenerationRun, waitMs: number): Promise<BackendClaim> {
+  const { generationId, pool, template } = run.input;
+  const { discoverBackend } = claimOptions(pool, { waitMs, summary: `Wait for a GPU: ${template}` });
+  const claimed = await checked(discoverBackend({ generationId, endedSubmissions: run.endedSubmissions }));
+  run.noteClaim(claimed);
+  return claimed;
+}

@@ -1,0 +1,176 @@
+import type { FailureKind } from '../domain/failure.js';
+import type { TerminalStatus } from '../domain/generation-status.js';
+import type { ExpectedOutputs, GraphReference, OutputKind, RecoveryNote, StoredOutput } from './generation.js';
+
+/** What a backend renders with; limits for a CPU are ten times longer (R3.5). */
+export type DeviceKind = 'gpu' | 'cpu';
+
+export interface DiscoverBackendInput {
+  readonly generationId: string;
+  /** Submissions that this Workflow has seen end; a claim record of one of them is not adopted. */
+  readonly endedSubmissions: readonly number[];
+}
+
+/** The claim: which backend renders, and under which number. */
+export interface BackendClaim {
+  readonly backendId: string;
+  /** The backend's own queue, `gpu@<backendId>`. */
+  readonly taskQueue: string;
+  /** Minted by the claim record; grows over resets. */
+  readonly submission: number;
+  readonly promptId: string;
+  /** `adopt`: the prompt of this number is alive or has succeeded on this backend. */
+  readonly decision: 'new' | 'adopt';
+  readonly device: DeviceKind;
+}
+
+export interface SubmitPromptInput {
+  readonly generationId: string;
+  readonly submission: number;
+  readonly promptId: string;
+  readonly graph: GraphReference;
+}
+
+export interface SubmittedPrompt {
+  readonly state: 'pending' | 'running' | 'finished';
+  /** Nodes of the graph, for the percentage. */
+  readonly nodeCount: number;
+}
+
+export interface AwaitCompletionInput {
+  readonly generationId: string;
+  readonly promptId: string;
+  readonly nodeCount: number;
+  /** True while the status is still QUEUED: `started` is signalled when the prompt begins. */
+  readonly signalsStart: boolean;
+  readonly renderSeconds: number;
+  readonly stallSeconds: number;
+  readonly backendReturnSeconds: number;
+}
+
+/** One file or text that a finished prompt reports. */
+export interface OutputReference {
+  readonly nodeId: string;
+  readonly kind: OutputKind;
+  /** Where `/view` finds it; `null` for a text, which lies in the history itself. */
+  readonly file: { readonly filename: string; readonly subfolder: string; readonly type: string } | null;
+  /** Position among the texts of this node; 0 for files. */
+  readonly textIndex: number;
+}
+
+export interface CompletedPrompt {
+  readonly outputs: readonly OutputReference[];
+  /** Milliseconds since the epoch, by ComfyUI's clock; `null` when it does not say. */
+  readonly startedAtMs: number | null;
+  readonly finishedAtMs: number | null;
+}
+
+export interface DownloadOutputsInput {
+  readonly generationId: string;
+  readonly submission: number;
+  readonly promptId: string;
+  readonly outputs: readonly OutputReference[];
+}
+
+/** An output on the worker's own disk, counted and hashed. */
+export interface SpooledOutput {
+  readonly index: number;
+  readonly reference: OutputReference;
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+export interface ValidateOutputsInput {
+  readonly generationId: string;
+  readonly submission: number;
+  readonly promptId: string;
+  readonly outputs: readonly SpooledOutput[];
+  readonly expected: ExpectedOutputs;
+}
+
+/** An output whose bytes have been decoded and found to be what was asked for. */
+export interface ValidOutput extends SpooledOutput {
+  readonly mediaType: string;
+  readonly extension: string;
+  readonly widthPx: number | null;
+  readonly heightPx: number | null;
+  readonly isFlat: boolean;
+}
+
+export interface UploadOutputsInput {
+  readonly generationId: string;
+  readonly submission: number;
+  readonly promptId: string;
+  readonly outputs: readonly ValidOutput[];
+}
+
+export interface StopPromptInput {
+  readonly promptId: string;
+}
+
+/** What really happened to a prompt that was to be stopped. */
+export interface StoppedPrompt {
+  readonly outcome: 'removed' | 'interrupted' | 'finished' | 'absent';
+}
+
+export interface ObserveBackendQueueInput {
+  readonly taskQueue: string;
+}
+
+export interface BackendQueueObservation {
+  /** True when a worker has polled the queue within the last 90 s. */
+  readonly hasPoller: boolean;
+}
+
+export type ProgressRecord =
+  | { readonly type: 'processing'; readonly backendId: string; readonly startedAtMs: number }
+  | { readonly type: 'recovering'; readonly recovery: RecoveryNote };
+
+export interface RecordProgressInput {
+  readonly generationId: string;
+  readonly submission: number;
+  readonly record: ProgressRecord;
+}
+
+/** Why a generation failed: for people in `detail`, for machines in `facts`. */
+export interface FailureRecord {
+  readonly kind: FailureKind;
+  readonly detail: string;
+  readonly facts: Readonly<Record<string, unknown>>;
+}
+
+export interface RecordOutcomeInput {
+  readonly generationId: string;
+  readonly submission: number;
+  readonly status: TerminalStatus;
+  readonly outputs: readonly StoredOutput[];
+  readonly failure: FailureRecord | null;
+}
+
+export interface ExplainNoCapacityInput {
+  readonly pool: string;
+}
+
+/** Polled on the gated queue of a pool: it decides where a generation renders. */
+export interface ClaimActivities {
+  discoverBackend(input: DiscoverBackendInput): Promise<BackendClaim>;
+}
+
+/** Polled on `gpu@<backendId>`: everything that talks to one ComfyUI. */
+export interface BackendActivities {
+  submitPrompt(input: SubmitPromptInput): Promise<SubmittedPrompt>;
+  awaitCompletion(input: AwaitCompletionInput): Promise<CompletedPrompt>;
+  stopPrompt(input: StopPromptInput): Promise<StoppedPrompt>;
+  downloadOutputs(input: DownloadOutputsInput): Promise<readonly SpooledOutput[]>;
+  validateOutputs(input: ValidateOutputsInput): Promise<readonly ValidOutput[]>;
+  uploadOutputs(input: UploadOutputsInput): Promise<readonly StoredOutput[]>;
+}
+
+/** Polled on `generation`: what needs the database or Temporal itself. */
+export interface ControlActivities {
+  recordProgress(input: RecordProgressInput): Promise<void>;
+  recordOutcome(input: RecordOutcomeInput): Promise<void>;
+  observeBackendQueue(input: ObserveBackendQueueInput): Promise<BackendQueueObservation>;
+  /** What every known backend said when it was last asked, as one text. */
+  explainNoCapacity(input: ExplainNoCapacityInput): Promise<string>;
+}

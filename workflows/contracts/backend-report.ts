@@ -1,0 +1,42 @@
+import type { DeviceKind } from './activities.js';
+
+/** Object keys of what GPU workers publish about their ComfyUI; the API and the control worker read them. */
+export const BACKEND_REPORT_PREFIX = 'backends/';
+
+/** `backends/<backendId>.json` */
+export function backendReportKey(backendId: string): string {
+  return `${BACKEND_REPORT_PREFIX}${backendId}.json`;
+}
+
+/** A report that is older than this comes from a worker that is gone. It is renewed every 10 s and on every change. */
+export const BACKEND_REPORT_STALE_MS = 45_000;
+
+/**
+ * What one GPU worker knows of its ComfyUI. Addresses carry no credentials and no path: they are for people who look
+ * for the reason, not for connecting.
+ */
+export interface BackendReport {
+  readonly backendId: string;
+  readonly pool: string;
+  /** `starting`: it refuses connections since the worker began; `down`: it answered before. */
+  readonly health: 'healthy' | 'starting' | 'down';
+  /** In plain words: what the ComfyUI said, or why it cannot be used. */
+  readonly reason: string;
+  /** Every address that was tried last, with what each said (R2.2). */
+  readonly addresses: readonly { readonly address: string; readonly said: string }[];
+  readonly comfyuiVersion: string | null;
+  readonly device: DeviceKind | null;
+  readonly deviceName: string | null;
+  readonly vramTotalBytes: number | null;
+  /** Prompts that run or wait in this ComfyUI's own queue. */
+  readonly queueRemaining: number | null;
+  readonly maxGpuJobs: number;
+  /** `capabilities/<sha256>.json`: node classes and models, `null` until it was read once. */
+  readonly capabilitiesKey: string | null;
+  readonly reportedAt: string;
+}
+
+/** `capabilities/<sha256>.json` */
+export interface BackendCapabilities {
+  readonly nodeClasses: readonly string[];
+}

@@ -1,0 +1,125 @@
+import { defineQuery, defineSignal } from '@temporalio/workflow';
+import type { FailureKind } from '../domain/failure.js';
+import type { GenerationStatus } from '../domain/generation-status.js';
+
+/** Workflow Type in event histories and the Web UI: the name of the exported function, for good. */
+export const GENERATE_MEDIA = 'generateMedia';
+
+/** `ApplicationFailure.type` of a Workflow that was reset after its generation had ended. No failure kind: nothing failed. */
+export const ALREADY_ENDED = 'ALREADY_ENDED';
+
+/** What happens with a picture of one flat colour: let it pass, let it pass and say so, or fail. */
+export type FlatImagePolicy = 'allow' | 'flag' | 'fail';
+
+/** A graph in ComfyUI's API format, bound at acceptance: editing a template cannot change an accepted generation. */
+export interface GraphReference {
+  /** Object key, `graphs/<sha256>.json`. */
+  readonly key: string;
+  readonly sha256: string;
+}
+
+/** What the outputs must be to count as delivered; a field that the request leaves open is `null`. */
+export interface ExpectedOutputs {
+  readonly widthPx: number | null;
+  readonly heightPx: number | null;
+  /** Number of files, all output nodes together. */
+  readonly count: number | null;
+  readonly flatImages: FlatImagePolicy;
+}
+
+/** Time limits for a GPU; a backend that renders on its CPU gets ten times the rendering limits (R3.5). */
+export interface GenerationLimits {
+  /** From acceptance to the first claim. */
+  readonly startSeconds: number;
+  /** From ComfyUI's `execution_start` to its end. */
+  readonly renderSeconds: number;
+  /** From the claim to the end of rendering; `null`: the larger of 30 min and three times the rendering limit. */
+  readonly totalSeconds: number | null;
+  /** Without a new node or step while the websocket delivers. */
+  readonly stallSeconds: number;
+  /** How long a backend that stopped answering is waited for. */
+  readonly backendReturnSeconds: number;
+}
+
+/** Everything that one generation is started with: ids, keys and small numbers, no bytes and no graph. */
+export interface GenerationInput {
+  readonly generationId: string;
+  readonly accountId: string;
+  /** Template name, or `graph` for a graph that the caller brought. */
+  readonly template: string;
+  readonly graph: GraphReference;
+  /** Backends are grouped into pools; `default` is the Task Queue `gpu`. */
+  readonly pool: string;
+  readonly expected: ExpectedOutputs;
+  readonly limits: GenerationLimits;
+  /** Milliseconds since the epoch, from the database's clock. */
+  readonly acceptedAtMs: number;
+}
+
+/** One stored result. */
+export interface StoredOutput {
+  readonly index: number;
+  readonly kind: OutputKind;
+  readonly objectKey: string;
+  readonly mediaType: string;
+  readonly bytes: number;
+  /** Lower-case hex. */
+  readonly sha256: string;
+  readonly widthPx: number | null;
+  readonly heightPx: number | null;
+  /** True when the picture is one flat colour and the policy is `flag`. */
+  readonly isFlat: boolean;
+}
+
+export const OUTPUT_KINDS = ['image', 'video', 'audio', 'text', 'file', 'latent'] as const;
+export type OutputKind = (typeof OUTPUT_KINDS)[number];
+
+/** Result of a Workflow that closed as Completed. */
+export interface GenerationResult {
+  readonly generationId: string;
+  readonly backendId: string;
+  readonly submission: number;
+  readonly outputs: readonly StoredOutput[];
+}
+
+/** Where a generation is, in the words that the Web UI and the query show. */
+export interface GenerationProgress {
+  readonly status: GenerationStatus;
+  readonly phase: 'waiting' | 'submitting' | 'pending' | 'rendering' | 'collecting' | 'recording' | 'ended';
+  readonly backendId: string | null;
+  readonly submission: number;
+  readonly promptId: string | null;
+  readonly recoveries: readonly RecoveryNote[];
+}
+
+/** One recovery: what went wrong, and what was done about it. */
+export interface RecoveryNote {
+  readonly attempt: number;
+  readonly kind: FailureKind;
+  readonly strategy: string;
+  readonly message: string;
+}
+
+export const progressQuery = defineQuery<GenerationProgress>('progress');
+
+/** Sent once by `awaitCompletion` when a prompt that was pending on ComfyUI begins to render. */
+export const startedSignal = defineSignal<[{ readonly promptId: string; readonly startedAtMs: number }]>('started');
+
+/** `generation/<generationId>`: ids are never reused, so neither is the Workflow Id. */
+export function generationWorkflowId(generationId: string): string {
+  return `generation/${generationId}`;
+}
+
+/** What `awaitCompletion` puts into its heartbeat; the API shows it as live progress. */
+export interface RenderingHeartbeat {
+  readonly promptId: string;
+  readonly state: 'pending' | 'running';
+  /** Node that renders now, `null` before the first. */
+  readonly nodeId: string | null;
+  readonly step: number | null;
+  readonly steps: number | null;
+  /** 0 to 100 over the whole graph; never falls while one prompt renders. */
+  readonly percent: number;
+  /** Milliseconds since the epoch when rendering was first seen; survives a worker through the heartbeat. */
+  readonly runningSinceMs: number | null;
+}

@@ -1,0 +1,99 @@
+import { assertNever } from './assert-never.js';
+import type { FailureKind } from './failure.js';
+import type { MediaFault } from './media-signature.js';
+
+/** What the Workflow does after a failure that no retry in place can cure. */
+export type Recovery =
+  /** Claim a backend again, the same or another, and render under the next submission number. */
+  | { readonly action: 'claim_again'; readonly strategy: string; readonly message: string }
+  /** Fetch and judge the same files once more. */
+  | { readonly action: 'download_again'; readonly strategy: string; readonly message: string }
+  | { readonly action: 'give_up' };
+
+export interface ObservedFailure {
+  readonly kind: FailureKind;
+  /** What was wrong with outputs; empty unless the kind is `OUTPUT_INVALID`. */
+  readonly mediaFaults: readonly MediaFault[];
+}
+
+/** How often each kind has been recovered from in this generation. */
+export type RecoveryCounts = Readonly<Partial<Record<FailureKind, number>>>;
+
+/** A prompt that keeps disappearing is being deleted by somebody; that does not end by trying. */
+const MAX_LOST = 5;
+/** "Twice at most": somebody presses the button on purpose. */
+const MAX_INTERRUPTED = 2;
+/** A generation that was running at two crashes is poisonous and does not meet a third GPU. */
+const MAX_CRASHED = 1;
+const MAX_UNREACHABLE = 3;
+const MAX_DOWNLOADS = 3;
+const MAX_RENDERINGS_FOR_OUTPUT = 1;
+
+/** Faults that a second transfer may cure; a wrong size or an unknown kind will be the same again. */
+const TRANSFER_FAULTS: readonly MediaFault[] = [
+  'empty',
+  'truncated',
+  'trailing_bytes',
+  'unknown_signature',
+  'undecodable',
+];
+
+/** What to do once an activity has failed for good. Pure: the same history always decides the same way. */
+export function decideRecovery(failure: ObservedFailure, counts: RecoveryCounts): Recovery {
+  const { kind } = failure;
+  const done = counts[kind] ?? 0;
+  switch (kind) {
+    case 'PROMPT_LOST':
+      return again(done < MAX_LOST, 'resubmit', 'The prompt disappeared from ComfyUI and is submitted again');
+    case 'INTERRUPTED':
+      return again(done < MAX_INTERRUPTED, 'resubmit', 'Somebody interrupted the prompt; it is submitted again');
+    case 'BACKEND_CRASHED':
+      return again(
+        done < MAX_CRASHED,
+        'wait_and_resubmit',
+        'ComfyUI crashed; the prompt is submitted again once one answers',
+      );
+    case 'NETWORK_ERROR':
+      return again(done < MAX_UNREACHABLE, 'rediscover', 'The backend could not be reached; one is looked for again');
+    case 'OUTPUT_INVALID':
+      return recoverOutput(failure.mediaFaults, done);
+    case 'CUDA_OOM':
+    case 'TIMEOUT':
+    case 'MODEL_MISSING':
+    case 'DEVICE_POISONED':
+    case 'HOST_OOM':
+    case 'ENVIRONMENT':
+    case 'MODEL_CORRUPT':
+    case 'MODEL_INCOMPATIBLE':
+    case 'DISK_FULL':
+    case 'WORKFLOW_ERROR':
+    case 'NO_FACE':
+    case 'BAD_INPUT':
+    case 'INPUT_TOO_LARGE':
+    case 'NO_CAPACITY':
+    case 'UNEXPECTED':
+      return { action: 'give_up' };
+    default:
+      return assertNever(kind);
+  }
+}
+
+function again(isAllowed: boolean, strategy: string, message: string): Recovery {
+  return isAllowed ? { action: 'claim_again', strategy, message } : { action: 'give_up' };
+}
+
+function recoverOutput(faults: readonly MediaFault[], done: number): Recovery {
+  const isTransfer = faults.length > 0 && faults.every((fault) => TRANSFER_FAULTS.includes(fault));
+  if (isTransfer && done < MAX_DOWNLOADS) {
+    return {
+      action: 'download_again',
+      strategy: 'download_again',
+      message: 'A file arrived damaged and is fetched again',
+    };
+  }
+  const isMissing =
+    faults.length > 0 && faults.every((fault) => fault === 'missing' || TRANSFER_FAULTS.includes(fault));
+  const renderings = isTransfer ? done - MAX_DOWNLOADS : done;
+  const isAllowed = isMissing && renderings < MAX_RENDERINGS_FOR_OUTPUT;
+  return again(isAllowed, 'render_again', 'ComfyUI has no whole file, so the picture is rendered again');
+}

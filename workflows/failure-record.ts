@@ -1,0 +1,52 @@
+import { ActivityFailure, ApplicationFailure, TimeoutFailure } from '@temporalio/common';
+import type { FailureRecord } from './contracts/activities.js';
+import { isFailureKind } from './domain/failure.js';
+import { MEDIA_FAULTS } from './domain/media-signature.js';
+import type { MediaFault } from './domain/media-signature.js';
+
+/** What an activity failed with, as a record of our own kinds. */
+export function failureRecordOf(error: unknown): FailureRecord {
+  const cause = error instanceof ActivityFailure ? error.cause : error;
+  if (cause instanceof ApplicationFailure) {
+    const facts = cause.details?.[0];
+    const kind = isFailureKind(cause.type) ? cause.type : 'UNEXPECTED';
+    return { kind, detail: cause.message, facts: isRecord(facts) ? facts : {} };
+  }
+  if (cause instanceof TimeoutFailure) {
+    const activity = error instanceof ActivityFailure ? error.activityType : 'an activity';
+    return {
+      kind: 'NETWORK_ERROR',
+      detail: `The worker did not finish ${activity} in time`,
+      facts: { timeout: cause.timeoutType },
+    };
+  }
+  return { kind: 'UNEXPECTED', detail: error instanceof Error ? error.message : String(error), facts: {} };
+}
+
+/** True when nobody took a task from a backend's queue in time. */
+export function isScheduleToStartTimeout(error: unknown): boolean {
+  return timeoutTypeOf(error) === 'SCHEDULE_TO_START';
+}
+
+/** True when a claim waited until its deadline. */
+export function isScheduleToCloseTimeout(error: unknown): boolean {
+  return timeoutTypeOf(error) === 'SCHEDULE_TO_CLOSE';
+}
+
+/** What was wrong with the outputs, from the facts of an `OUTPUT_INVALID`. */
+export function mediaFaultsOf({ facts }: FailureRecord): readonly MediaFault[] {
+  const verdicts = facts['verdicts'];
+  if (!Array.isArray(verdicts)) return [];
+  return verdicts.flatMap((verdict: unknown) => {
+    const fault = isRecord(verdict) ? MEDIA_FAULTS.find((known) => known === verdict['fault']) : undefined;
+    return fault === undefined ? [] : [fault];
+  });
+}
+
+function timeoutTypeOf(error: unknown): TimeoutFailure['timeoutType'] | null {
+  return error instanceof ActivityFailure && error.cause instanceof TimeoutFailure ? error.cause.timeoutType : null;
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,101 @@
+import { CancellationScope, isCancellation, setHandler } from '@temporalio/workflow';
+import { ApplicationFailure } from '@temporalio/common';
+import { control } from './activity-options.js';
+import type { FailureRecord, RecordOutcomeInput } from './contracts/activities.js';
+import type { GenerationInput, GenerationResult, StoredOutput } from './contracts/generation.js';
+import { ALREADY_ENDED, progressQuery, startedSignal } from './contracts/generation.js';
+import { claimBackend, claimFirstBackend } from './claim-backend.js';
+import { collectOutputs } from './collect-outputs.js';
+import { limitsOn } from './domain/deadlines.js';
+import { decideRecovery } from './domain/recovery.js';
+import type { Recovery } from './domain/recovery.js';
+import { failureRecordOf, mediaFaultsOf } from './failure-record.js';
+import { GenerationRun } from './generation-run.js';
+import { publishStatus } from './generation-story.js';
+import { renderPrompt } from './render-prompt.js';
+import { withinTotalDeadline } from './total-deadline.js';
+
+/**
+ * One generation, from the wait for a GPU to the recorded outcome. Closes as Completed, as Failed with the failure kind
+ * as its type, or as Canceled; whatever the end, it is in the database first.
+ */
+export async function generateMedia(input: GenerationInput): Promise<GenerationResult> {
+  const run = new GenerationRun(input);
+  setHandler(progressQuery, () => run.progress);
+  setHandler(startedSignal, ({ promptId, startedAtMs }) => {
+    if (promptId === run.progress.promptId) run.noteProcessing(startedAtMs);
+  });
+  try {
+    const outputs = await generate(run);
+    return await recordCompleted(run, outputs);
+  } catch (error) {
+    await recordUnfinished(run, error);
+    throw isCancellation(error) ? error : toWorkflowFailure(error);
+  }
+}
+
+/** Renders until there are stored outputs, or until nothing is left to try. */
+async function generate(run: GenerationRun): Promise<readonly StoredOutput[]> {
+  let claim = await claimFirstBackend(run);
+  const { totalSeconds } = limitsOn(claim.device, run.input.limits);
+  for (;;) {
+    try {
+      // The total deadline ends with the rendering: an outage of the store never fails a finished picture.
+      const rendered = await withinTotalDeadline(run.remainingSeconds(totalSeconds), async () =>
+        renderPrompt(run, claim),
+      );
+      return await collectOutputs(run, claim, rendered);
+    } catch (error) {
+      const recovery = recoveryFor(run, error);
+      if (recovery.action === 'give_up') throw error;
+      run.noteRecovery(failureRecordOf(error).kind, recovery);
+      claim = await withinTotalDeadline(run.remainingSeconds(totalSeconds), async () => claimBackend(run));
+    }
+  }
+}
+
+function recoveryFor(run: GenerationRun, error: unknown): Recovery {
+  if (isCancellation(error)) return { action: 'give_up' };
+  const failure = failureRecordOf(error);
+  return decideRecovery({ kind: failure.kind, mediaFaults: mediaFaultsOf(failure) }, run.recoveryCounts());
+}
+
+async function recordCompleted(run: GenerationRun, outputs: readonly StoredOutput[]): Promise<GenerationResult> {
+  const { generationId } = run.input;
+  // From here on nothing is cancellable: the picture is stored.
+  await CancellationScope.nonCancellable(async () => end(run, { status: 'COMPLETED', outputs, failure: null }));
+  return { generationId, backendId: run.progress.backendId ?? '', submission: run.progress.submission, outputs };
+}
+
+async function recordUnfinished(run: GenerationRun, error: unknown): Promise<void> {
+  if (error instanceof ApplicationFailure && error.type === ALREADY_ENDED) return; // a reset: the record stands
+  await CancellationScope.nonCancellable(async () => {
+    if (isCancellation(error)) {
+      await end(run, { status: 'CANCELLED', outputs: [], failure: null });
+      return;
+    }
+    const failure = failureRecordOf(error);
+    await end(run, { status: failure.kind === 'TIMEOUT' ? 'TIMEOUT' : 'FAILED', outputs: [], failure });
+  });
+}
+
+async function end(
+  run: GenerationRun,
+  outcome: Pick<RecordOutcomeInput, 'status' | 'outputs'> & { readonly failure: FailureRecord | null },
+): Promise<void> {
+  run.advance({ phase: 'recording' });
+  await run.recorded();
+  await control.recordOutcome({
+    generationId: run.input.generationId,
+    submission: run.progress.submission,
+    ...outcome,
+  });
+  run.advance({ status: outcome.status, phase: 'ended' });
+  publishStatus(run.progress, outcome.failure?.kind ?? null);
+}
+
+function toWorkflowFailure(error: unknown): ApplicationFailure {
+  if (error instanceof ApplicationFailure && error.type === ALREADY_ENDED) return error;
+  const { kind, detail, facts } = failureRecordOf(error);
+  return ApplicationFailure.create({ type: kind, message: detail, details: [facts], nonRetryable: true });
+}

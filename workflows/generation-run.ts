@@ -1,0 +1,108 @@
+import { log } from '@temporalio/workflow';
+import { recordProgress } from './activity-options.js';
+import type { BackendClaim, ProgressRecord } from './contracts/activities.js';
+import type { GenerationInput, GenerationProgress } from './contracts/generation.js';
+import type { FailureKind } from './domain/failure.js';
+import type { Recovery, RecoveryCounts } from './domain/recovery.js';
+import { publishStatus, tellStory } from './generation-story.js';
+
+type TriedRecovery = Exclude<Recovery, { action: 'give_up' }>;
+
+/** What one run of the Workflow knows; `progress` is replaced, never changed in place. */
+export class GenerationRun {
+  readonly input: GenerationInput;
+  #progress: GenerationProgress = {
+    status: 'QUEUED',
+    phase: 'waiting',
+    backendId: null,
+    submission: 0,
+    promptId: null,
+    recoveries: [],
+  };
+  readonly #endedSubmissions: number[] = [];
+  readonly #recordings: Promise<void>[] = [];
+  #claimedAtMs: number | null = null;
+
+  constructor(input: GenerationInput) {
+    this.input = input;
+    tellStory(input, this.#progress);
+  }
+
+  get progress(): GenerationProgress {
+    return this.#progress;
+  }
+
+  /** Submissions that have ended without a result; a claim must not adopt them. */
+  get endedSubmissions(): readonly number[] {
+    return this.#endedSubmissions;
+  }
+
+  advance(change: Partial<GenerationProgress>): void {
+    this.#progress = { ...this.#progress, ...change };
+    tellStory(this.input, this.#progress);
+  }
+
+  noteClaim(claim: BackendClaim): void {
+    this.#claimedAtMs ??= Date.now();
+    const { backendId, submission, promptId } = claim;
+    this.advance({ phase: 'submitting', backendId, submission, promptId });
+  }
+
+  /** What is left of the total limit since the first claim, at least one second. */
+  remainingSeconds(totalSeconds: number): number {
+    const elapsedMs = Date.now() - (this.#claimedAtMs ?? Date.now());
+    return Math.max(1, totalSeconds - elapsedMs / 1_000);
+  }
+
+  /** Rendering has begun. Said once for each submission, whoever says it first. */
+  noteProcessing(startedAtMs: number): void {
+    const { status, backendId } = this.#progress;
+    if (status === 'PROCESSING' || backendId === null) return;
+    this.advance({ status: 'PROCESSING', phase: 'rendering' });
+    if (this.#progress.recoveries.length === 0) publishStatus(this.#progress, null);
+    this.#record({ type: 'processing', backendId, startedAtMs });
+  }
+
+  /** The submission is over, and another one follows. */
+  noteRecovery(kind: FailureKind, recovery: TriedRecovery): void {
+    this.#endedSubmissions.push(this.#progress.submission);
+    this.#note(kind, recovery, 'waiting');
+  }
+
+  /** The files are fetched once more; the submission stands. */
+  noteDownloadAgain(kind: FailureKind, recovery: TriedRecovery): void {
+    this.#note(kind, recovery, 'collecting');
+  }
+
+  recoveryCounts(): RecoveryCounts {
+    const counts: Partial<Record<FailureKind, number>> = {};
+    for (const { kind } of this.#progress.recoveries) counts[kind] = (counts[kind] ?? 0) + 1;
+    return counts;
+  }
+
+  /** Resolves when nothing that was noted is still being written: the outcome must be the last word. */
+  async recorded(): Promise<void> {
+    await Promise.all(this.#recordings);
+  }
+
+  #note(kind: FailureKind, ...[{ strategy, message }, phase]: [TriedRecovery, GenerationProgress['phase']]): void {
+    const { recoveries } = this.#progress;
+    const recovery = { attempt: recoveries.length + 1, kind, strategy, message };
+    this.advance({ status: 'RECOVERING', phase, recoveries: [...recoveries, recovery] });
+    if (recoveries.length === 0) publishStatus(this.#progress, null);
+    this.#record({ type: 'recovering', recovery });
+  }
+
+  /** Beside the next step. An outage of the database delays the story, never the rendering. */
+  #record(record: ProgressRecord): void {
+    const { generationId } = this.input;
+    const { submission } = this.#progress;
+    const previous = this.#recordings.at(-1) ?? Promise.resolve();
+    const recording = previous
+      .then(async () => recordProgress({ generationId, submission, record }))
+      .catch((error: unknown) => {
+        log.warn('Progress was not recorded; the outcome will be', { error });
+      });
+    this.#recordings.push(recording);
+  }
+}

@@ -1,0 +1,83 @@
+import { CancellationScope, isCancellation, log } from '@temporalio/workflow';
+import { stoppingOptions, submissionOptions, waitingOptions } from './activity-options.js';
+import { onBackend } from './checked.js';
+import type { BackendClaim, CompletedPrompt, SubmittedPrompt } from './contracts/activities.js';
+import { limitsOn } from './domain/deadlines.js';
+import { failureRecordOf } from './failure-record.js';
+import type { GenerationRun } from './generation-run.js';
+
+/** Hands the graph to ComfyUI and watches it to its end. Leaves nothing behind on the GPU when it is cancelled. */
+export async function renderPrompt(run: GenerationRun, claim: BackendClaim): Promise<CompletedPrompt> {
+  const gpu = new GpuOccupation(claim);
+  try {
+    const submitted = await submit(run, claim);
+    if (submitted.state === 'running') run.noteProcessing(Date.now());
+    if (submitted.state === 'pending') run.advance({ phase: 'pending' });
+    return await watch(run, claim, submitted);
+  } catch (error) {
+    // After a timeout the prompt still runs; after every other failure it is over.
+    if (isCancellation(error) || failureRecordOf(error).kind === 'TIMEOUT') gpu.free();
+    throw error;
+  } finally {
+    await gpu.freed();
+  }
+}
+
+async function submit(run: GenerationRun, claim: BackendClaim): Promise<SubmittedPrompt> {
+  const { generationId, graph } = run.input;
+  const { submission, promptId, decision } = claim;
+  const summary = decision === 'adopt' ? `Take up prompt ${submission} again` : `Submit prompt ${submission}`;
+  const { submitPrompt } = submissionOptions(claim, summary);
+  return onBackend(claim, async () => submitPrompt({ generationId, submission, promptId, graph }));
+}
+
+async function watch(run: GenerationRun, claim: BackendClaim, submitted: SubmittedPrompt): Promise<CompletedPrompt> {
+  const { generationId, limits } = run.input;
+  const { renderSeconds, stallSeconds, totalSeconds } = limitsOn(claim.device, limits);
+  const { awaitCompletion } = waitingOptions(claim, { totalSeconds, summary: `Rendering on ${claim.backendId}` });
+  return onBackend(claim, async () =>
+    awaitCompletion({
+      generationId,
+      promptId: claim.promptId,
+      nodeCount: submitted.nodeCount,
+      signalsStart: run.progress.status !== 'PROCESSING',
+      renderSeconds,
+      stallSeconds,
+      backendReturnSeconds: limits.backendReturnSeconds,
+    }),
+  );
+}
+
+/**
+ * The GPU that a prompt may occupy. On a cancel it is freed at once and beside the activity that watches, so that the
+ * interrupt goes out within two seconds whatever the heartbeats do.
+ */
+class GpuOccupation {
+  readonly #claim: BackendClaim;
+  #freeing: Promise<void> | null = null;
+
+  constructor(claim: BackendClaim) {
+    this.#claim = claim;
+    CancellationScope.current().cancelRequested.catch(() => {
+      this.free();
+    });
+  }
+
+  free(): void {
+    this.#freeing ??= CancellationScope.nonCancellable(async () => this.#stop());
+  }
+
+  /** Resolves when the GPU is free, or when it cannot be reached. */
+  async freed(): Promise<void> {
+    await this.#freeing;
+  }
+
+  async #stop(): Promise<void> {
+    const { promptId, backendId } = this.#claim;
+    try {
+      await stoppingOptions(this.#claim).stopPrompt({ promptId });
+    } catch (error) {
+      log.warn('The GPU could not be freed in time; its worker clears up when it is back', { backendId, error });
+    }
+  }
+}
