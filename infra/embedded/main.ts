@@ -1,0 +1,33 @@
+import { join } from 'node:path';
+import { ConfigError, stringFrom } from '../runtime/env.js';
+import { projectRoot } from '../runtime/project-root.js';
+import { EmbeddedError } from './embedded-error.js';
+import { API, WORKER } from './node-child.js';
+import { createReporter } from './reporter.js';
+import { runStack } from './run-stack.js';
+import { listenForStopSignals } from './stop-signals.js';
+
+/**
+ * `npm start`. With `--servers-only` PostgreSQL, Temporal and MinIO alone; with `--throwaway`, for tests, on any free
+ * ports and without flushing to disk. A parent with an IPC channel gets `{kind:'ready', env}`, and its end ends this.
+ */
+const options = process.argv.slice(2);
+const report = createReporter(process.stdout);
+
+runStack({
+  env: process.env,
+  dataDir: stringFrom(process.env, 'DATA_DIR', join(projectRoot, '.data')),
+  report,
+  children: options.includes('--servers-only') ? [] : [WORKER, API],
+  throwaway: options.includes('--throwaway'),
+  ...listenForStopSignals(process, { endsWithParent: process.env['npm_lifecycle_event'] === 'start' }),
+  onReady: (env) => process.send?.({ kind: 'ready', env }),
+})
+  .catch((error: unknown) => {
+    const isForReaders = error instanceof EmbeddedError || error instanceof ConfigError;
+    process.stderr.write(`${isForReaders ? error.message : String(error instanceof Error ? error.stack : error)}\n`);
+    process.exitCode = 1;
+  })
+  .finally(() => {
+    if (process.connected) process.disconnect(); // an open channel alone would keep this process
+  });

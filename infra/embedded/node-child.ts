@@ -1,0 +1,45 @@
+import { join } from 'node:path';
+import type { Env } from '../runtime/env.js';
+import { projectRoot } from '../runtime/project-root.js';
+import { orAborted } from './or-aborted.js';
+import type { ProcessSpec } from './processes/process-spec.js';
+
+/** A Node program of ours: it says `{kind:'ready', url?}` over IPC and ends on SIGTERM or when the channel closes. */
+export interface NodeChild {
+  readonly name: string;
+  readonly entry: string;
+  readonly args: readonly string[];
+  readonly env: Env;
+}
+
+/** What `npm start` runs beside the servers. */
+export const WORKER: NodeChild = {
+  name: 'worker',
+  entry: join(projectRoot, 'dist', 'workers', 'main.js'),
+  args: [],
+  env: { WORKER_ROLES: 'control,gpu' },
+};
+
+export const API: NodeChild = { name: 'api', entry: join(projectRoot, 'dist', 'api', 'main.js'), args: [], env: {} };
+
+/** The ComfyUI that stands in where there is none. */
+export function simulatorOn(port: number, folder: string): NodeChild {
+  const entry = join(projectRoot, 'dist', 'infra', 'simulators', 'comfyui', 'main.js');
+  return { name: 'simulator', entry, args: ['--port', `${port}`, '--data-dir', folder], env: {} };
+}
+
+/** How a child is run. */
+export function nodeChildSpec(child: NodeChild, env: Env): ProcessSpec {
+  return {
+    name: child.name,
+    command: process.execPath,
+    args: [child.entry, ...child.args],
+    env: { ...env, ...child.env },
+    marker: child.entry,
+    speaksIpc: true,
+    stopSignal: 'SIGTERM',
+    stopWithinMs: 10_000,
+    readyWithinMs: 60_000,
+    untilReady: (running, signal) => orAborted(running.readyMessage, signal),
+  };
+}

@@ -1,0 +1,153 @@
+import { writeFileSync } from 'node:fs';
+import { ResourceStack } from '../runtime/resource-stack.js';
+import { stringFrom } from '../runtime/env.js';
+import type { Env } from '../runtime/env.js';
+import { storageConfigFrom } from '../runtime/storage-config.js';
+import { orAborted } from './or-aborted.js';
+import { choosePorts, DEFAULT_PORTS } from './choose-ports.js';
+import type { PortName } from './choose-ports.js';
+import { minioServer } from './minio-server.js';
+import { postgresServer } from './postgres/postgres-server.js';
+import type { ProcessContext, ProcessSpec } from './processes/process-spec.js';
+import { supervise } from './processes/supervise.js';
+import type { Supervised } from './processes/supervise.js';
+import { findProgram } from './programs/find-program.js';
+import { MINIO, TEMPORAL } from './programs/known-programs.js';
+import { secretsOf } from './secrets.js';
+import { temporalServer } from './temporal/temporal-server.js';
+
+export interface ServerOptions {
+  readonly env: Env;
+  readonly context: ProcessContext;
+  /** Stops waiting, building and downloading. */
+  readonly signal: AbortSignal;
+  /** For tests: any free ports, nothing flushed to disk, new namespaces usable at once. */
+  readonly throwaway: boolean;
+}
+
+/** The servers that are running now, ours or the user's. */
+export interface Servers {
+  /** Settings with which our processes find them; what the user set stays as it is. */
+  readonly env: Env;
+  readonly givenUp: Promise<never>;
+  readonly stop: () => Promise<void>;
+}
+
+/** PostgreSQL, Temporal and an object store: each one started unless the environment names one. */
+export async function startServers(options: ServerOptions): Promise<Servers> {
+  const started: Supervised[] = [];
+  const resources = new ResourceStack();
+  try {
+    const parts = await missingParts(options);
+    if (!options.throwaway) options.context.report.say(startingLine(parts));
+    for (const spec of parts.map((part) => part.spec)) {
+      const supervised = supervise(spec, options.context);
+      resources.add(spec.name, () => supervised.stop());
+      started.push(supervised);
+    }
+    await orAborted(Promise.all(started.map(({ ready }) => ready)), options.signal);
+    return {
+      env: Object.assign({}, options.env, ...parts.map(({ env }) => env)) as Env,
+      givenUp: Promise.race([new Promise<never>(() => undefined), ...started.map(({ givenUp }) => givenUp)]),
+      stop: async () => void (await resources.release()),
+    };
+  } catch (error) {
+    await resources.release();
+    throw error;
+  }
+}
+
+interface Part {
+  readonly spec: ProcessSpec;
+  readonly env: Env;
+}
+
+/** In the order of their start; they are stopped the other way round. */
+async function missingParts(options: ServerOptions): Promise<readonly Part[]> {
+  const { env, context, throwaway, signal } = options;
+  const isMissing = {
+    postgres: isUnset(env, 'DATABASE_URL'),
+    temporal: ['TEMPORAL_ADDRESS', 'TEMPORAL_CONFIG_FILE', 'TEMPORAL_PROFILE'].every((name) => isUnset(env, name)),
+    minio: isUnset(env, 'S3_ENDPOINT'),
+  };
+  // Programs first: when one is not to be had, nothing has been started in vain.
+  const search = { env, report: context.report, signal };
+  const temporal = isMissing.temporal ? await findProgram(TEMPORAL, search) : null;
+  const minio = isMissing.minio ? await findProgram(MINIO, search) : null;
+  const ports = await choosePorts(
+    [
+      ...(isMissing.postgres ? (['postgres'] as const) : []),
+      ...(isMissing.temporal ? (['temporal', 'temporalUi'] as const) : []),
+      ...(isMissing.minio ? (['minio'] as const) : []),
+    ],
+    { folder: context.folder, wanted: {}, anyFree: throwaway, say: context.report.say },
+  );
+  const portOf = (name: PortName) => ports[name] ?? DEFAULT_PORTS[name];
+  return [
+    ...(isMissing.postgres ? [await postgresPart(options, portOf('postgres'))] : []),
+    ...(temporal === null
+      ? []
+      : [temporalPart(options, { program: temporal, port: portOf('temporal'), uiPort: portOf('temporalUi') })]),
+    ...(minio === null ? [] : [minioPart(options, { program: minio, port: portOf('minio') })]),
+  ];
+}
+
+async function postgresPart({ context, throwaway }: ServerOptions, port: number): Promise<Part> {
+  const { folder, report } = context;
+  const { url, spec } = await postgresServer({
+    folder: folder.path('postgres'),
+    port,
+    password: secretsOf(folder).postgresPassword,
+    throwaway,
+    say: report.say,
+  });
+  return { spec, env: { DATABASE_URL: url } };
+}
+
+function temporalPart(
+  { context, env, throwaway }: ServerOptions,
+  server: { readonly program: string; readonly port: number; readonly uiPort: number },
+): Part {
+  const namespace = stringFrom(env, 'TEMPORAL_NAMESPACE', 'default');
+  const databaseFile = context.folder.path('temporal', 'temporal.db');
+  const spec = temporalServer({ ...server, env, namespace, databaseFile, throwaway });
+  // An empty file of settings: a profile in the user's home may hold the TLS and key of another server.
+  const settings = context.folder.path('temporal', 'client.toml');
+  writeFileSync(settings, '');
+  return {
+    spec,
+    env: {
+      TEMPORAL_ADDRESS: `127.0.0.1:${server.port}`,
+      TEMPORAL_NAMESPACE: namespace,
+      TEMPORAL_UI_URL: `http://127.0.0.1:${server.uiPort}`,
+      TEMPORAL_CONFIG_FILE: settings,
+    },
+  };
+}
+
+function minioPart({ context, env }: ServerOptions, server: { readonly program: string; readonly port: number }): Part {
+  const { minioUser, minioPassword } = secretsOf(context.folder);
+  const storageEnv: Env = {
+    S3_ENDPOINT: `http://127.0.0.1:${server.port}`,
+    S3_ACCESS_KEY_ID: minioUser,
+    S3_SECRET_ACCESS_KEY: minioPassword,
+    S3_BUCKET: stringFrom(env, 'S3_BUCKET', 'durable-comfy'),
+    S3_REGION: stringFrom(env, 'S3_REGION', 'us-east-1'),
+  };
+  const spec = minioServer({
+    program: server.program,
+    folder: context.folder.path('minio'),
+    home: context.folder.root,
+    storage: storageConfigFrom(storageEnv),
+  });
+  return { spec, env: storageEnv };
+}
+
+function startingLine(parts: readonly Part[]): string {
+  const names = parts.map(({ spec }) => spec.name);
+  return names.length === 0 ? 'All servers are your own: none is started' : `Starting ${names.join(', ')}`;
+}
+
+function isUnset(env: Env, name: string): boolean {
+  return stringFrom(env, name, '') === '';
+}

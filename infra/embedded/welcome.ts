@@ -1,0 +1,30 @@
+import { stringFrom } from '../runtime/env.js';
+import type { Children } from './start-children.js';
+
+/** What is printed when everything is up. */
+export function welcome({ env, apiUrl, comfyUIAddress, isSimulated }: Children, seconds: number): string {
+  const body = JSON.stringify({
+    template: demonstrationTemplate(isSimulated),
+    parameters: { prompt: 'a lighthouse at dusk', width: 512, height: 512 },
+  });
+  return [
+    '',
+    `  API               ${apiUrl}   (documentation: ${apiUrl}/docs)`,
+    `  Temporal Web UI   ${stringFrom(env, 'TEMPORAL_UI_URL', 'where your Temporal has it')}`,
+    `  Temporal          ${stringFrom(env, 'TEMPORAL_ADDRESS', 'from your Temporal profile')}`,
+    `  Object store      ${stringFrom(env, 'S3_ENDPOINT', '')}, bucket ${stringFrom(env, 'S3_BUCKET', 'durable-comfy')}`,
+    `  ComfyUI           ${comfyUIAddress}`,
+    `  Data and logs     ${stringFrom(env, 'DATA_DIR', '')}`,
+    '',
+    `durable-comfy is ready in ${seconds.toFixed(1)} s`,
+    '',
+    'Ask for a picture:',
+    `  curl -s ${apiUrl}/v1/generations -H 'content-type: application/json' -d '${body}'`,
+    '',
+  ].join('\n');
+}
+
+/** A real ComfyUI may have no model at all; `test-card` needs none. */
+export function demonstrationTemplate(isSimulated: boolean): string {
+  return isSimulated ? 'sd15-text-to-image' : 'test-card';
+}

@@ -1,0 +1,60 @@
+/** What decides a picture: equal recipes give equal pictures, however the sampling was split into segments. */
+export interface Recipe {
+  /** Hash of the picture or latent sampling started from; empty for plain noise. */
+  readonly base: string;
+  readonly modelName: string;
+  readonly promptText: string;
+  readonly negativeText: string;
+  readonly seed: number;
+  readonly steps: number;
+  readonly stepsDone: number;
+  readonly cfg: number;
+  readonly samplerName: string;
+  readonly scheduler: string;
+  readonly denoise: number;
+}
+
+export interface LatentValue {
+  readonly kind: 'latent';
+  readonly widthPx: number;
+  readonly heightPx: number;
+  readonly batchSize: number;
+  /** Hash of an encoded picture, for a latent that comes from one. */
+  readonly base: string;
+  readonly recipe: Recipe | null;
+}
+
+export interface ImageValue {
+  readonly kind: 'image';
+  readonly widthPx: number;
+  readonly heightPx: number;
+  /** One PNG file per picture of the batch. */
+  readonly frames: readonly Buffer[];
+}
+
+/** MODEL, CLIP, VAE and the like: all that matters of them is which file they came from. */
+export interface ModelValue {
+  readonly kind: 'model';
+  readonly name: string;
+}
+
+export interface ConditioningValue {
+  readonly kind: 'conditioning';
+  readonly text: string;
+}
+
+/** Sampler parts of a SamplerCustomAdvanced graph: plain facts carried to the node that samples. */
+export interface SettingsValue {
+  readonly kind: 'settings';
+  readonly facts: Readonly<Record<string, string | number>>;
+}
+
+export type NodeValue =
+  string | number | boolean | null | LatentValue | ImageValue | ModelValue | ConditioningValue | SettingsValue;
+
+/** How Python would print a value in `current_inputs`: scalars as they are, everything else as `str(x)`. */
+export function formattedValue(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if (!('kind' in value)) return JSON.stringify(value);
+  return value.kind === 'image' || value.kind === 'latent' ? 'tensor([[[[...]]]])' : `<${String(value.kind)}>`;
+}

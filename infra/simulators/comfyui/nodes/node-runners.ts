@@ -1,0 +1,19 @@
+import type { NodeRunner } from '../node-runner.js';
+import { conditioningNodes } from './conditioning.js';
+import { imageNodes } from './images.js';
+import { latentNodes } from './latents.js';
+import { modelNodes } from './models.js';
+import { outputNodes } from './outputs.js';
+import { samplerNodes } from './samplers.js';
+
+/** Every class the simulator can run; the others are known to validation only. */
+export const nodeRunners: ReadonlyMap<string, NodeRunner> = new Map(
+  Object.entries({
+    ...modelNodes,
+    ...conditioningNodes,
+    ...latentNodes,
+    ...samplerNodes,
+    ...imageNodes,
+    ...outputNodes,
+  }),
+);

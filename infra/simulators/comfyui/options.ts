@@ -1,0 +1,96 @@
+import { resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+
+/** An option that cannot be used; the message names the option and what is allowed. */
+export class OptionError extends Error {
+  override readonly name = 'OptionError';
+}
+
+const CACHES = ['classic', 'lru', 'none'] as const;
+const DEVICES = ['cpu', 'cuda'] as const;
+const CATALOGUES = ['full', 'recorded'] as const;
+const VERSIONS = ['0.8.0'] as const;
+
+export interface SimulatorOptions {
+  readonly host: string;
+  readonly port: number;
+  /** Holds output/, input/, temp/ and journal.jsonl. */
+  readonly dataDir: string;
+  /** Wall time of one sampling step; 0 = as fast as possible. */
+  readonly secondsPerStep: number;
+  readonly cache: (typeof CACHES)[number];
+  readonly device: (typeof DEVICES)[number];
+  readonly vramGb: number;
+  /** Between `execution_success` and the history write: real servers took up to 300 ms. */
+  readonly historyDelayMs: number;
+  /** Limit of every request body, as ComfyUI's --max-upload-size. */
+  readonly maxUploadMb: number;
+  /** `recorded`: exactly the recorded server's classes and models, without what was added for our graphs. */
+  readonly catalogue: (typeof CATALOGUES)[number];
+  readonly version: (typeof VERSIONS)[number];
+}
+
+const FLAGS = {
+  host: { type: 'string', default: '127.0.0.1' },
+  port: { type: 'string', default: '8188' },
+  'data-dir': { type: 'string', default: '.data/simulator' },
+  'seconds-per-step': { type: 'string', default: '0.05' },
+  cache: { type: 'string', default: 'classic' },
+  device: { type: 'string', default: 'cpu' },
+  'vram-gb': { type: 'string', default: '24' },
+  'history-delay-ms': { type: 'string', default: '5' },
+  'max-upload-size': { type: 'string', default: '100' },
+  catalogue: { type: 'string', default: 'full' },
+  version: { type: 'string', default: '0.8.0' },
+} as const;
+
+type FlagValues = Readonly<Record<keyof typeof FLAGS, string>>;
+
+/** Reads the command line; throws OptionError at the first option that cannot be used. */
+export function simulatorOptionsFrom(args: readonly string[]): SimulatorOptions {
+  const values = parsed(args);
+  const port = numberOf(values, 'port', { min: 0, max: 65_535 });
+  if (!Number.isInteger(port)) throw new OptionError(`--port is "${values.port}", but must be a whole number`);
+  return {
+    host: values.host,
+    port,
+    dataDir: resolve(values['data-dir']),
+    secondsPerStep: numberOf(values, 'seconds-per-step', { min: 0, max: 3_600 }),
+    cache: choiceOf(values, 'cache', CACHES),
+    device: choiceOf(values, 'device', DEVICES),
+    vramGb: numberOf(values, 'vram-gb', { min: 0.1, max: 10_000 }),
+    historyDelayMs: numberOf(values, 'history-delay-ms', { min: 0, max: 600_000 }),
+    maxUploadMb: numberOf(values, 'max-upload-size', { min: 0.001, max: 100_000 }),
+    catalogue: choiceOf(values, 'catalogue', CATALOGUES),
+    version: choiceOf(values, 'version', VERSIONS),
+  };
+}
+
+function parsed(args: readonly string[]): FlagValues {
+  try {
+    return parseArgs({ args: [...args], options: FLAGS, allowPositionals: false }).values;
+  } catch (error) {
+    const known = Object.keys(FLAGS).map((name) => `--${name}`);
+    throw new OptionError(`${messageOf(error)} Options: ${known.join(', ')}`, { cause: error });
+  }
+}
+
+function numberOf(
+  values: FlagValues,
+  name: keyof typeof FLAGS,
+  range: { readonly min: number; readonly max: number },
+): number {
+  const value = Number(values[name]);
+  if (values[name].trim() !== '' && value >= range.min && value <= range.max) return value;
+  throw new OptionError(`--${name} is "${values[name]}", but must be a number from ${range.min} to ${range.max}`);
+}
+
+function choiceOf<T extends string>(values: FlagValues, name: keyof typeof FLAGS, choices: readonly T[]): T {
+  const choice = choices.find((each) => each === values[name]);
+  if (choice !== undefined) return choice;
+  throw new OptionError(`--${name} is "${values[name]}", but must be one of: ${choices.join(', ')}`);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,106 @@
+import { createHash } from 'node:crypto';
+import sharp from 'sharp';
+import type { Recipe } from './node-value.js';
+
+export interface PictureSize {
+  readonly widthPx: number;
+  readonly heightPx: number;
+}
+
+/** Previews are resized to fit ComfyUI's --preview-size of 512; ours are drawn small to begin with. */
+const PREVIEW_EDGE_PX = 256;
+
+/** The picture of a recipe, deterministic in it and in its place in the batch: a gradient with the request written on it. */
+export async function renderPicture(recipe: Recipe, size: PictureSize, index: number): Promise<Buffer> {
+  const svg = pictureSvg(recipe, size, index);
+  return sharp(Buffer.from(svg)).removeAlpha().png({ compressionLevel: 3 }).toBuffer();
+}
+
+export async function renderPreview(recipe: Recipe, size: PictureSize): Promise<Buffer> {
+  const scale = Math.min(1, PREVIEW_EDGE_PX / Math.max(size.widthPx, size.heightPx));
+  const small = { widthPx: Math.ceil(size.widthPx * scale), heightPx: Math.ceil(size.heightPx * scale) };
+  return sharp(Buffer.from(pictureSvg(recipe, small, 0)))
+    .flatten()
+    .jpeg({ quality: 60 })
+    .toBuffer();
+}
+
+/** One flat colour, `0xRRGGBB` (EmptyImage). */
+export async function renderFlat(size: PictureSize, color: number): Promise<Buffer> {
+  const background = { r: (color >> 16) & 255, g: (color >> 8) & 255, b: color & 255 };
+  return sharp({ create: { width: size.widthPx, height: size.heightPx, channels: 3, background } })
+    .png()
+    .toBuffer();
+}
+
+/** What stands for a picture, latent or recipe when the next recipe is built on it. */
+export function hashOf(value: unknown): string {
+  const bytes = Buffer.isBuffer(value) ? value : JSON.stringify(value);
+  return createHash('sha256').update(bytes).digest('hex').slice(0, 16);
+}
+
+function pictureSvg(recipe: Recipe, { widthPx, heightPx }: PictureSize, index: number): string {
+  const hash = createHash('sha256')
+    .update(JSON.stringify([recipe, index]))
+    .digest();
+  const hue = (position: number) => Math.round(((hash[position] ?? 0) / 255) * 360);
+  const at = (position: number) => Math.round(((hash[position] ?? 0) / 255) * 100);
+  const fontPx = Math.max(6, Math.round(Math.min(widthPx, heightPx) / 18));
+  const lines = linesOf(recipe, index, Math.max(8, Math.floor((widthPx * 0.9) / (fontPx * 0.6))));
+  const shown = lines.slice(0, Math.max(1, Math.floor((heightPx * 0.94) / (fontPx * 1.3))));
+  const text = shown.map((line, row) => textSvg(line, fontPx * 0.8, fontPx * 1.3 * (row + 1) + fontPx * 0.3));
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${widthPx}" height="${heightPx}">
+<defs><linearGradient id="g" x1="${at(3)}%" y1="0%" x2="${100 - at(3)}%" y2="100%">
+<stop offset="0%" stop-color="hsl(${hue(0)},75%,45%)"/><stop offset="100%" stop-color="hsl(${hue(1)},75%,35%)"/></linearGradient>
+<radialGradient id="r" cx="${at(4)}%" cy="${at(5)}%" r="60%"><stop offset="0%" stop-color="hsl(${hue(2)},85%,60%)" stop-opacity="0.9"/>
+<stop offset="100%" stop-color="hsl(${hue(2)},85%,60%)" stop-opacity="0"/></radialGradient></defs>
+<rect width="100%" height="100%" fill="url(#g)"/><rect width="100%" height="100%" fill="url(#r)"/>
+<g font-family="DejaVu Sans Mono, monospace" font-size="${fontPx}" fill="#fff" stroke="#000" stroke-width="${fontPx / 5}" paint-order="stroke">
+${text.join('\n')}
+</g></svg>`;
+}
+
+function linesOf(recipe: Recipe, index: number, columns: number): string[] {
+  return [
+    'SIMULATOR',
+    `seed ${recipe.seed} #${index + 1}`,
+    `steps ${recipe.stepsDone}/${recipe.steps} cfg ${recipe.cfg}`,
+    `${recipe.samplerName} ${recipe.scheduler}`,
+    ...wrapped(recipe.promptText, columns),
+  ];
+}
+
+function textSvg(line: string, x: number, y: number): string {
+  return `<text x="${x}" y="${y}" xml:space="preserve">${escapeXml(line)}</text>`;
+}
+
+/** Breaks at spaces, and inside words longer than a line. */
+function wrapped(text: string, columns: number): string[] {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(/\s+/).flatMap((each) => chunks(each, columns))) {
+    if (line !== '' && line.length + 1 + word.length > columns) {
+      lines.push(line);
+      line = word;
+    } else {
+      line = line === '' ? word : `${line} ${word}`;
+    }
+  }
+  return line === '' ? lines : [...lines, line];
+}
+
+function chunks(word: string, columns: number): string[] {
+  const characters = [...word];
+  const count = Math.ceil(characters.length / columns);
+  return Array.from({ length: count }, (_, index) => characters.slice(index * columns, (index + 1) * columns).join(''));
+}
+
+/** Control characters are not XML at all, not even escaped. */
+function escapeXml(text: string): string {
+  return text
+
+    .replaceAll(/[\u0000-\u001f\ufffe\uffff]/g, ' ')
+    .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replaceAll('>', '&gt;');
+}

@@ -1,0 +1,115 @@
+import { randomUUID } from 'node:crypto';
+import type { Request } from 'express';
+import { answers, jsonBody } from '../answers.js';
+import { graphFrom } from '../graph.js';
+import { isRecord } from '../is-record.js';
+import { pythonStr } from '../python-text.js';
+import type { Route } from '../route.js';
+import type { ServerParts } from '../server-parts.js';
+import { validatePrompt } from '../validate-prompt.js';
+
+/** Tokens for comfy.org: a hidden sixth element of the queue tuple, never given back (ComfyUI 0.8.0, execution.py). */
+const SENSITIVE_KEYS = ['auth_token_comfy_org', 'api_key_comfy_org'];
+
+const NO_PROMPT = { type: 'no_prompt', message: 'No prompt provided', details: 'No prompt provided', extra_info: {} };
+
+/** GET and POST /prompt. */
+export function promptRoutes(parts: ServerParts): readonly Route[] {
+  const counter = { next: 0 };
+  return [
+    {
+      method: 'GET',
+      path: '/prompt',
+      handle: (_request, response) => {
+        answers.json(response, 200, { exec_info: { queue_remaining: parts.queue.remaining } });
+      },
+    },
+    {
+      method: 'POST',
+      path: '/prompt',
+      handle: (request, response) => {
+        const answer = answerTo(parts, counter, request);
+        // Before the answer leaves: whoever has it may kill this process at once and then count requests.
+        parts.journal.write('prompt_received', { promptId: answer.promptId, status: answer.status });
+        if (answer.status === 500) answers.trouble(response);
+        else answers.json(response, answer.status, answer.body);
+      },
+    },
+  ];
+}
+
+interface Answer {
+  readonly status: 200 | 400 | 500;
+  readonly promptId: string | null;
+  readonly body: unknown;
+}
+
+/** 500 also for a prompt that is in the queue already, see PromptQueue.put. */
+function answerTo(parts: ServerParts, counter: { next: number }, request: Request): Answer {
+  let promptId: string | null = null;
+  try {
+    const body = jsonBody(request);
+    if (!isRecord(body)) throw new TypeError('the body is no object');
+    const number = numberOf(body, counter); // advances on prompts that are then rejected, too
+    if (!('prompt' in body)) return { status: 400, promptId, body: { error: NO_PROMPT, node_errors: {} } };
+    promptId = 'prompt_id' in body ? pythonStr(body['prompt_id']) : randomUUID();
+    return submit(parts, { promptId, number, body });
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    return { status: 500, promptId, body: null };
+  }
+}
+
+interface Submission {
+  readonly promptId: string;
+  readonly number: number;
+  readonly body: Record<string, unknown>;
+}
+
+function submit(parts: ServerParts, { promptId, number, body }: Submission): Answer {
+  const prompt = promptFrom(body['prompt']);
+  const verdict = validatePrompt(prompt, targetsFrom(body['partial_execution_targets']), parts);
+  const extraData = extraDataFrom(body);
+  if (verdict.error !== null) {
+    return { status: 400, promptId, body: { error: verdict.error, node_errors: verdict.nodeErrors } };
+  }
+  parts.journal.write('prompt_queued', { promptId, number });
+  parts.queue.put({ number, promptId, graph: graphFrom(prompt), extraData, outputNodeIds: verdict.outputNodeIds });
+  return { status: 200, promptId, body: { prompt_id: promptId, number, node_errors: verdict.nodeErrors } };
+}
+
+function numberOf(body: Record<string, unknown>, counter: { next: number }): number {
+  if ('number' in body) {
+    const given = body['number'];
+    const number = typeof given === 'string' && given.trim() === '' ? NaN : Number(given);
+    if (Number.isNaN(number) || typeof given === 'object') throw new TypeError('could not convert number to float');
+    return number;
+  }
+  const number = counter.next;
+  counter.next += 1;
+  return body['front'] ? -number : number;
+}
+
+/** An empty list is an empty prompt to Python; everything else that is no dict fails. */
+function promptFrom(prompt: unknown): Record<string, unknown> {
+  if (isRecord(prompt)) return prompt;
+  if (prompt === '' || (Array.isArray(prompt) && prompt.length === 0)) return {};
+  throw new TypeError('the prompt is no object');
+}
+
+function targetsFrom(targets: unknown): readonly unknown[] | null {
+  if (targets === undefined || targets === null) return null;
+  if (Array.isArray(targets)) return [...(targets as readonly unknown[])];
+  throw new TypeError('argument is not iterable');
+}
+
+function extraDataFrom(body: Record<string, unknown>): Record<string, unknown> {
+  const given = 'extra_data' in body ? body['extra_data'] : {};
+  if (!isRecord(given)) throw new TypeError('extra_data is no object');
+  const kept = Object.entries(given).filter(([key]) => !SENSITIVE_KEYS.includes(key));
+  return {
+    ...Object.fromEntries(kept),
+    ...('client_id' in body && { client_id: body['client_id'] }),
+    create_time: Date.now(),
+  };
+}

@@ -1,0 +1,80 @@
+import { createServer } from 'node:http';
+import type { Server } from 'node:http';
+import { join } from 'node:path';
+import type { Logger } from '../../runtime/logger.js';
+import { createApp } from './create-app.js';
+import { Faults } from './faults.js';
+import { FileStore } from './file-store.js';
+import { InterruptFlag } from './interrupt-flag.js';
+import { Journal } from './journal.js';
+import { NodeCache } from './node-cache.js';
+import { loadCatalogue } from './object-info.js';
+import type { SimulatorOptions } from './options.js';
+import { ProgressHub } from './progress-hub.js';
+import { PromptHistory } from './prompt-history.js';
+import { PromptQueue } from './prompt-queue.js';
+import { PromptWorker } from './prompt-worker.js';
+import { serverFeatures } from './server-features.js';
+
+export interface Simulator {
+  readonly url: string;
+  /** Ends every connection without a close frame, as a stopped ComfyUI does; what was in memory is gone. */
+  readonly stop: () => Promise<void>;
+}
+
+/** Puts a server together and listens; rejects when the port is taken. */
+export async function startSimulator(options: SimulatorOptions, logger: Logger): Promise<Simulator> {
+  const { hub, server, worker, files, journal } = assemble(options, logger);
+  await listening(server, options);
+  const address = server.address();
+  const port = typeof address === 'object' && address !== null ? address.port : options.port;
+  const url = `http://${options.host}:${port}`;
+  journal.write('started', { pid: process.pid, url });
+  worker.run().catch((error: unknown) => {
+    journal.write('worker_died', { error: String(error) });
+    logger.warn({ error }, 'The worker ended; like ComfyUI, the server goes on accepting prompts');
+  });
+  return {
+    url,
+    stop: async () => {
+      hub.terminateAll();
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+      files.wipeTemp();
+    },
+  };
+}
+
+function assemble(options: SimulatorOptions, logger: Logger) {
+  const { classes, models } = loadCatalogue(options.catalogue);
+  const journal = new Journal(join(options.dataDir, 'journal.jsonl'));
+  const files = new FileStore(options.dataDir);
+  const interrupt = new InterruptFlag();
+  const faults = new Faults((kind, point) => {
+    journal.write('fault', { kind, ...point });
+  });
+  const queue: PromptQueue = new PromptQueue(() => {
+    hub.sendStatus();
+  });
+  const history = new PromptHistory((promptId) => {
+    journal.write('history_evicted', { promptId });
+  });
+  const hub = new ProgressHub({ remaining: () => queue.remaining, features: serverFeatures(options) });
+  const { secondsPerStep, historyDelayMs } = options;
+  const cache = new NodeCache(options.cache);
+  const shared = { classes, faults, files, history, interrupt, journal, queue };
+  const worker = new PromptWorker({ ...shared, cache, hub, secondsPerStep, historyDelayMs });
+  const server = createServer(createApp({ ...shared, options, models, worker }, logger));
+  hub.attach(server);
+  return { hub, server, worker, files, journal };
+}
+
+function listening(server: Server, { host, port }: SimulatorOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+}

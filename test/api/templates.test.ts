@@ -1,0 +1,219 @@
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { parseGenerationRequest } from '../../api/generations/parse-generation-request.js';
+import { ProblemError } from '../../api/problems.js';
+import { loadTemplates } from '../../api/templates/load-templates.js';
+import type { ParameterSpec } from '../../api/templates/template-manifest.js';
+import type { Template, Templates } from '../../api/templates/template.js';
+import { projectRoot } from '../../infra/runtime/project-root.js';
+import { call, createTestSetting, post } from './support/start-test-api.js';
+import type { Json, TestSetting } from './support/start-test-api.js';
+
+const folder = join(projectRoot, 'comfy-workflows');
+const templates: Templates = await loadTemplates(folder);
+
+describe('over HTTP', () => {
+  let setting: TestSetting;
+  let api: string;
+  beforeAll(async () => {
+    setting = await createTestSetting();
+    api = await setting.startApi();
+  }, 60_000);
+  afterAll(async () => setting.release());
+
+  test('templates are listed with types, ranges, defaults and a request that works', async () => {
+    const { json } = await call(`${api}/v1/templates`);
+    const listed = json['templates'] as readonly Json[];
+    expect(listed.map(({ name }) => name)).toEqual(['sd15-text-to-image', 'test-card']);
+    expect(listed[0]?.['parameters']).toMatchObject({
+      prompt: { type: 'string', required: true, maxLength: 4000 },
+      width: { type: 'integer', required: false, min: 64, max: 2048, multipleOf: 8, default: 512 },
+      sampler: { type: 'enum', values: expect.arrayContaining(['euler_ancestral']), default: 'euler_ancestral' },
+      seed: { type: 'integer', random: true },
+    });
+    expect(JSON.stringify(listed)).not.toContain('bindings');
+    for (const { example, url } of listed) {
+      const { body } = example as { body: unknown };
+      expect((await post(`${api}/v1/generations`, body)).status).toBe(202);
+      expect((await call(`${api}${String(url)}`)).status).toBe(200);
+    }
+  });
+
+  test.each(['none', 'constructor', '..'])('the template %s does not exist', async (name) => {
+    const answer = await call(`${api}/v1/templates/${encodeURIComponent(name).replace('..', '%2e%2e%2f')}`);
+    expect(answer.status).toBe(404);
+  });
+});
+
+/** Values that a parameter allows. */
+function within(spec: ParameterSpec): fc.Arbitrary<unknown> {
+  switch (spec.type) {
+    case 'string':
+      return spec.pattern === undefined
+        ? fc.string({ minLength: spec.minLength ?? 0, maxLength: Math.min(spec.maxLength, 200) })
+        : fc.constantFrom('a.safetensors', 'folder/b c.ckpt', 'v1-5-pruned-emaonly.ckpt');
+    case 'integer': {
+      const unit = spec.multipleOf ?? 1;
+      return fc.integer({ min: Math.ceil(spec.min / unit), max: Math.floor(spec.max / unit) }).map((n) => n * unit);
+    }
+    case 'number':
+      return fc.double({ min: spec.min, max: spec.max, noNaN: true });
+    case 'boolean':
+      return fc.boolean();
+    case 'enum':
+      return fc.constantFrom(...spec.values);
+  }
+}
+
+/** Values that it does not. */
+function outside(spec: ParameterSpec): fc.Arbitrary<unknown> {
+  const wrongType = fc.constantFrom<unknown>(null, [], {}, Number.NaN);
+  switch (spec.type) {
+    case 'string': {
+      const tooLong = fc.constant('x'.repeat(spec.maxLength + 1));
+      return fc.oneof(wrongType, fc.integer(), tooLong, ...((spec.minLength ?? 0) > 0 ? [fc.constant('')] : []));
+    }
+    case 'integer': {
+      const unaligned = (spec.multipleOf ?? 1) > 1 ? [fc.constant(spec.min + 1)] : [];
+      const beyond = spec.max < Number.MAX_SAFE_INTEGER ? [fc.integer({ min: spec.max + 1 })] : [];
+      return fc.oneof(
+        wrongType,
+        fc.constant(`${spec.min}`),
+        fc.constant(0.5),
+        ...unaligned,
+        ...beyond,
+        below(spec.min),
+      );
+    }
+    case 'number':
+      return fc.oneof(wrongType, fc.constant('1'), below(spec.min), fc.double({ min: spec.max + 0.001, noNaN: true }));
+    case 'boolean':
+      return fc.oneof(wrongType, fc.constantFrom('true', 0, 1));
+    case 'enum':
+      return fc.oneof(
+        wrongType,
+        fc.string().filter((text) => !spec.values.includes(text)),
+      );
+  }
+}
+
+const below = (min: number) => fc.integer({ max: Math.ceil(min) - 1 });
+
+function valuesOf({ manifest }: Template): fc.Arbitrary<Record<string, unknown>> {
+  const specs = Object.entries(manifest.parameters);
+  const required = specs.filter(([, spec]) => spec.required === true).map(([name]) => name);
+  return fc.record(Object.fromEntries(specs.map(([name, spec]) => [name, within(spec)])), { requiredKeys: required });
+}
+
+describe.each([...templates.values()].map((template) => [template.name, template] as const))('%s', (name, template) => {
+  test('every combination of values within the ranges is accepted and reaches the graph', () => {
+    fc.assert(
+      fc.property(valuesOf(template), (parameters) => {
+        const { asked, graph } = parseGenerationRequest({ template: name, parameters }, templates);
+        expect(asked).toMatchObject(parameters);
+        expect(Object.keys(asked)).toEqual(Object.keys(template.manifest.parameters));
+        for (const [parameter, { bindings }] of Object.entries(template.manifest.parameters)) {
+          for (const { node, input } of bindings) expect(graph[node]?.inputs[input]).toBe(asked[parameter]);
+        }
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  test.each(Object.entries(template.manifest.parameters))(
+    '%s out of its range is always refused by name',
+    (parameter, spec) => {
+      fc.assert(
+        fc.property(valuesOf(template), outside(spec), (parameters, wrong) => {
+          const pointers = pointersOf({ template: name, parameters: { ...parameters, [parameter]: wrong } });
+          expect(pointers).toEqual([`/parameters/${parameter}`]);
+        }),
+        { numRuns: 100 },
+      );
+    },
+  );
+});
+
+function pointersOf(body: unknown): readonly string[] {
+  try {
+    parseGenerationRequest(body, templates);
+    return [];
+  } catch (error) {
+    if (error instanceof ProblemError) return error.places.map(({ pointer }) => pointer);
+    throw error;
+  }
+}
+
+describe('a template that is wrong stops the start with file and field', () => {
+  type Edit = (document: Record<string, unknown>) => void;
+  const parameter = (document: Record<string, unknown>, name: string) =>
+    (document['parameters'] as Record<string, Record<string, unknown>>)[name] ?? {};
+
+  test.each<[string, 'graph.json' | 'template.json', Edit, RegExp]>([
+    ['an unknown field', 'template.json', (t) => (t['flatImage'] = 1), /template\.json: .*flatImage/],
+    ['no outputs', 'template.json', (t) => (t['outputs'] = []), /template\.json: outputs: /],
+    ['an output that is no node', 'template.json', (t) => (t['outputs'] = ['99']), /outputs: .*"99"/],
+    [
+      'a binding to no node',
+      'template.json',
+      (t) => (parameter(t, 'width')['bindings'] = [{ node: '99', input: 'width' }]),
+      /parameters\.width\.bindings: .*node "99"/,
+    ],
+    [
+      'a binding to no input',
+      'template.json',
+      (t) => (parameter(t, 'width')['bindings'] = [{ node: '1', input: 'wide' }]),
+      /parameters\.width\.bindings: .*input "wide"/,
+    ],
+    [
+      'a default out of range',
+      'template.json',
+      (t) => (parameter(t, 'width')['default'] = 0),
+      /parameters\.width: default: /,
+    ],
+    [
+      'neither required nor default',
+      'template.json',
+      (t) => delete parameter(t, 'width')['default'],
+      /parameters\.width: needs exactly one/,
+    ],
+    [
+      'an unknown type',
+      'template.json',
+      (t) => (parameter(t, 'width')['type'] = 'int'),
+      /template\.json: parameters\.width/,
+    ],
+    ['an example that does not work', 'template.json', (t) => (t['example'] = { width: -1 }), /example\/width: /],
+    [
+      'expected names no parameter',
+      'template.json',
+      (t) => (t['expected'] = { width: 'w', height: null, count: null }),
+      /width: there is no parameter "w"/,
+    ],
+    ['a dangling link', 'graph.json', (g) => delete g['1'], /graph\.json: 2\.inputs\.images/],
+    ['a node without a class', 'graph.json', (g) => (g['3'] = { inputs: {} }), /graph\.json: 3\.class_type/],
+  ])('%s', async (...[, file, edit, message]) => {
+    const copy = await mkdtemp(join(tmpdir(), 'api-templates-'));
+    try {
+      await cp(join(folder, 'test-card'), join(copy, 'test-card'), { recursive: true });
+      const path = join(copy, 'test-card', file);
+      const document = JSON.parse(await readFile(path, 'utf8')) as Record<string, unknown>;
+      edit(document);
+      await writeFile(path, JSON.stringify(document));
+      await expect(loadTemplates(copy)).rejects.toThrow(message);
+    } finally {
+      await rm(copy, { recursive: true });
+    }
+  });
+
+  test('JSON that cannot be read names the file', async () => {
+    const copy = await mkdtemp(join(tmpdir(), 'api-templates-'));
+    await cp(join(folder, 'test-card'), join(copy, 'test-card'), { recursive: true });
+    await writeFile(join(copy, 'test-card', 'graph.json'), '{');
+    await expect(loadTemplates(copy)).rejects.toThrow(/test-card\/graph\.json/);
+    await rm(copy, { recursive: true });
+  });
+});

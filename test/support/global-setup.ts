@@ -1,0 +1,66 @@
+import { fork } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { chmodSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+declare global {
+  var testServersProcess: { readonly child: ChildProcess; readonly dataDir: string } | undefined;
+}
+
+/** Programs that are not on this machine yet are built first: minutes, once. */
+const READY_WITHIN_MS = 30 * 60_000;
+const root = process.cwd(); // Jest starts its global setup in the project's root
+const entry = join(root, 'dist', 'infra', 'embedded', 'main.js');
+
+const PASSED_ON = [
+  ['TEST_DATABASE_URL', 'DATABASE_URL'],
+  ['TEST_TEMPORAL_ADDRESS', 'TEMPORAL_ADDRESS'],
+  ['TEST_TEMPORAL_UI_URL', 'TEMPORAL_UI_URL'],
+  ['TEST_S3_ENDPOINT', 'S3_ENDPOINT'],
+  ['TEST_S3_ACCESS_KEY_ID', 'S3_ACCESS_KEY_ID'],
+  ['TEST_S3_SECRET_ACCESS_KEY', 'S3_SECRET_ACCESS_KEY'],
+] as const;
+
+/** One set of real servers for the whole run, as a process of its own that ends when Jest ends, however it ends. */
+// eslint-disable-next-line import-x/no-default-export -- Jest takes the default export
+export default async function globalSetup(): Promise<void> {
+  if (!existsSync(entry)) throw new Error('dist/ is not built: run "npm run build", or "npm test", which builds first');
+  const dataDir = mkdtempSync(join(tmpdir(), 'durable-comfy-test-'));
+  chmodSync(dataDir, 0o755); // as root PostgreSQL runs under another account, which must get in
+  const child = fork(entry, ['--servers-only', '--throwaway'], {
+    env: { ...withoutOwnServers(process.env), DATA_DIR: dataDir },
+    execArgv: [],
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  });
+  globalThis.testServersProcess = { child, dataDir };
+  const env = await settingsFrom(child).catch((error: unknown) => {
+    rmSync(dataDir, { recursive: true, force: true }); // Jest runs no teardown after a setup that failed
+    throw error;
+  });
+  for (const [name, source] of PASSED_ON) process.env[name] = env[source];
+}
+
+/** Tests run on servers of their own, whatever the shell is configured for. */
+function withoutOwnServers(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(
+    Object.entries(env).filter(([name]) => name === 'TEMPORAL_CLI_PATH' || !/^(TEMPORAL_|S3_|DATABASE_URL)/.test(name)),
+  );
+}
+
+function settingsFrom(child: ChildProcess): Promise<Record<string, string>> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      child.kill();
+      reject(new Error(`The test servers were not ready in ${READY_WITHIN_MS / 60_000} minutes`));
+    }, READY_WITHIN_MS);
+    child.once('message', (message: { env: Record<string, string> }) => {
+      clearTimeout(timer);
+      resolve(message.env);
+    });
+    child.once('exit', (code) => {
+      clearTimeout(timer);
+      reject(new Error(`The test servers ended with exit code ${code ?? 'none'}; the reason is above`));
+    });
+  });
+}

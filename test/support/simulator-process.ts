@@ -1,0 +1,91 @@
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { projectRoot } from '../../infra/runtime/project-root.js';
+import type { JournalEntry } from '../../infra/simulators/comfyui/journal.js';
+
+export const SIMULATOR_MAIN = join(projectRoot, 'dist', 'infra', 'simulators', 'comfyui', 'main.js');
+
+export interface SimulatorProcessOptions {
+  /** Default 0: as fast as possible. */
+  readonly secondsPerStep?: number;
+  /** Default: a fresh folder, removed by `stop`. Give the one of a dead process to restart it. */
+  readonly dataDir?: string;
+  /** Default 0: any free one. */
+  readonly port?: number;
+  readonly extraArgs?: readonly string[];
+}
+
+export interface SimulatorProcess {
+  readonly url: string;
+  readonly port: number;
+  readonly pid: number;
+  readonly dataDir: string;
+  /** What this data folder's simulators received, started and finished, dead ones included. */
+  readonly journal: () => JournalEntry[];
+  /** Sends the signal and waits for the end; answers exit code and signal. */
+  readonly kill: (signal: NodeJS.Signals) => Promise<ProcessEnd>;
+  /** SIGTERM, wait, and remove the data folder if it was made here. */
+  readonly stop: () => Promise<void>;
+  readonly ended: Promise<ProcessEnd>;
+}
+
+export interface ProcessEnd {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+/** Starts a simulator as its own process, so that killing it is real; rejects with what it wrote when it does not start. */
+export async function startSimulator(options: SimulatorProcessOptions = {}): Promise<SimulatorProcess> {
+  const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), 'comfyui-simulator-'));
+  const args = [
+    ...['--port', String(options.port ?? 0), '--data-dir', dataDir],
+    ...['--seconds-per-step', String(options.secondsPerStep ?? 0), ...(options.extraArgs ?? [])],
+  ];
+  const child = spawn(process.execPath, [SIMULATOR_MAIN, ...args], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
+  const ended = new Promise<ProcessEnd>((resolve) => {
+    child.once('exit', (code, signal) => {
+      resolve({ code, signal });
+    });
+  });
+  const url = await readyUrl(child);
+  const kill = (signal: NodeJS.Signals) => {
+    child.kill(signal);
+    return ended;
+  };
+  return {
+    url,
+    port: Number(new URL(url).port),
+    pid: child.pid ?? -1,
+    dataDir,
+    ended,
+    journal: () => journalIn(dataDir),
+    kill,
+    stop: async () => {
+      await kill('SIGTERM');
+      if (options.dataDir === undefined) rmSync(dataDir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** The journal of a data folder, whether or not a simulator is running on it. */
+export function journalIn(dataDir: string): JournalEntry[] {
+  const path = join(dataDir, 'journal.jsonl');
+  const lines = existsSync(path) ? readFileSync(path, 'utf8').split('\n').filter(Boolean) : [];
+  return lines.map((line) => JSON.parse(line) as JournalEntry);
+}
+
+function readyUrl(child: ChildProcess): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const errors: string[] = [];
+    child.stderr?.on('data', (chunk: Buffer) => errors.push(chunk.toString()));
+    child.once('exit', (code) => {
+      reject(new Error(`The simulator ended with ${String(code)} before it listened: ${errors.join('')}`));
+    });
+    child.once('message', (message: { readonly url: string }) => {
+      resolve(message.url);
+    });
+  });
+}
