@@ -1,10 +1,10 @@
 import type { Client } from '@temporalio/client';
-import { temporal } from '@temporalio/proto';
+import proto from '@temporalio/proto';
 import { searchAttributeKeys } from '../workflows/contracts/search-attributes.js';
 import { ConfigError } from '../infra/runtime/env.js';
 import type { Logger } from '../infra/runtime/logger.js';
 
-const { INDEXED_VALUE_TYPE_INT, INDEXED_VALUE_TYPE_KEYWORD } = temporal.api.enums.v1.IndexedValueType;
+const { INDEXED_VALUE_TYPE_INT, INDEXED_VALUE_TYPE_KEYWORD } = proto.temporal.api.enums.v1.IndexedValueType;
 
 /** Registers what is missing, or says how to: a Workflow that sets an unknown Search Attribute hangs for ever. */
 export async function ensureSearchAttributes(client: Client, logger: Logger): Promise<void> {

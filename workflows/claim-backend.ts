@@ -4,7 +4,7 @@ import { claimOptions, control } from './activity-options.js';
 import type { BackendClaim } from './contracts/activities.js';
 import type { FailureKind } from './domain/failure.js';
 import { checked } from './checked.js';
-import { isScheduleToCloseTimeout } from './failure-record.js';
+import { isClaimTimeout } from './failure-record.js';
 import type { GenerationRun } from './generation-run.js';
 
 /** Later claims are ended by the total deadline around them; Temporal wants a limit all the same. */
@@ -17,7 +17,7 @@ export async function claimFirstBackend(run: GenerationRun): Promise<BackendClai
   try {
     return await claim(run, waitMs);
   } catch (error) {
-    if (isCancellation(error) || !isScheduleToCloseTimeout(error)) throw error;
+    if (isCancellation(error) || !isClaimTimeout(error)) throw error;
     const explanation = await control.explainNoCapacity({ pool });
     const type: FailureKind = 'NO_CAPACITY';
     const message = `No GPU took the generation within ${limits.startSeconds} s. ${explanation}`;

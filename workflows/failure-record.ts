@@ -28,9 +28,12 @@ export function isScheduleToStartTimeout(error: unknown): boolean {
   return timeoutTypeOf(error) === 'SCHEDULE_TO_START';
 }
 
-/** True when a claim waited until its deadline. */
-export function isScheduleToCloseTimeout(error: unknown): boolean {
-  return timeoutTypeOf(error) === 'SCHEDULE_TO_CLOSE';
+/**
+ * True when a claim waited until its deadline. The server sets an unset schedule-to-start timeout to the schedule-to-close
+ * one, so a claim that nobody ever took reports the former, and one that failed on the way the latter.
+ */
+export function isClaimTimeout(error: unknown): boolean {
+  return timeoutTypeOf(error) === 'SCHEDULE_TO_CLOSE' || timeoutTypeOf(error) === 'SCHEDULE_TO_START';
 }
 
 /** What was wrong with the outputs, from the facts of an `OUTPUT_INVALID`. */

@@ -38,12 +38,16 @@ export interface ComfyUIClient {
 const queueRemainingSchema = z.object({ exec_info: z.object({ queue_remaining: z.number() }) });
 const queueItemSchema = z.tuple([z.number(), z.string()], z.unknown());
 const queueSchema = z.object({ queue_running: z.array(queueItemSchema), queue_pending: z.array(queueItemSchema) });
-const jobSchema = z.looseObject({ status: z.string(), outputs: z.unknown(), execution_status: z.unknown() });
+const jobSchema = z.looseObject({
+  status: z.string(),
+  outputs: z.unknown().optional(),
+  execution_status: z.unknown().optional(),
+});
 const jobAbsentSchema = z.object({ error: z.string() });
-const submittedSchema = z.object({ prompt_id: z.string(), node_errors: z.unknown() });
+const submittedSchema = z.object({ prompt_id: z.string(), node_errors: z.unknown().optional() });
 const rejectedSchema = z.object({
   error: z.object({ type: z.string(), message: z.string(), details: z.string().default('') }),
-  node_errors: z.unknown(),
+  node_errors: z.unknown().optional(),
 });
 
 export function createComfyUIClient(address: ComfyUIAddress): ComfyUIClient {

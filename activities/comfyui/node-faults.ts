@@ -11,7 +11,9 @@ const nodeErrorsSchema = z.record(
           type: z.string().default('unknown'),
           message: z.string().default(''),
           details: z.string().default(''),
-          extra_info: z.looseObject({ input_name: z.string().optional(), received_value: z.unknown() }).optional(),
+          extra_info: z
+            .looseObject({ input_name: z.string().optional(), received_value: z.unknown().optional() })
+            .optional(),
         }),
       )
       .default([]),
