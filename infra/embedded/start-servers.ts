@@ -111,9 +111,10 @@ function temporalPart(
   const namespace = stringFrom(env, 'TEMPORAL_NAMESPACE', 'default');
   const databaseFile = context.folder.path('temporal', 'temporal.db');
   const spec = temporalServer({ ...server, env, namespace, databaseFile, throwaway });
-  // An empty file of settings: a profile in the user's home may hold the TLS and key of another server.
+  // A file without settings: a profile in the user's home may hold the TLS and key of another server. The profile itself
+  // must be there, Temporal's library does not take an empty file.
   const settings = context.folder.path('temporal', 'client.toml');
-  writeFileSync(settings, '');
+  writeFileSync(settings, '[profile.default]\n');
   return {
     spec,
     env: {

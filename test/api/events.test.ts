@@ -95,6 +95,11 @@ test.each(['x', '-1', '1.5', '99999999999'])('the event number %s is refused', a
   expect([answer.status, answer.json['code']]).toEqual([400, 'invalid_query']);
 });
 
+test('HEAD opens no stream', async () => {
+  const { status, headers } = await call(urlOf(await accept(api)), { method: 'HEAD' });
+  expect([status, headers['content-type']]).toEqual([200, 'text/event-stream; charset=utf-8']);
+});
+
 test('an event is not lost when the notification connection breaks', async () => {
   const id = await accept(api);
   const stream = await readEvents(urlOf(id));

@@ -36,7 +36,7 @@ export function bindValue(graph: ApiGraph, bindings: readonly GraphBinding[], va
 export function danglingLinks(graph: ApiGraph): readonly (GraphBinding & { readonly target: string })[] {
   return Object.entries(graph).flatMap(([node, { inputs }]) =>
     Object.entries(inputs).flatMap(([input, value]) =>
-      isLink(value) && graph[value[0]] === undefined ? [{ node, input, target: value[0] }] : [],
+      isLink(value) && !Object.hasOwn(graph, value[0]) ? [{ node, input, target: value[0] }] : [],
     ),
   );
 }

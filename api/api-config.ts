@@ -1,0 +1,62 @@
+import { ConfigError, integerFrom, stringFrom } from '../infra/runtime/env.js';
+import type { Env } from '../infra/runtime/env.js';
+import { storageConfigFrom } from '../infra/runtime/storage-config.js';
+import type { StorageConfig } from '../infra/runtime/storage-config.js';
+import { temporalConfigFrom } from '../infra/runtime/temporal-connection.js';
+import type { TemporalConnectionConfig } from '../infra/runtime/temporal-connection.js';
+import type { LimitDefaults } from './generations/generation-limits.js';
+
+/** Everything that the API process is configured with. */
+export interface ApiConfig {
+  readonly host: string;
+  readonly port: number;
+  readonly allowedHosts: readonly string[];
+  readonly databaseUrl: string;
+  readonly databasePoolSize: number;
+  readonly storage: StorageConfig;
+  readonly temporal: TemporalConnectionConfig;
+  readonly logLevel: string;
+  readonly maxOpenGenerations: number;
+  readonly limits: LimitDefaults;
+}
+
+const DAY_SECONDS = 86_400;
+
+/** Throws `ConfigError` naming the variable. */
+export function apiConfigFrom(env: Env): ApiConfig {
+  return {
+    host: stringFrom(env, 'HOST', '127.0.0.1'),
+    port: integerFrom(env, 'PORT', { fallback: 8328, min: 0, max: 65_535 }),
+    allowedHosts: listFrom(env, 'ALLOWED_HOSTS'),
+    databaseUrl: databaseUrlFrom(env),
+    databasePoolSize: integerFrom(env, 'DATABASE_POOL_SIZE', { fallback: 10, min: 2, max: 100 }),
+    storage: storageConfigFrom(env),
+    temporal: temporalConfigFrom(env),
+    logLevel: stringFrom(env, 'LOG_LEVEL', 'info'),
+    maxOpenGenerations: integerFrom(env, 'MAX_OPEN_GENERATIONS', { fallback: 10_000, min: 1, max: 1_000_000 }),
+    limits: {
+      startSeconds: integerFrom(env, 'START_DEADLINE_SECONDS', {
+        fallback: DAY_SECONDS,
+        min: 1,
+        max: 30 * DAY_SECONDS,
+      }),
+      renderSeconds: integerFrom(env, 'GENERATION_TIMEOUT_SECONDS', { fallback: 600, min: 1, max: DAY_SECONDS }),
+      stallSeconds: integerFrom(env, 'STALL_SECONDS', { fallback: 180, min: 1, max: DAY_SECONDS }),
+      backendReturnSeconds: integerFrom(env, 'FALLBACK_AFTER_SECONDS', { fallback: 60, min: 0, max: DAY_SECONDS }),
+    },
+  };
+}
+
+function databaseUrlFrom(env: Env): string {
+  const url = stringFrom(env, 'DATABASE_URL', '');
+  if (url === '')
+    throw new ConfigError('DATABASE_URL is not set. "npm start" sets it; a process started alone needs it');
+  return url;
+}
+
+function listFrom(env: Env, name: string): readonly string[] {
+  return stringFrom(env, name, '')
+    .split(',')
+    .map((entry) => entry.trim().toLowerCase())
+    .filter((entry) => entry !== '');
+}

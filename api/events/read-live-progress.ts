@@ -1,0 +1,55 @@
+import type { Client } from '@temporalio/client';
+import { defaultPayloadConverter } from '@temporalio/common';
+import type { Payload } from '@temporalio/common';
+import { z } from 'zod';
+import type { Logger } from '../../infra/runtime/logger.js';
+import { generationWorkflowId } from '../../workflows/contracts/generation.js';
+import type { RenderingHeartbeat } from '../../workflows/contracts/generation.js';
+import { withDeadline } from '../with-deadline.js';
+import type { LiveProgress, ReadLiveProgress } from './progress-watcher.js';
+
+/** A GET waits for Temporal at most this long. */
+const DEADLINE_MS = 1_000;
+/** After a failure Temporal is left alone for a moment. */
+const PAUSE_AFTER_FAILURE_MS = 3_000;
+
+const NOTHING: LiveProgress = { progress: null, runId: null };
+
+const heartbeatSchema: z.ZodType<RenderingHeartbeat> = z.object({
+  promptId: z.string(),
+  state: z.enum(['pending', 'running']),
+  nodeId: z.string().nullable(),
+  step: z.number().nullable(),
+  steps: z.number().nullable(),
+  percent: z.number(),
+  runningSinceMs: z.number().nullable(),
+});
+
+/** Reads the heartbeat of the rendering activity. Never fails: a generation is shown without progress then. */
+export function createReadLiveProgress(deps: { readonly temporal: Client; readonly logger: Logger }): ReadLiveProgress {
+  let failedAt = 0;
+  return async function readLiveProgress(generationId) {
+    if (Date.now() - failedAt < PAUSE_AFTER_FAILURE_MS) return NOTHING;
+    try {
+      return await withDeadline(DEADLINE_MS, describe(deps.temporal, generationId));
+    } catch (error) {
+      failedAt = Date.now();
+      deps.logger.warn({ err: error, generationId }, 'Live progress could not be read');
+      return NOTHING;
+    }
+  };
+}
+
+async function describe(temporal: Client, generationId: string): Promise<LiveProgress> {
+  const { runId, raw } = await temporal.workflow.getHandle(generationWorkflowId(generationId)).describe();
+  const details = (raw.pendingActivities ?? []).flatMap(({ heartbeatDetails }) => heartbeatDetails?.payloads ?? []);
+  const heartbeat = details.map(heartbeatOf).find((candidate) => candidate !== null) ?? null;
+  if (heartbeat === null) return { progress: null, runId };
+  const { percent, nodeId: node, step, steps } = heartbeat;
+  return { progress: { percent: Math.min(100, Math.max(0, percent)), node, step, steps }, runId };
+}
+
+function heartbeatOf(payload: Payload): RenderingHeartbeat | null {
+  const parsed = heartbeatSchema.safeParse(defaultPayloadConverter.fromPayload(payload));
+  return parsed.success ? parsed.data : null; // another activity's heartbeat
+}

@@ -1,0 +1,45 @@
+import type { Database } from '../../infra/postgres/database.js';
+import { isTerminal } from '../../workflows/domain/generation-status.js';
+import type { EventHub } from './event-hub.js';
+import { createWakeSignal } from './wake-signal.js';
+
+/** A lost notification costs at most this long. */
+const SAFETY_LOOK_MS = 3_000;
+
+/** True when the generation has ended, false when the signal came first. */
+export type WaitForEnd = (generationId: string, signal: AbortSignal) => Promise<boolean>;
+
+export interface WaitDeps {
+  readonly database: Database;
+  readonly hub: EventHub;
+  /** Aborts when the process stops: those who wait are answered then, not cut off. */
+  readonly stopping: AbortSignal;
+}
+
+export function createWaitForEnd(deps: WaitDeps): WaitForEnd {
+  return async function waitForEnd(generationId, callerSignal) {
+    const signal = AbortSignal.any([callerSignal, deps.stopping]);
+    const signals = createWakeSignal();
+    const unsubscribe = deps.hub.subscribe(generationId, () => {
+      signals.wake();
+    });
+    try {
+      while (!signal.aborted) {
+        if (await hasEnded(deps.database, generationId)) return true;
+        await signals.wait(SAFETY_LOOK_MS, signal);
+      }
+      return false;
+    } finally {
+      unsubscribe();
+    }
+  };
+}
+
+async function hasEnded(database: Database, generationId: string): Promise<boolean> {
+  const row = await database
+    .selectFrom('generations')
+    .select('status')
+    .where('id', '=', generationId)
+    .executeTakeFirst();
+  return row === undefined || isTerminal(row.status);
+}

@@ -1,0 +1,92 @@
+import type { Selectable } from 'kysely';
+import type { GenerationsTable, OutputsTable, RecoveryAttemptsTable } from '../../infra/postgres/database-schema.js';
+import { generationWorkflowId } from '../../workflows/contracts/generation.js';
+import { describeFailure, errorCodeOf } from '../../workflows/domain/failure.js';
+import type { GenerationView, ProgressView, QueueView } from '../schemas/generation-view.js';
+
+export type GenerationRow = Selectable<GenerationsTable>;
+export type OutputRow = Selectable<OutputsTable>;
+export type AttemptRow = Selectable<RecoveryAttemptsTable>;
+
+export interface ViewParts {
+  readonly row: GenerationRow;
+  readonly outputs: readonly OutputRow[];
+  readonly attempts: readonly AttemptRow[];
+  readonly queue: QueueView | null;
+  readonly progress: ProgressView | null;
+  readonly runId: string | null;
+  /** Address of the Workflow in Temporal's Web UI, `null` when no UI is configured. */
+  readonly temporalUrl: string | null;
+}
+
+/** What a caller sees of a generation: an allow-list of fields, never a row as it is. */
+export function generationView(parts: ViewParts): GenerationView {
+  const { row } = parts;
+  return {
+    id: row.id,
+    status: row.status,
+    url: `/v1/generations/${row.id}`,
+    template: row.template,
+    provider: row.provider,
+    asked: row.asked,
+    delivered: row.delivered ?? (row.status === 'COMPLETED' ? row.asked : null),
+    attempts: parts.attempts.map(attemptView),
+    progress: parts.progress,
+    queue: parts.queue,
+    outputs: parts.outputs.map(outputView),
+    error: errorView(row),
+    priority: row.priority,
+    metadata: stringsOf(row.metadata),
+    createdAt: row.created_at.toISOString(),
+    startedAt: row.started_at?.toISOString() ?? null,
+    finishedAt: row.finished_at?.toISOString() ?? null,
+    cancelRequestedAt: row.cancel_requested_at?.toISOString() ?? null,
+    temporal: { workflowId: generationWorkflowId(row.id), runId: parts.runId, url: parts.temporalUrl },
+  };
+}
+
+function attemptView(row: AttemptRow): GenerationView['attempts'][number] {
+  return {
+    attempt: row.attempt,
+    kind: row.kind,
+    strategy: row.strategy,
+    message: row.message,
+    before: row.parameters_before,
+    after: row.parameters_after,
+    success: row.success,
+    createdAt: row.created_at.toISOString(),
+  };
+}
+
+function outputView(row: OutputRow): GenerationView['outputs'][number] {
+  return {
+    index: row.index,
+    kind: row.kind,
+    mediaType: row.media_type,
+    bytes: Number(row.bytes),
+    sha256: row.sha256,
+    width: row.width_px,
+    height: row.height_px,
+    isFlat: row.is_flat,
+    url: `/v1/generations/${row.generation_id}/outputs/${row.index}`,
+  };
+}
+
+function errorView({ failure_kind: kind, failure }: GenerationRow): GenerationView['error'] {
+  if (kind === null) return null;
+  const { title, remedy, isRetryableByCaller } = describeFailure(kind);
+  return {
+    code: errorCodeOf(kind),
+    kind,
+    title,
+    detail: failure?.detail ?? title,
+    remedy,
+    retryable: isRetryableByCaller,
+    userMessage: `${title}. ${remedy}`,
+    type: `/docs/errors/${errorCodeOf(kind)}`,
+  };
+}
+
+function stringsOf(metadata: Readonly<Record<string, unknown>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(metadata).map(([name, value]) => [name, String(value)]));
+}

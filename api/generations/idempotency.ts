@@ -1,0 +1,64 @@
+import { sql } from 'kysely';
+import type { Transaction } from 'kysely';
+import type { DatabaseSchema } from '../../infra/postgres/database-schema.js';
+import type { Database } from '../../infra/postgres/database.js';
+import { ProblemError } from '../problems.js';
+
+/** Keys are remembered this long, by the database's clock. */
+const KEY_LIFETIME = sql<Date>`now() - interval '24 hours'`;
+
+export interface IdempotentRequest {
+  readonly accountId: string;
+  readonly key: string;
+  /** Of the canonical body: the order of keys and white space do not make another request. */
+  readonly requestSha256: string;
+}
+
+/** The first answer to this request, `null` when there is none; throws `idempotency_mismatch` for another body. */
+export async function firstAnswerTo(database: Database, request: IdempotentRequest): Promise<string | null> {
+  const row = await database
+    .selectFrom('idempotency_keys')
+    .select(['request_sha256', 'response_body'])
+    .where('account_id', '=', request.accountId)
+    .where('key', '=', request.key)
+    .where('created_at', '>', KEY_LIFETIME)
+    .executeTakeFirst();
+  if (row === undefined) return null;
+  if (row.request_sha256 === request.requestSha256) return row.response_body;
+  throw new ProblemError('idempotency_mismatch', 'The key was first sent with a body that differs from this one.');
+}
+
+/**
+ * Takes the key within the accepting transaction. A racer waits here for the first transaction, until `lock_timeout`;
+ * `false`: the key is taken, so this transaction must not commit.
+ */
+export async function takeKey(
+  transaction: Transaction<DatabaseSchema>,
+  request: IdempotentRequest,
+  answer: { readonly generationId: string; readonly body: string },
+): Promise<boolean> {
+  const values = {
+    request_sha256: request.requestSha256,
+    generation_id: answer.generationId,
+    response_body: answer.body,
+  };
+  const taken = await transaction
+    .insertInto('idempotency_keys')
+    .values({ account_id: request.accountId, key: request.key, ...values })
+    .onConflict((conflict) =>
+      conflict
+        .columns(['account_id', 'key'])
+        .doUpdateSet({ ...values, created_at: sql<Date>`now()` })
+        .where('idempotency_keys.created_at', '<=', KEY_LIFETIME),
+    )
+    .returning('key')
+    .executeTakeFirst();
+  return taken !== undefined;
+}
+
+/** The header's value, `null` without one; throws `invalid_idempotency_key`. */
+export function idempotencyKeyFrom(header: string | undefined): string | null {
+  if (header === undefined) return null;
+  if (/^[\x20-\x7e]{1,255}$/.test(header)) return header;
+  throw new ProblemError('invalid_idempotency_key', 'The header Idempotency-Key is empty, too long or not printable.');
+}

@@ -1,0 +1,41 @@
+import { z } from 'zod';
+import { GENERATION_STATUSES } from '../../workflows/domain/generation-status.js';
+import { ProblemError } from '../problems.js';
+import { problemPlaces } from '../schemas/problem-places.js';
+
+const limit = z.coerce.number().int().min(1).max(100).default(20);
+const statusList = z
+  .string()
+  .transform((text) => text.split(','))
+  .pipe(z.array(z.enum(GENERATION_STATUSES)).min(1));
+
+/** Query of `GET /v1/generations`. */
+export const listQuerySchema = z.strictObject({
+  limit,
+  cursor: z.string().max(500).optional(),
+  status: statusList.optional(),
+  template: z.string().max(100).optional(),
+});
+
+export interface ListQuery {
+  readonly limit: number;
+  readonly cursor: string | null;
+  readonly status: z.infer<typeof statusList> | null;
+  readonly template: string | null;
+}
+
+/** Throws `invalid_query` with every parameter that is wrong. */
+export function listQueryFrom(query: unknown): ListQuery {
+  const parsed = listQuerySchema.safeParse(query);
+  if (!parsed.success) {
+    const places = problemPlaces(parsed.error, listQuerySchema).map((place) => ({
+      ...place,
+      pointer: `?${place.pointer.split('/')[1] ?? ''}`,
+    }));
+    throw new ProblemError('invalid_query', places.map(({ pointer, message }) => `${pointer} ${message}`).join('; '), {
+      places,
+    });
+  }
+  const { cursor, status, template, ...rest } = parsed.data;
+  return { ...rest, cursor: cursor ?? null, status: status ?? null, template: template ?? null };
+}

@@ -1,0 +1,129 @@
+import { danglingLinks } from '../../workflows/domain/graph.js';
+import type { ApiGraph } from '../../workflows/domain/graph.js';
+import { ProblemError } from '../problems.js';
+import type { ProblemPlace } from '../problems.js';
+import { problemPlaces } from '../schemas/problem-places.js';
+import { graphRequestSchema, templateRequestSchema } from '../schemas/generation-request.js';
+import type { GraphRequest } from '../schemas/generation-request.js';
+import { bindTemplate } from '../templates/bind-template.js';
+import type { BoundTemplate } from '../templates/bind-template.js';
+import { checkParameters } from '../templates/check-parameters.js';
+import type { Template, Templates } from '../templates/template.js';
+
+/** A request that can be accepted: the graph is complete, every value is decided. */
+export interface AcceptableRequest extends BoundTemplate {
+  /** Template name, or `graph`. */
+  readonly template: string;
+  readonly pool: string;
+  /** The template's own limit, where it sets one. */
+  readonly renderSeconds: number | null;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly priority: number;
+  readonly timeoutMinutes: number | null;
+}
+
+type Body = Readonly<Record<string, unknown>>;
+
+/** Judges a body; throws one `ProblemError` that lists everything that is wrong with it. */
+export function parseGenerationRequest(body: unknown, templates: Templates): AcceptableRequest {
+  if (!isObject(body)) throw new ProblemError('invalid_request', 'The body is not a JSON object.');
+  const hasTemplate = Object.hasOwn(body, 'template');
+  if (hasTemplate === Object.hasOwn(body, 'graph')) {
+    const places = [{ pointer: '', message: 'needs either template or graph' }];
+    throw new ProblemError('invalid_request', 'The body must hold either a template or a graph, not both.', { places });
+  }
+  return hasTemplate ? fromTemplate(body, templates) : fromGraph(body);
+}
+
+function fromTemplate(body: Body, templates: Templates): AcceptableRequest {
+  const template = templateOf(body, templates);
+  const parsed = templateRequestSchema.safeParse(body);
+  const shape = parsed.success ? [] : problemPlaces(parsed.error, templateRequestSchema);
+  const given = isObject(body['parameters']) ? body['parameters'] : {};
+  const checked = checkParameters(template?.manifest.parameters ?? {}, template === undefined ? {} : given);
+  const wrong = checked.places.map((place) => ({ ...place, pointer: `/parameters${place.pointer}` }));
+  const places = [...shape, ...wrong];
+  if (!parsed.success || template === undefined || places.length > 0) {
+    throw new ProblemError(shape.length > 0 ? 'invalid_request' : 'invalid_parameters', countOf(places), { places });
+  }
+  const { metadata, priority, timeoutMinutes } = parsed.data;
+  return {
+    template: template.name,
+    pool: template.manifest.pool,
+    renderSeconds: template.manifest.limits.renderSeconds ?? null,
+    ...bindTemplate(template, checked.values),
+    metadata,
+    priority,
+    timeoutMinutes: timeoutMinutes ?? null,
+  };
+}
+
+function templateOf(body: Body, templates: Templates): Template | undefined {
+  const name = body['template'];
+  if (typeof name !== 'string') return undefined; // the schema says so
+  const template = templates.get(name);
+  if (template !== undefined) return template;
+  const known = [...templates.keys()];
+  throw new ProblemError('unknown_template', `Templates: ${known.join(', ')}.`, {
+    places: [{ pointer: '/template', message: 'is not the name of a template', allowed: known }],
+  });
+}
+
+function fromGraph(body: Body): AcceptableRequest {
+  refuseUiFormat(body['graph']);
+  const parsed = graphRequestSchema.safeParse(body);
+  if (!parsed.success) {
+    const places = problemPlaces(parsed.error, graphRequestSchema).map(withNodeId);
+    const isAboutGraph = places.every(({ pointer }) => pointer.startsWith('/graph'));
+    throw new ProblemError(isAboutGraph ? 'invalid_graph' : 'invalid_request', countOf(places), { places });
+  }
+  const { graph, metadata, priority, timeoutMinutes }: GraphRequest = parsed.data;
+  refuseDanglingLinks(graph);
+  return {
+    template: 'graph',
+    pool: 'default',
+    renderSeconds: null,
+    graph,
+    asked: {},
+    expected: { widthPx: null, heightPx: null, count: null, flatImages: 'allow' },
+    metadata,
+    priority,
+    timeoutMinutes: timeoutMinutes ?? null,
+  };
+}
+
+function refuseUiFormat(graph: unknown): void {
+  if (!isObject(graph) || !Array.isArray(graph['nodes']) || !('links' in graph)) return;
+  throw new ProblemError(
+    'graph_in_ui_format',
+    'The graph has "nodes" and "links": it was saved for the editor and cannot be rendered. ' +
+      'In ComfyUI, export it with "Save (API format)" (newer versions: Workflow → Export (API)).',
+    { places: [{ pointer: '/graph', message: "is in the editor's format" }] },
+  );
+}
+
+/** Without a prototype, so that a link to a node named `constructor` is seen to dangle. */
+function refuseDanglingLinks(graph: ApiGraph): void {
+  const bare: ApiGraph = Object.setPrototypeOf({ ...graph }, null) as ApiGraph;
+  const places = danglingLinks(bare).map(({ node, input, target }) => ({
+    pointer: `/graph/${node}/inputs/${input}`,
+    nodeId: node,
+    message: `input "${input}" of node ${node} is linked to node ${target}, which does not exist`,
+  }));
+  if (places.length > 0) throw new ProblemError('graph_link_dangling', countOf(places), { places });
+}
+
+function withNodeId(place: ProblemPlace): ProblemPlace {
+  const nodeId = /^\/graph\/([^/]+)/.exec(place.pointer)?.[1];
+  return nodeId === undefined ? place : { ...place, nodeId };
+}
+
+function countOf(places: readonly ProblemPlace[]): string {
+  const [first] = places;
+  const one = first === undefined ? 'The request is not valid' : `${first.pointer}: ${first.message}`;
+  return places.length > 1 ? `${one}; and ${places.length - 1} more, listed in errors.` : `${one}.`;
+}
+
+function isObject(value: unknown): value is Body {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,136 @@
+import { sql } from 'kysely';
+import type { Database } from '../../infra/postgres/database.js';
+import type { BackendDirectory } from '../backends/backend-directory.js';
+import { fleetState } from '../backends/fleet-state.js';
+import type { ProgressWatcher } from '../events/progress-watcher.js';
+import type { GenerationView, QueueView } from '../schemas/generation-view.js';
+import { generationView } from './generation-view.js';
+import type { GenerationRow } from './generation-view.js';
+import { cursorFrom, cursorOf } from './list-cursor.js';
+import type { ListQuery } from './list-query.js';
+
+export interface ReaderDeps {
+  readonly database: Database;
+  readonly directory: BackendDirectory;
+  readonly progress: ProgressWatcher;
+  readonly temporalUrlOf: (generationId: string) => string | null;
+}
+
+export interface GenerationPage {
+  readonly generations: readonly GenerationView[];
+  readonly nextCursor: string | null;
+}
+
+/** Generations as callers see them. */
+export interface GenerationReader {
+  /** `null` when there is none of that id. */
+  read(id: string): Promise<GenerationView | null>;
+  list(query: ListQuery): Promise<GenerationPage>;
+}
+
+export function createGenerationReader(deps: ReaderDeps): GenerationReader {
+  return {
+    async read(id) {
+      const row = await deps.database.selectFrom('generations').selectAll().where('id', '=', id).executeTakeFirst();
+      if (row === undefined) return null;
+      // Somebody looks at this one: its progress is worth a question to Temporal, at most once a second.
+      if (row.status === 'PROCESSING') await deps.progress.read(id);
+      const [view] = await viewsOf(deps, [row]);
+      return view ?? null;
+    },
+    async list(query) {
+      const rows = await selectPage(deps.database, query);
+      const page = rows.slice(0, query.limit);
+      const last = page.at(-1);
+      return {
+        generations: await viewsOf(deps, page),
+        nextCursor: rows.length > query.limit && last !== undefined ? cursorOf(last.created_key, last.id) : null,
+      };
+    },
+  };
+}
+
+/** One row more than asked for says whether there is a next page. */
+async function selectPage(database: Database, query: ListQuery) {
+  const { limit, status, template } = query;
+  const after = query.cursor === null ? null : cursorFrom(query.cursor);
+  return database
+    .selectFrom('generations')
+    .selectAll()
+    .select(sql<string>`created_at::text`.as('created_key')) // with microseconds, which a Date drops
+    .$if(status !== null, (select) => select.where('status', 'in', status ?? []))
+    .$if(template !== null, (select) => select.where('template', '=', template ?? ''))
+    .$if(after !== null, (select) =>
+      select.where(sql<boolean>`(created_at, id) < (${after?.createdAt ?? ''}::timestamptz, ${after?.id ?? ''})`),
+    )
+    .orderBy('created_at', 'desc')
+    .orderBy('id', 'desc')
+    .limit(limit + 1)
+    .execute();
+}
+
+async function viewsOf(deps: ReaderDeps, rows: readonly GenerationRow[]): Promise<GenerationView[]> {
+  if (rows.length === 0) return [];
+  const ids = rows.map(({ id }) => id);
+  const [outputs, attempts, queues] = await Promise.all([
+    deps.database.selectFrom('outputs').selectAll().where('generation_id', 'in', ids).orderBy('index').execute(),
+    deps.database
+      .selectFrom('recovery_attempts')
+      .selectAll()
+      .where('generation_id', 'in', ids)
+      .orderBy('attempt')
+      .execute(),
+    queuesOf(deps, rows),
+  ]);
+  return rows.map((row) => {
+    const live = row.status === 'PROCESSING' ? deps.progress.latest(row.id) : null;
+    return generationView({
+      row,
+      outputs: outputs.filter(({ generation_id: id }) => id === row.id),
+      attempts: attempts.filter(({ generation_id: id }) => id === row.id),
+      queue: queues.get(row.id) ?? null,
+      progress: live?.progress ?? null,
+      runId: live?.runId ?? null,
+      temporalUrl: deps.temporalUrlOf(row.id),
+    });
+  });
+}
+
+/** Places in the queue, for those that wait. */
+async function queuesOf(deps: ReaderDeps, rows: readonly GenerationRow[]): Promise<ReadonlyMap<string, QueueView>> {
+  const waiting = rows.filter(({ status }) => status === 'QUEUED');
+  if (waiting.length === 0) return new Map();
+  const positions = await positionsOf(
+    deps.database,
+    waiting.map(({ id }) => id),
+  );
+  const pools = [...new Set(waiting.map(({ workflow_input: { pool } }) => pool))];
+  const fleets = new Map(
+    await Promise.all(pools.map(async (pool) => [pool, await fleetState(deps.directory, pool)] as const)),
+  );
+  return new Map(
+    waiting.flatMap(({ id, workflow_input: { pool } }) => {
+      const position = positions.get(id);
+      const fleet = fleets.get(pool);
+      if (position === undefined || fleet === undefined) return []; // it has started in between
+      const { busy, slots, reason } = fleet;
+      return [[id, { position, busy, slots, ...(reason !== null && { reason }) }] as const];
+    }),
+  );
+}
+
+async function positionsOf(database: Database, ids: readonly string[]): Promise<ReadonlyMap<string, number>> {
+  const rows = await database
+    .with('waiting', (cte) =>
+      cte
+        .selectFrom('generations')
+        .select(['id', sql<string>`row_number() OVER (ORDER BY priority, created_at, id)`.as('position')])
+        .where('finished_at', 'is', null)
+        .where('status', '=', 'QUEUED'),
+    )
+    .selectFrom('waiting')
+    .select(['id', 'position'])
+    .where('id', 'in', ids)
+    .execute();
+  return new Map(rows.map(({ id, position }) => [id, Number(position)]));
+}

@@ -1,0 +1,225 @@
+/** What every answer of one code has in common; the detail is written where the problem is found. */
+export interface ProblemKind {
+  readonly status: number;
+  readonly title: string;
+  /** What the caller can do about it. */
+  readonly remedy: string;
+  /** May the same request, sent again, succeed? */
+  readonly retryable: boolean;
+}
+
+/** Every problem that this API answers with. Codes are a contract: add, never rename. Each has a page in `docs/errors/`. */
+export const PROBLEMS = {
+  invalid_json: {
+    status: 400,
+    title: 'The body is not valid JSON',
+    remedy: 'Correct the body at the position in the detail.',
+    retryable: false,
+  },
+  invalid_query: {
+    status: 400,
+    title: 'The query of the address is not valid',
+    remedy: 'Correct the query parameters listed in errors.',
+    retryable: false,
+  },
+  invalid_idempotency_key: {
+    status: 400,
+    title: 'The Idempotency-Key is not usable',
+    remedy: 'Send 1 to 255 printable ASCII characters, for example a UUID.',
+    retryable: false,
+  },
+  cross_site_refused: {
+    status: 403,
+    title: 'A page of another site may not drive this service',
+    remedy: 'Call the API from a program, or from a page that this service serves itself.',
+    retryable: false,
+  },
+  generation_not_found: {
+    status: 404,
+    title: 'There is no such generation',
+    remedy: 'Check the id; GET /v1/generations lists those that exist.',
+    retryable: false,
+  },
+  output_not_found: {
+    status: 404,
+    title: 'The generation has no such output',
+    remedy: 'Read outputs of the generation for the numbers that exist; there are none before it is COMPLETED.',
+    retryable: false,
+  },
+  template_not_found: {
+    status: 404,
+    title: 'There is no such template',
+    remedy: 'GET /v1/templates lists those that exist.',
+    retryable: false,
+  },
+  route_not_found: {
+    status: 404,
+    title: 'There is nothing at this address',
+    remedy: 'GET /openapi.json lists every address.',
+    retryable: false,
+  },
+  method_not_allowed: {
+    status: 405,
+    title: 'This address does not take that method',
+    remedy: 'Use one of the methods in the Allow header.',
+    retryable: false,
+  },
+  idempotency_in_flight: {
+    status: 409,
+    title: 'A request with this Idempotency-Key is being worked on',
+    remedy: 'Send the same request again after the seconds in Retry-After.',
+    retryable: true,
+  },
+  output_gone: {
+    status: 410,
+    title: 'The stored output is gone',
+    remedy: 'Results are kept for a limited time; generate again with the parameters in asked.',
+    retryable: false,
+  },
+  body_too_large: {
+    status: 413,
+    title: 'The body is too large',
+    remedy: 'Send at most 1 MiB of JSON; files do not belong into the body.',
+    retryable: false,
+  },
+  uri_too_long: {
+    status: 414,
+    title: 'The address is too long',
+    remedy: 'Send at most 4096 characters in path and query.',
+    retryable: false,
+  },
+  unsupported_media_type: {
+    status: 415,
+    title: 'The body is not sent as JSON',
+    remedy: 'Send the header Content-Type: application/json, in UTF-8 and without Content-Encoding.',
+    retryable: false,
+  },
+  range_not_satisfiable: {
+    status: 416,
+    title: 'The range lies outside of the file',
+    remedy: 'Ask for a range within the length in the Content-Range header.',
+    retryable: false,
+  },
+  host_not_allowed: {
+    status: 421,
+    title: 'This service does not answer under that name',
+    remedy: 'Use the address that the service prints at start, or add the name to ALLOWED_HOSTS.',
+    retryable: false,
+  },
+  invalid_request: {
+    status: 422,
+    title: 'The request is not valid',
+    remedy: 'Correct the fields listed in errors.',
+    retryable: false,
+  },
+  unknown_template: {
+    status: 422,
+    title: 'There is no template of that name',
+    remedy: 'Use one of the templates in the detail.',
+    retryable: false,
+  },
+  invalid_parameters: {
+    status: 422,
+    title: 'Parameters of the template are not valid',
+    remedy: 'Correct the parameters listed in errors; GET /v1/templates/{name} shows types, ranges and defaults.',
+    retryable: false,
+  },
+  invalid_graph: {
+    status: 422,
+    title: 'The graph is not in the API format of ComfyUI',
+    remedy: 'Send node ids with {class_type, inputs}, as ComfyUI exports them with "Save (API format)".',
+    retryable: false,
+  },
+  graph_in_ui_format: {
+    status: 422,
+    title: 'The graph is in the format of the ComfyUI editor',
+    remedy: 'Export it with "Save (API format)" and send that file.',
+    retryable: false,
+  },
+  graph_link_dangling: {
+    status: 422,
+    title: 'Inputs of the graph are linked to nodes that do not exist',
+    remedy: 'Connect the inputs listed in errors to nodes of the graph, or give them values.',
+    retryable: false,
+  },
+  node_class_unknown: {
+    status: 422,
+    title: 'No ComfyUI has a node class of the graph',
+    remedy: 'Install the custom nodes that bring the classes listed in errors, or use one of the closest names.',
+    retryable: false,
+  },
+  unsafe_number: {
+    status: 422,
+    title: 'A number cannot be carried exactly',
+    remedy: 'Use whole numbers up to 9007199254740991 (2^53 - 1), for seeds too.',
+    retryable: false,
+  },
+  idempotency_mismatch: {
+    status: 422,
+    title: 'This Idempotency-Key was used with another body',
+    remedy: 'Use a new key for a new request.',
+    retryable: false,
+  },
+  internal_error: {
+    status: 500,
+    title: 'Something went wrong in this service',
+    remedy: 'Try again; if it happens again, look for the X-Request-Id of the answer in the log of the API.',
+    retryable: true,
+  },
+  database_unavailable: {
+    status: 503,
+    title: 'The database does not answer',
+    remedy: 'Try again shortly, with the same Idempotency-Key; nothing was lost. Operators: GET /readyz says more.',
+    retryable: true,
+  },
+  storage_unavailable: {
+    status: 503,
+    title: 'The object store does not answer',
+    remedy: 'Try again shortly. Operators: GET /readyz says more.',
+    retryable: true,
+  },
+  queue_full: {
+    status: 503,
+    title: 'Too many generations are waiting',
+    remedy: 'Try again later, or raise MAX_OPEN_GENERATIONS.',
+    retryable: true,
+  },
+  too_many_streams: {
+    status: 503,
+    title: 'Too many event streams are open',
+    remedy: 'Close streams that nobody reads, or ask for the generation instead.',
+    retryable: true,
+  },
+} as const satisfies Record<string, ProblemKind>;
+
+export type ProblemCode = keyof typeof PROBLEMS;
+
+/** One place of the request that is wrong. */
+export interface ProblemPlace {
+  /** JSON pointer into the body, or `?name` for a query parameter. */
+  readonly pointer: string;
+  readonly message: string;
+  /** Node of the graph, where there is one. */
+  readonly nodeId?: string;
+  /** The values or the range that would be right, where that can be said. */
+  readonly allowed?: unknown;
+}
+
+/** A problem whose words are written for callers: the only error whose message leaves the process. */
+export class ProblemError extends Error {
+  override readonly name = 'ProblemError';
+  readonly code: ProblemCode;
+  readonly places: readonly ProblemPlace[];
+  readonly headers: Readonly<Record<string, string>>;
+
+  constructor(
+    code: ProblemCode,
+    detail: string,
+    more: { readonly places?: readonly ProblemPlace[]; readonly headers?: Readonly<Record<string, string>> } = {},
+  ) {
+    super(detail);
+    this.code = code;
+    this.places = more.places ?? [];
+    this.headers = more.headers ?? {};
+  }
+}

@@ -1,0 +1,26 @@
+import type { IRouter, RequestHandler } from 'express';
+import { ProblemError } from '../problems.js';
+
+/** The methods of one path; every other method is answered with 405 and what is allowed. */
+export interface RouteMethods {
+  readonly get?: RequestHandler;
+  readonly post?: readonly RequestHandler[];
+}
+
+export function defineRoute(router: IRouter, path: string, methods: RouteMethods): void {
+  const route = router.route(path);
+  if (methods.get !== undefined) route.get(methods.get);
+  if (methods.post !== undefined) route.post(...methods.post);
+  const allow = [
+    ...(methods.get === undefined ? [] : ['GET', 'HEAD']),
+    ...(methods.post === undefined ? [] : ['POST']),
+    'OPTIONS',
+  ].join(', ');
+  route.all((req, res) => {
+    if (req.method === 'OPTIONS') {
+      res.status(204).set('Allow', allow).end();
+      return;
+    }
+    throw new ProblemError('method_not_allowed', `Allowed: ${allow}.`, { headers: { Allow: allow } });
+  });
+}

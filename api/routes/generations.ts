@@ -1,0 +1,82 @@
+import { Router } from 'express';
+import type { Request, Response } from 'express';
+import type { WaitForEnd } from '../events/wait-for-end.js';
+import type { AcceptGeneration } from '../generations/accept-generation.js';
+import type { CancelGeneration } from '../generations/cancel-generation.js';
+import { idempotencyKeyFrom } from '../generations/idempotency.js';
+import { listQueryFrom } from '../generations/list-query.js';
+import type { GenerationReader } from '../generations/read-generations.js';
+import { jsonBody } from '../middleware/json-body.js';
+import type { GenerationView } from '../schemas/generation-view.js';
+import { defineRoute } from './define-route.js';
+import { generationIdOf, generationNotFound } from './generation-id.js';
+import { waitSecondsFrom } from './prefer-wait.js';
+
+export interface GenerationRoutesDeps {
+  readonly acceptGeneration: AcceptGeneration;
+  readonly cancelGeneration: CancelGeneration;
+  readonly reader: GenerationReader;
+  readonly waitForEnd: WaitForEnd;
+}
+
+export function generationRoutes(deps: GenerationRoutesDeps): Router {
+  const router = Router();
+  defineRoute(router, '/v1/generations', {
+    post: [jsonBody, async (req, res) => create(deps, req, res)],
+    get: async (req, res) => {
+      res.json(await deps.reader.list(listQueryFrom(req.query)));
+    },
+  });
+  defineRoute(router, '/v1/generations/:id', {
+    get: async (req, res) => {
+      res.json(await existing(deps, generationIdOf(req)));
+    },
+  });
+  defineRoute(router, '/v1/generations/:id/cancel', {
+    post: [
+      async (req, res) => {
+        const id = generationIdOf(req);
+        const outcome = await deps.cancelGeneration(id);
+        if (outcome === 'unknown') throw generationNotFound();
+        res.status(outcome === 'ended' ? 200 : 202).json(await existing(deps, id));
+      },
+    ],
+  });
+  return router;
+}
+
+async function create(deps: GenerationRoutesDeps, req: Request, res: Response): Promise<void> {
+  const idempotencyKey = idempotencyKeyFrom(req.get('Idempotency-Key'));
+  const { generationId, body, isReplay } = await deps.acceptGeneration({ body: req.body as unknown, idempotencyKey });
+  res.location(`/v1/generations/${generationId}`);
+  if (isReplay) res.set('Idempotent-Replayed', 'true');
+  const waitSeconds = waitSecondsFrom(req.get('Prefer'));
+  if (waitSeconds !== null && !isReplay) {
+    res.set('Preference-Applied', `wait=${waitSeconds}`);
+    if (await endsWithin(deps, { generationId, waitSeconds, res })) {
+      res.json(await existing(deps, generationId));
+      return;
+    }
+  }
+  res.status(202).type('application/json').send(body);
+}
+
+async function endsWithin(
+  deps: GenerationRoutesDeps,
+  wait: { readonly generationId: string; readonly waitSeconds: number; readonly res: Response },
+): Promise<boolean> {
+  const gone = new AbortController();
+  wait.res.once('close', () => {
+    gone.abort(); // nobody reads the answer any more; the generation goes on
+  });
+  return deps.waitForEnd(
+    wait.generationId,
+    AbortSignal.any([gone.signal, AbortSignal.timeout(wait.waitSeconds * 1000)]),
+  );
+}
+
+async function existing(deps: GenerationRoutesDeps, id: string): Promise<GenerationView> {
+  const view = await deps.reader.read(id);
+  if (view === null) throw generationNotFound();
+  return view;
+}

@@ -1,0 +1,248 @@
+import { z } from './openapi-zod.js';
+import { GENERATION_STATUSES } from '../../workflows/domain/generation-status.js';
+import type { ProblemCode } from '../problems.js';
+
+interface DescribedAnswer {
+  readonly description: string;
+  readonly schema?: z.ZodType;
+  readonly mediaType?: string;
+  readonly headers?: Readonly<Record<string, z.ZodType>>;
+}
+
+/** One route as the OpenAPI document shows it; `test/api` compares the list with what the app answers. */
+export interface DescribedRoute {
+  readonly method: 'get' | 'post';
+  readonly path: string;
+  readonly operationId: string;
+  readonly summary: string;
+  readonly params?: Readonly<Record<string, z.ZodType>>;
+  readonly query?: z.ZodObject;
+  readonly headers?: Readonly<Record<string, z.ZodType>>;
+  readonly body?: z.ZodType;
+  readonly answers: Readonly<Record<string, DescribedAnswer>>;
+  readonly problems: readonly ProblemCode[];
+}
+
+interface Schemas {
+  readonly GenerationRequest: z.ZodType;
+  readonly Generation: z.ZodType;
+  readonly Template: z.ZodType;
+  readonly Backend: z.ZodType;
+}
+
+/** Any route can answer with these. */
+const EVERYWHERE = ['host_not_allowed', 'uri_too_long', 'internal_error'] as const satisfies readonly ProblemCode[];
+const WRITES = [...EVERYWHERE, 'cross_site_refused', 'database_unavailable'] as const satisfies readonly ProblemCode[];
+const READS = [...EVERYWHERE, 'database_unavailable'] as const satisfies readonly ProblemCode[];
+
+const id = { id: z.string().regex(/^gen_[0-9a-f]{32}$/) };
+
+export function describedRoutes(schemas: Schemas): readonly DescribedRoute[] {
+  return [
+    ...creationRoutes(schemas),
+    ...generationRoutes(schemas),
+    ...outputRoutes(),
+    ...catalogueRoutes(schemas),
+    ...serviceRoutes(),
+  ];
+}
+
+function creationRoutes({ Generation, GenerationRequest }: Schemas): readonly DescribedRoute[] {
+  return [
+    {
+      method: 'post',
+      path: '/v1/generations',
+      operationId: 'createGeneration',
+      summary: 'Accept a generation; it is durable once this answers',
+      headers: {
+        'Idempotency-Key': z.string().min(1).max(255).optional(),
+        Prefer: z.string().optional().describe('wait=N: wait up to N seconds (1 to 60) for the end.'),
+      },
+      body: GenerationRequest,
+      answers: {
+        '202': { description: 'Accepted', schema: Generation, headers: { Location: z.string() } },
+        '200': { description: 'Ended within the seconds of Prefer: wait', schema: Generation },
+      },
+      problems: [
+        ...WRITES,
+        ...(['invalid_json', 'invalid_idempotency_key', 'unsupported_media_type', 'body_too_large'] as const),
+        ...(['invalid_request', 'unknown_template', 'invalid_parameters', 'invalid_graph'] as const),
+        ...(['graph_in_ui_format', 'graph_link_dangling', 'node_class_unknown', 'unsafe_number'] as const),
+        ...(['idempotency_in_flight', 'idempotency_mismatch', 'storage_unavailable', 'queue_full'] as const),
+      ],
+    },
+  ];
+}
+
+function generationRoutes({ Generation }: Schemas): readonly DescribedRoute[] {
+  return [
+    {
+      method: 'get',
+      path: '/v1/generations',
+      operationId: 'listGenerations',
+      summary: 'List generations, newest first',
+      query: z.object({
+        limit: z.int().min(1).max(100).optional(),
+        cursor: z.string().optional().describe('nextCursor of the page before.'),
+        status: z
+          .string()
+          .optional()
+          .describe(`Comma list of ${GENERATION_STATUSES.join(', ')}.`),
+        template: z.string().optional(),
+      }),
+      answers: {
+        '200': {
+          description: 'One page',
+          schema: z.object({ generations: z.array(Generation), nextCursor: z.string().nullable() }),
+        },
+      },
+      problems: [...READS, 'invalid_query'],
+    },
+    {
+      method: 'get',
+      path: '/v1/generations/{id}',
+      operationId: 'getGeneration',
+      summary: 'Read one generation',
+      params: id,
+      answers: { '200': { description: 'The generation', schema: Generation } },
+      problems: [...READS, 'generation_not_found'],
+    },
+    {
+      method: 'post',
+      path: '/v1/generations/{id}/cancel',
+      operationId: 'cancelGeneration',
+      summary: 'Cancel a generation; repeating it changes nothing',
+      params: id,
+      answers: {
+        '202': { description: 'The cancel is recorded and will be carried out', schema: Generation },
+        '200': { description: 'The generation has ended', schema: Generation },
+      },
+      problems: [...WRITES, 'generation_not_found'],
+    },
+  ];
+}
+
+function outputRoutes(): readonly DescribedRoute[] {
+  return [
+    {
+      method: 'get',
+      path: '/v1/generations/{id}/events',
+      operationId: 'streamGenerationEvents',
+      summary: 'Follow a generation by Server-Sent Events',
+      params: id,
+      query: z.object({ after: z.int().min(0).optional().describe('As Last-Event-ID.') }),
+      headers: { 'Last-Event-ID': z.string().optional() },
+      answers: {
+        '200': { description: 'Events until the end', schema: z.string(), mediaType: 'text/event-stream' },
+        '204': { description: 'The generation has ended and there is nothing to replay' },
+      },
+      problems: [...READS, 'generation_not_found', 'invalid_query', 'too_many_streams'],
+    },
+    {
+      method: 'get',
+      path: '/v1/generations/{id}/outputs/{index}',
+      operationId: 'getGenerationOutput',
+      summary: 'Fetch one result; takes Range, If-Range and If-None-Match',
+      params: { ...id, index: z.int().min(0) },
+      headers: { Range: z.string().optional(), 'If-None-Match': z.string().optional() },
+      answers: {
+        '200': { description: 'The file', schema: z.string(), mediaType: '*/*' },
+        '206': { description: 'A part of the file', schema: z.string(), mediaType: '*/*' },
+        '304': { description: 'The caller has the file already' },
+      },
+      problems: [
+        ...READS,
+        ...(['generation_not_found', 'output_not_found', 'output_gone'] as const),
+        ...(['range_not_satisfiable', 'storage_unavailable'] as const),
+      ],
+    },
+  ];
+}
+
+function catalogueRoutes({ Template, Backend }: Schemas): readonly DescribedRoute[] {
+  return [
+    {
+      method: 'get',
+      path: '/v1/templates',
+      operationId: 'listTemplates',
+      summary: 'List templates with their parameters',
+      answers: { '200': { description: 'All templates', schema: z.object({ templates: z.array(Template) }) } },
+      problems: EVERYWHERE,
+    },
+    {
+      method: 'get',
+      path: '/v1/templates/{name}',
+      operationId: 'getTemplate',
+      summary: 'Read one template',
+      params: { name: z.string() },
+      answers: { '200': { description: 'The template', schema: Template } },
+      problems: [...EVERYWHERE, 'template_not_found'],
+    },
+    {
+      method: 'get',
+      path: '/v1/backends',
+      operationId: 'listBackends',
+      summary: 'List the ComfyUI servers that GPU workers report',
+      answers: { '200': { description: 'All backends', schema: z.object({ backends: z.array(Backend) }) } },
+      problems: [...EVERYWHERE, 'storage_unavailable'],
+    },
+  ];
+}
+
+function serviceRoutes(): readonly DescribedRoute[] {
+  const readiness = z.object({
+    status: z.enum(['ok', 'degraded', 'unavailable']),
+    dependencies: z.object({ database: z.string(), objectStore: z.string(), temporal: z.string() }),
+  });
+  return [
+    {
+      method: 'get',
+      path: '/',
+      operationId: 'getIndex',
+      summary: 'Where to find what',
+      answers: { '200': { description: 'Links', schema: z.object({ links: z.record(z.string(), z.string()) }) } },
+      problems: EVERYWHERE,
+    },
+    {
+      method: 'get',
+      path: '/livez',
+      operationId: 'getLiveness',
+      summary: 'Is the process alive, and which code is it',
+      answers: {
+        '200': {
+          description: 'Alive',
+          schema: z.object({ status: z.literal('ok'), version: z.string(), commit: z.string() }),
+        },
+      },
+      problems: EVERYWHERE,
+    },
+    {
+      method: 'get',
+      path: '/readyz',
+      operationId: 'getReadiness',
+      summary: 'Can generations be accepted; degraded: Temporal is away, so they wait',
+      answers: {
+        '200': { description: 'Ready', schema: readiness },
+        '503': { description: 'Database or object store is away', schema: readiness },
+      },
+      problems: EVERYWHERE,
+    },
+    {
+      method: 'get',
+      path: '/openapi.json',
+      operationId: 'getOpenApiDocument',
+      summary: 'This document',
+      answers: { '200': { description: 'OpenAPI 3.1', schema: z.record(z.string(), z.unknown()) } },
+      problems: EVERYWHERE,
+    },
+    {
+      method: 'get',
+      path: '/docs/errors/{code}',
+      operationId: 'getErrorPage',
+      summary: 'Read what a code means and what to do',
+      params: { code: z.string() },
+      answers: { '200': { description: 'The page', schema: z.string(), mediaType: 'text/markdown' } },
+      problems: [...EVERYWHERE, 'route_not_found'],
+    },
+  ];
+}

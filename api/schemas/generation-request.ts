@@ -1,0 +1,36 @@
+import { z } from './openapi-zod.js';
+import { apiGraphSchema } from './api-graph.js';
+
+/** Fields that stand beside either kind of request. */
+const common = {
+  /** The caller's own labels, given back unchanged. */
+  metadata: z
+    .record(z.string().min(1).max(64), z.string().max(512))
+    .refine((metadata) => Object.keys(metadata).length <= 16, 'has more than 16 entries')
+    .default({})
+    .describe("Up to 16 of the caller's own labels, given back unchanged."),
+  priority: z.int().min(1).max(5).default(3).describe('1 is rendered first, 5 last.'),
+  timeoutMinutes: z
+    .int()
+    .min(1)
+    .max(1440)
+    .optional()
+    .describe('Time from the claim by a GPU to the end; also lowers the limit of one rendering to it.'),
+};
+
+export const templateRequestSchema = z.strictObject({
+  template: z.string().min(1).max(100),
+  parameters: z.record(z.string(), z.unknown()).default({}),
+  ...common,
+});
+
+export const graphRequestSchema = z.strictObject({ graph: apiGraphSchema, ...common });
+
+/** The body of `POST /v1/generations`, for the OpenAPI document; the parser chooses one of the two by its keys. */
+export const generationRequestSchema = z.union([templateRequestSchema, graphRequestSchema]);
+
+export type TemplateRequest = z.infer<typeof templateRequestSchema>;
+export type GraphRequest = z.infer<typeof graphRequestSchema>;
+export type GenerationRequest =
+  | { readonly kind: 'template'; readonly request: TemplateRequest }
+  | { readonly kind: 'graph'; readonly request: GraphRequest };

@@ -1,0 +1,80 @@
+import { z } from './openapi-zod.js';
+import { OUTPUT_KINDS } from '../../workflows/contracts/generation.js';
+import { FAILURE_KINDS } from '../../workflows/domain/failure.js';
+import { GENERATION_STATUSES } from '../../workflows/domain/generation-status.js';
+
+const instant = z.iso.datetime();
+const values = z.record(z.string(), z.unknown());
+
+export const queueViewSchema = z.object({
+  position: z.int().min(1).describe('1 is next, counted by priority and acceptance.'),
+  busy: z.int().min(0).describe('Prompts that the GPUs work on now.'),
+  slots: z.int().min(0).describe('Prompts that the healthy GPUs can work on at once.'),
+  reason: z.string().optional().describe('Why nothing renders, when no healthy ComfyUI is known.'),
+});
+export type QueueView = z.infer<typeof queueViewSchema>;
+
+export const progressViewSchema = z.object({
+  percent: z.number().min(0).max(100).describe('Of the whole graph; never falls while one prompt renders.'),
+  node: z.string().nullable().describe('Id of the graph node that renders now.'),
+  step: z.int().nullable(),
+  steps: z.int().nullable(),
+});
+export type ProgressView = z.infer<typeof progressViewSchema>;
+
+export const outputViewSchema = z.object({
+  index: z.int().min(0),
+  kind: z.enum(OUTPUT_KINDS),
+  mediaType: z.string(),
+  bytes: z.int().min(1),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  width: z.int().nullable(),
+  height: z.int().nullable(),
+  isFlat: z.boolean().describe('True when the picture is one flat colour and the template flags that.'),
+  url: z.string(),
+});
+
+export const attemptViewSchema = z.object({
+  attempt: z.int().min(1),
+  kind: z.string(),
+  strategy: z.string(),
+  message: z.string(),
+  before: values.nullable(),
+  after: values.nullable(),
+  success: z.boolean().nullable().describe('null while the recovery is under way.'),
+  createdAt: instant,
+});
+
+export const generationErrorSchema = z.object({
+  code: z.string().describe('Lower-case form of kind.'),
+  kind: z.enum(FAILURE_KINDS),
+  title: z.string(),
+  detail: z.string(),
+  remedy: z.string(),
+  retryable: z.boolean(),
+  userMessage: z.string(),
+  type: z.string().describe('Page that explains the kind.'),
+});
+
+export const generationViewSchema = z.object({
+  id: z.string().regex(/^gen_[0-9a-f]{32}$/),
+  status: z.enum(GENERATION_STATUSES),
+  url: z.string(),
+  template: z.string(),
+  provider: z.enum(['comfyui', 'fal']),
+  asked: values.describe('Every parameter with the value that was asked for, defaults and random seeds included.'),
+  delivered: values.nullable().describe('What was rendered, where a recovery changed what was asked; null until then.'),
+  attempts: z.array(attemptViewSchema),
+  progress: progressViewSchema.nullable().describe('Only while PROCESSING.'),
+  queue: queueViewSchema.nullable().describe('Only while QUEUED.'),
+  outputs: z.array(outputViewSchema),
+  error: generationErrorSchema.nullable(),
+  priority: z.int().min(1).max(5),
+  metadata: z.record(z.string(), z.string()),
+  createdAt: instant,
+  startedAt: instant.nullable(),
+  finishedAt: instant.nullable(),
+  cancelRequestedAt: instant.nullable(),
+  temporal: z.object({ workflowId: z.string(), runId: z.string().nullable(), url: z.string().nullable() }),
+});
+export type GenerationView = z.infer<typeof generationViewSchema>;

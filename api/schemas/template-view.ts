@@ -1,0 +1,35 @@
+import { z } from './openapi-zod.js';
+
+const parameterView = z.object({
+  type: z.enum(['string', 'integer', 'number', 'boolean', 'enum']),
+  title: z.string().optional(),
+  description: z.string().optional(),
+  required: z.boolean(),
+  default: z.union([z.string(), z.number(), z.boolean()]).optional(),
+  min: z.number().optional(),
+  max: z.number().optional(),
+  multipleOf: z.int().optional(),
+  minLength: z.int().optional(),
+  maxLength: z.int().optional(),
+  pattern: z.string().optional(),
+  values: z.array(z.string()).optional(),
+  random: z.boolean().optional().describe('Chosen at random when absent, and shown in asked.'),
+});
+
+export const templateViewSchema = z.object({
+  name: z.string(),
+  url: z.string(),
+  title: z.string(),
+  description: z.string(),
+  parameters: z.record(z.string(), parameterView),
+  pool: z.string(),
+  flatImages: z.enum(['allow', 'flag', 'fail']),
+  models: z.array(z.object({ folder: z.string(), name: z.string().optional(), parameter: z.string().optional() })),
+  customNodes: z.array(z.string()),
+  example: z.object({
+    method: z.literal('POST'),
+    url: z.string(),
+    body: z.object({ template: z.string(), parameters: z.record(z.string(), z.unknown()) }),
+  }),
+});
+export type TemplateView = z.infer<typeof templateViewSchema>;

@@ -1,0 +1,109 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Client, Connection } from '@temporalio/client';
+import { createObjectStore } from '../activities/storage/object-store.js';
+import { openDatabase } from '../infra/postgres/database.js';
+import type { Logger } from '../infra/runtime/logger.js';
+import { projectRoot } from '../infra/runtime/project-root.js';
+import type { ResourceStack } from '../infra/runtime/resource-stack.js';
+import type { TemporalConnectionConfig } from '../infra/runtime/temporal-connection.js';
+import { versionInfo } from '../infra/runtime/version.js';
+import { generationWorkflowId } from '../workflows/contracts/generation.js';
+import type { ApiConfig } from './api-config.js';
+import { createApp } from './app.js';
+import { createBackendDirectory } from './backends/backend-directory.js';
+import { createEventHub } from './events/event-hub.js';
+import { createEventStreams } from './events/event-streams.js';
+import { createProgressWatcher } from './events/progress-watcher.js';
+import { createReadLiveProgress } from './events/read-live-progress.js';
+import { createWaitForEnd } from './events/wait-for-end.js';
+import { createAcceptGeneration } from './generations/accept-generation.js';
+import { createCancelGeneration } from './generations/cancel-generation.js';
+import { createGenerationReader } from './generations/read-generations.js';
+import { createCheckReadiness } from './health-checks.js';
+import { startHttpServer } from './http-server.js';
+import { createOutputFiles } from './outputs/output-files.js';
+import { createOpenApiDocument } from './schemas/openapi-document.js';
+import { loadTemplates } from './templates/load-templates.js';
+
+export interface ApiStart {
+  readonly config: ApiConfig;
+  readonly logger: Logger;
+  /** Receives everything that must be let go of. */
+  readonly resources: ResourceStack;
+}
+
+/** Connects everything and listens; answers the address. Needs a migrated database, but works while others are away. */
+export async function startApi({ config, logger, resources }: ApiStart): Promise<{ readonly url: string }> {
+  const templates = await loadTemplates(join(projectRoot, 'comfy-workflows'));
+  const { database, temporal, store, hub } = connect({ config, logger, resources });
+  const progress = createProgressWatcher(createReadLiveProgress({ temporal, logger }));
+  const directory = createBackendDirectory({ store });
+  const stopping = new AbortController();
+  const streams = createEventStreams({ database, hub, progress });
+  const temporalUrlOf = temporalUrls(config.temporal);
+  const app = createApp({
+    logger,
+    origin: { host: config.host, allowedHosts: config.allowedHosts },
+    version: versionInfo,
+    templates,
+    directory,
+    streams,
+    files: createOutputFiles({ database, store }),
+    reader: createGenerationReader({ database, directory, progress, temporalUrlOf }),
+    waitForEnd: createWaitForEnd({ database, hub, stopping: stopping.signal }),
+    acceptGeneration: createAcceptGeneration({
+      ...{ database, store, templates, directory, temporalUrlOf },
+      limits: config.limits,
+      maxOpenGenerations: config.maxOpenGenerations,
+    }),
+    cancelGeneration: createCancelGeneration({ database }),
+    checkReadiness: createCheckReadiness({ database, store, temporal }),
+    openApiDocument: createOpenApiDocument(versionInfo.version),
+    readErrorPage,
+  });
+  const server = await startHttpServer(app, config);
+  resources.add('HTTP server', async () => server.stop());
+  resources.add('open answers', () => {
+    stopping.abort(); // first: the server waits for its answers
+    streams.closeAll();
+  });
+  return { url: server.url };
+}
+
+/** Connections that open when they are first used: the API starts while Temporal is away. */
+function connect({ config, logger, resources }: ApiStart) {
+  const connection = openDatabase({
+    url: config.databaseUrl,
+    poolSize: config.databasePoolSize,
+    onIdleError: (error) => {
+      logger.warn({ err: error }, 'A database connection broke while idle');
+    },
+  });
+  resources.add('database', async () => connection.close());
+  const temporalConnection = Connection.lazy({
+    ...config.temporal.connection,
+    connectTimeout: '2 seconds',
+    interceptors: [], // no retries: only looks are sent, and a retry that is due after close() throws outside of any call
+  });
+  resources.add('Temporal connection', async () => temporalConnection.close());
+  const hub = createEventHub({ databaseUrl: config.databaseUrl, logger });
+  resources.add('event hub', async () => hub.close());
+  return {
+    database: connection.database,
+    temporal: new Client({ connection: temporalConnection, namespace: config.temporal.namespace }),
+    store: createObjectStore(config.storage),
+    hub,
+  };
+}
+
+function temporalUrls({ uiUrl, namespace }: TemporalConnectionConfig): (generationId: string) => string | null {
+  if (uiUrl === '') return () => null;
+  const base = `${uiUrl.replace(/\/+$/, '')}/namespaces/${encodeURIComponent(namespace)}/workflows`;
+  return (generationId) => `${base}/${encodeURIComponent(generationWorkflowId(generationId))}`;
+}
+
+/** Only called with codes of the closed list, so the name cannot lead elsewhere. */
+async function readErrorPage(code: string): Promise<string | null> {
+  return readFile(join(projectRoot, 'docs', 'errors', `${code}.md`), 'utf8').catch(() => null);
+}

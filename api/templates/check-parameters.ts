@@ -1,0 +1,101 @@
+import { z } from 'zod';
+import { closestNames } from '../closest-names.js';
+import type { ProblemPlace } from '../problems.js';
+import type { ParameterSpec } from './template-manifest.js';
+
+export type ParameterValue = string | number | boolean;
+
+export interface CheckedParameters {
+  /** What was given, in the order of the template; defaults are not filled in. */
+  readonly values: Readonly<Record<string, ParameterValue>>;
+  readonly places: readonly ProblemPlace[];
+}
+
+type Specs = Readonly<Record<string, ParameterSpec>>;
+
+/** Everything that is wrong with the parameters at once; pointers begin at the parameters (`/width`). */
+export function checkParameters(specs: Specs, given: Readonly<Record<string, unknown>>): CheckedParameters {
+  const values: Record<string, ParameterValue> = {};
+  const places: ProblemPlace[] = [];
+  for (const [name, spec] of Object.entries(specs)) {
+    const value = Object.hasOwn(given, name) ? given[name] : undefined;
+    if (value === undefined) {
+      if (spec.required === true) places.push(placeOf(name, spec, 'is required'));
+      continue;
+    }
+    const parsed = parameterSchema(spec).safeParse(value);
+    if (parsed.success) values[name] = parsed.data;
+    else places.push(placeOf(name, spec, `must be ${rangeOf(spec)}`));
+  }
+  return { values, places: [...places, ...unknownNames(specs, given)] };
+}
+
+/** The zod schema of one parameter. */
+export function parameterSchema(spec: ParameterSpec): z.ZodType<ParameterValue> {
+  switch (spec.type) {
+    case 'string': {
+      const text = z
+        .string()
+        .min(spec.minLength ?? 0)
+        .max(spec.maxLength);
+      return spec.pattern === undefined ? text : text.regex(new RegExp(spec.pattern, 'u'));
+    }
+    case 'integer': {
+      const whole = z.int().min(spec.min).max(spec.max);
+      return spec.multipleOf === undefined ? whole : whole.multipleOf(spec.multipleOf);
+    }
+    case 'number':
+      return z.number().min(spec.min).max(spec.max);
+    case 'boolean':
+      return z.boolean();
+    case 'enum':
+      return z.enum(spec.values);
+  }
+}
+
+function rangeOf(spec: ParameterSpec): string {
+  switch (spec.type) {
+    case 'string':
+      return `a text of ${spec.minLength ?? 0} to ${spec.maxLength} characters${spec.pattern === undefined ? '' : ` that matches ${spec.pattern}`}`;
+    case 'integer':
+      return `a whole number from ${spec.min} to ${spec.max}${spec.multipleOf === undefined ? '' : ` that is a multiple of ${spec.multipleOf}`}`;
+    case 'number':
+      return `a number from ${spec.min} to ${spec.max}`;
+    case 'boolean':
+      return 'true or false';
+    case 'enum':
+      return 'one of the allowed values';
+  }
+}
+
+function placeOf(name: string, spec: ParameterSpec, message: string): ProblemPlace {
+  const allowed = allowedBy(spec);
+  return { pointer: `/${name}`, message: `${name} ${message}`, ...(allowed !== null && { allowed }) };
+}
+
+/** In a form that programs can use: a list of values, or the limits. */
+function allowedBy(spec: ParameterSpec): unknown {
+  switch (spec.type) {
+    case 'string':
+      return { minLength: spec.minLength ?? 0, maxLength: spec.maxLength, pattern: spec.pattern };
+    case 'integer':
+      return { min: spec.min, max: spec.max, multipleOf: spec.multipleOf };
+    case 'number':
+      return { min: spec.min, max: spec.max };
+    case 'boolean':
+      return [true, false];
+    case 'enum':
+      return spec.values;
+  }
+}
+
+function unknownNames(specs: Specs, given: Readonly<Record<string, unknown>>): readonly ProblemPlace[] {
+  const known = Object.keys(specs);
+  return Object.keys(given)
+    .filter((name) => !Object.hasOwn(specs, name))
+    .map((name) => ({
+      pointer: `/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`,
+      message: 'is not a parameter of this template',
+      allowed: closestNames(name, known),
+    }));
+}

@@ -1,0 +1,88 @@
+import { readFile, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { z } from 'zod';
+import { danglingLinks } from '../../workflows/domain/graph.js';
+import type { ApiGraph } from '../../workflows/domain/graph.js';
+import { apiGraphSchema } from '../schemas/api-graph.js';
+import { checkParameters } from './check-parameters.js';
+import { templateManifest } from './template-manifest.js';
+import type { ParameterSpec, TemplateManifest } from './template-manifest.js';
+import type { Template, Templates } from './template.js';
+
+/** A template that cannot be used: names the file and the field. */
+export class TemplateError extends Error {
+  override readonly name = 'TemplateError';
+}
+
+/** Reads every template of a folder; one that is wrong stops the start, because a caller would find it later. */
+export async function loadTemplates(folder: string): Promise<Templates> {
+  const entries = await readdir(folder, { withFileTypes: true });
+  const names = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+  const templates = await Promise.all(names.sort().map(async (name) => loadTemplate(folder, name)));
+  return new Map(templates.map((template) => [template.name, template]));
+}
+
+async function loadTemplate(folder: string, name: string): Promise<Template> {
+  if (!/^[a-z0-9]+(-[a-z0-9]+)*$/.test(name)) {
+    throw new TemplateError(`${join(folder, name)}: the name of a template is kebab-case`);
+  }
+  const graphFile = join(folder, name, 'graph.json');
+  const manifestFile = join(folder, name, 'template.json');
+  const graph: ApiGraph = await parsedFile(graphFile, apiGraphSchema);
+  const manifest = await parsedFile(manifestFile, templateManifest);
+  const complaints = [
+    ...danglingLinks(graph).map(({ node, input }) => `${graphFile}: ${node}.inputs.${input} is linked to no node`),
+    ...complaintsAbout(manifest, graph).map((complaint) => `${manifestFile}: ${complaint}`),
+  ];
+  if (complaints.length > 0) throw new TemplateError(complaints.join('\n'));
+  return { name, manifest, graph };
+}
+
+async function parsedFile<T>(file: string, schema: z.ZodType<T>): Promise<T> {
+  const parsed = schema.safeParse(await jsonOf(file));
+  if (parsed.success) return parsed.data;
+  const lines = parsed.error.issues.map(({ path, message }) => `${file}: ${path.join('.')}: ${message}`);
+  throw new TemplateError(lines.join('\n'));
+}
+
+async function jsonOf(file: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(file, 'utf8')) as unknown;
+  } catch (error) {
+    throw new TemplateError(`${file}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
+}
+
+function complaintsAbout(manifest: TemplateManifest, graph: ApiGraph): readonly string[] {
+  const fromParameters = Object.entries(manifest.parameters).flatMap(([name, spec]) => [
+    ...complaintsAboutSpec(spec).map((complaint) => `parameters.${name}: ${complaint}`),
+    ...spec.bindings
+      .filter(({ node, input }) => graph[node] === undefined || !Object.hasOwn(graph[node].inputs, input))
+      .map(({ node, input }) => `parameters.${name}.bindings: graph.json has no node "${node}" with input "${input}"`),
+  ]);
+  const outputs = manifest.outputs.filter((node) => graph[node] === undefined);
+  const references = [...Object.entries(manifest.expected), ...modelParameters(manifest)];
+  return [
+    ...fromParameters,
+    ...outputs.map((node) => `outputs: graph.json has no node "${node}"`),
+    ...references
+      .filter(([, parameter]) => parameter !== null && !Object.hasOwn(manifest.parameters, parameter))
+      .map(([field, parameter]) => `${field}: there is no parameter "${String(parameter)}"`),
+    ...checkParameters(manifest.parameters, manifest.example).places.map(
+      ({ pointer, message }) => `example${pointer}: ${message}`,
+    ),
+  ];
+}
+
+function modelParameters({ models }: TemplateManifest): readonly (readonly [string, string])[] {
+  return models.flatMap((model) => ('parameter' in model ? [['models', model.parameter] as const] : []));
+}
+
+function complaintsAboutSpec(spec: ParameterSpec): readonly string[] {
+  const isRandom = spec.type === 'integer' && spec.random === true;
+  const sources = [spec.required === true, spec.default !== undefined, isRandom].filter(Boolean).length;
+  const one = sources === 1 ? [] : ['needs exactly one of required, default and random'];
+  const invalid =
+    spec.default === undefined ? [] : checkParameters({ value: spec }, { value: spec.default }).places.slice(0, 1);
+  return [...one, ...invalid.map(({ message }) => `default: ${message}`)];
+}

@@ -1,0 +1,88 @@
+import { z } from 'zod';
+
+const binding = z.strictObject({ node: z.string().min(1), input: z.string().min(1) });
+
+const common = {
+  title: z.string().optional(),
+  description: z.string().optional(),
+  /** Must be given by the caller; a parameter that is not required has a default or is random. */
+  required: z.boolean().optional(),
+  /** Every place of the graph that the value is written to. */
+  bindings: z.array(binding).min(1),
+};
+
+const stringParameter = z.strictObject({
+  ...common,
+  type: z.literal('string'),
+  minLength: z.int().min(0).optional(),
+  maxLength: z.int().min(1),
+  /** A regular expression for the whole value. */
+  pattern: z.string().optional(),
+  default: z.string().optional(),
+});
+
+const integerParameter = z.strictObject({
+  ...common,
+  type: z.literal('integer'),
+  min: z.int(),
+  max: z.int(),
+  multipleOf: z.int().min(1).optional(),
+  default: z.int().optional(),
+  /** Chosen at acceptance when absent, between `min` and `max`. */
+  random: z.boolean().optional(),
+});
+
+const numberParameter = z.strictObject({
+  ...common,
+  type: z.literal('number'),
+  min: z.number(),
+  max: z.number(),
+  default: z.number().optional(),
+});
+
+const booleanParameter = z.strictObject({ ...common, type: z.literal('boolean'), default: z.boolean().optional() });
+
+const enumParameter = z.strictObject({
+  ...common,
+  type: z.literal('enum'),
+  values: z.array(z.string()).min(1),
+  default: z.string().optional(),
+});
+
+export const parameterSpec = z.discriminatedUnion('type', [
+  stringParameter,
+  integerParameter,
+  numberParameter,
+  booleanParameter,
+  enumParameter,
+]);
+export type ParameterSpec = z.infer<typeof parameterSpec>;
+
+/** `template.json`: what may be asked for, and where it goes in `graph.json`. docs/templates.md explains each field. */
+export const templateManifest = z.strictObject({
+  title: z.string().min(1),
+  description: z.string().min(1),
+  parameters: z.record(z.string().regex(/^[a-z][a-z0-9_]{0,63}$/), parameterSpec),
+  /** Node ids whose files are the result. */
+  outputs: z.array(z.string()).min(1),
+  pool: z.string().regex(/^[a-z0-9-]+$/),
+  /** Names of the parameters that say how large and how many the outputs must be; `null` where the graph decides. */
+  expected: z.strictObject({
+    width: z.string().nullable(),
+    height: z.string().nullable(),
+    count: z.string().nullable(),
+  }),
+  flatImages: z.enum(['allow', 'flag', 'fail']),
+  limits: z.strictObject({ renderSeconds: z.int().min(1).max(86_400).optional() }),
+  /** Model files that a backend must have: a fixed name, or the parameter that names it. */
+  models: z.array(
+    z.union([
+      z.strictObject({ folder: z.string(), name: z.string() }),
+      z.strictObject({ folder: z.string(), parameter: z.string() }),
+    ]),
+  ),
+  customNodes: z.array(z.string()),
+  /** Parameters that work, shown to callers. */
+  example: z.record(z.string(), z.unknown()),
+});
+export type TemplateManifest = z.infer<typeof templateManifest>;
