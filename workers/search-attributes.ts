@@ -1,25 +1,16 @@
 import type { Client } from '@temporalio/client';
-import proto from '@temporalio/proto';
 import { searchAttributeKeys } from '../workflows/contracts/search-attributes.js';
+import { addSearchAttributes, missingSearchAttributes } from '../infra/runtime/add-search-attributes.js';
 import { ConfigError } from '../infra/runtime/env.js';
 import type { Logger } from '../infra/runtime/logger.js';
-
-const { INDEXED_VALUE_TYPE_INT, INDEXED_VALUE_TYPE_KEYWORD } = proto.temporal.api.enums.v1.IndexedValueType;
 
 /** Registers what is missing, or says how to: a Workflow that sets an unknown Search Attribute hangs for ever. */
 export async function ensureSearchAttributes(client: Client, logger: Logger): Promise<void> {
   const { namespace } = client.options;
-  const { operatorService } = client.connection;
-  if (operatorService === undefined) return;
-  const wanted = Object.values(searchAttributeKeys);
-  const { customAttributes } = await operatorService.listSearchAttributes({ namespace });
-  const missing = wanted.filter(({ name }) => customAttributes?.[name] === undefined);
+  const missing = await missingSearchAttributes(client.connection, namespace, Object.values(searchAttributeKeys));
   if (missing.length === 0) return;
-  const types = missing.map(
-    ({ name, type }) => [name, type === 'INT' ? INDEXED_VALUE_TYPE_INT : INDEXED_VALUE_TYPE_KEYWORD] as const,
-  );
   try {
-    await operatorService.addSearchAttributes({ namespace, searchAttributes: Object.fromEntries(types) });
+    await addSearchAttributes(client.connection, namespace, missing);
     logger.info({ namespace, added: missing.map(({ name }) => name) }, 'Registered Search Attributes');
   } catch (error) {
     const list = missing

@@ -6,7 +6,8 @@ const LEVELS = { TRACE: 'trace', DEBUG: 'debug', INFO: 'info', WARN: 'warn', ERR
 /** The SDK's logger over ours: lines of Workflows and activities carry workflow id, run id, activity and attempt. */
 export function createTemporalLogger(logger: Logger): TemporalLogger {
   const log = (level: LogLevel, message: string, meta?: LogMetadata): void => {
-    const { error, ...fields } = meta ?? {};
+    // The task token is long, secret-like and of no use to a reader.
+    const { error, taskToken: _taskToken, ...fields } = meta ?? {};
     logger[LEVELS[level]]({ ...fields, ...(error !== undefined && { err: error as unknown }) }, message);
   };
   return {

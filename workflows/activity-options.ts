@@ -25,6 +25,14 @@ const heartbeatTimeout = '15 seconds';
  */
 const scheduleToStartTimeout = '60 seconds';
 
+/** On a control worker: one transaction and one conditional write, or one look. */
+const CONTROL = {
+  taskQueue: GENERATION_TASK_QUEUE,
+  startToCloseTimeout: '30 seconds',
+  cancellationType,
+  retry: { ...BACK_OFF, initialInterval: '1 second' },
+} as const;
+
 /** The claim, pulled by a GPU worker whose gate is open. It waits in the queue for as long as the generation may. */
 export function claimOptions(pool: string, options: { readonly waitMs: number; readonly summary: string }) {
   return proxyActivities<ClaimActivities>({
@@ -105,13 +113,14 @@ export function stoppingOptions(claim: BackendClaim) {
   });
 }
 
-/** The database and Temporal itself. An outage is waited out: what happened must be recorded. */
-export const control = proxyActivities<Omit<ControlActivities, 'recordProgress'>>({
-  taskQueue: GENERATION_TASK_QUEUE,
-  startToCloseTimeout: '30 seconds', // one transaction, one conditional write
-  cancellationType,
-  retry: { ...BACK_OFF, initialInterval: '1 second' },
-});
+/** The database. An outage is waited out: what happened must be recorded. */
+export function recordingOptions(summary: string) {
+  return proxyActivities<Pick<ControlActivities, 'recordOutcome'>>({ ...CONTROL, summary });
+}
+
+/** Looks at Temporal's own queues and at what the backends report. */
+export const { observeBackendQueue, explainNoCapacity } =
+  proxyActivities<Pick<ControlActivities, 'observeBackendQueue' | 'explainNoCapacity'>>(CONTROL);
 
 /** Local, because it stands beside the next step and must not cost a hop through the server. */
 export const { recordProgress } = proxyLocalActivities<Pick<ControlActivities, 'recordProgress'>>({

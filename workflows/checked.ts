@@ -1,16 +1,27 @@
 import { CancellationScope } from '@temporalio/workflow';
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
-import { control } from './activity-options.js';
+import { observeBackendQueue } from './activity-options.js';
 import type { BackendClaim } from './contracts/activities.js';
 import type { FailureKind } from './domain/failure.js';
 import { isScheduleToStartTimeout } from './failure-record.js';
 
-/** An activity that finishes in spite of a cancel resolves with its value; the cancel counts all the same. */
+/**
+ * An activity that ends in spite of a cancel answers with its value or with its own failure; the cancel counts all the
+ * same. (The prompt that we interrupt ourselves looks to the activity that watches it as if somebody else had.)
+ */
 export async function checked<T>(activity: Promise<T>): Promise<T> {
-  const result = await activity;
-  if (CancellationScope.current().consideredCancelled)
-    throw new CancelledFailure('Cancelled while an activity finished');
-  return result;
+  try {
+    const result = await activity;
+    throwIfCancelled();
+    return result;
+  } catch (error) {
+    throwIfCancelled();
+    throw error;
+  }
+}
+
+function throwIfCancelled(): void {
+  if (CancellationScope.current().consideredCancelled) throw new CancelledFailure('Cancelled while an activity ran');
 }
 
 /**
@@ -23,7 +34,7 @@ export async function onBackend<T>(claim: BackendClaim, call: () => Promise<T>):
       return await checked(call());
     } catch (error) {
       if (!isScheduleToStartTimeout(error)) throw error;
-      const { hasPoller } = await control.observeBackendQueue({ taskQueue: claim.taskQueue });
+      const { hasPoller } = await observeBackendQueue({ taskQueue: claim.taskQueue });
       if (hasPoller) continue;
       const type: FailureKind = 'NETWORK_ERROR';
       const message = `The worker of backend ${claim.backendId} is gone`;

@@ -1,6 +1,6 @@
 import { isCancellation } from '@temporalio/workflow';
 import { ApplicationFailure } from '@temporalio/common';
-import { claimOptions, control } from './activity-options.js';
+import { claimOptions, explainNoCapacity } from './activity-options.js';
 import type { BackendClaim } from './contracts/activities.js';
 import type { FailureKind } from './domain/failure.js';
 import { checked } from './checked.js';
@@ -18,7 +18,7 @@ export async function claimFirstBackend(run: GenerationRun): Promise<BackendClai
     return await claim(run, waitMs);
   } catch (error) {
     if (isCancellation(error) || !isClaimTimeout(error)) throw error;
-    const explanation = await control.explainNoCapacity({ pool });
+    const explanation = await explainNoCapacity({ pool });
     const type: FailureKind = 'NO_CAPACITY';
     const message = `No GPU took the generation within ${limits.startSeconds} s. ${explanation}`;
     throw ApplicationFailure.create({ type, message, nonRetryable: true });

@@ -16,7 +16,7 @@ export async function collectOutputs(
   const outputs = await fetchValid(run, claim, completed);
   const { generationId } = run.input;
   const { submission, promptId } = claim;
-  const { uploadOutputs } = uploadOptions(claim, `Store ${outputs.length} of ${outputs.length} outputs`);
+  const { uploadOutputs } = uploadOptions(claim, `Store ${countOf(outputs)}`);
   return onBackend(claim, async () => uploadOutputs({ generationId, submission, promptId, outputs }));
 }
 
@@ -27,7 +27,8 @@ async function fetchValid(
 ): Promise<readonly ValidOutput[]> {
   const { generationId, expected } = run.input;
   const prompt = { generationId, submission: claim.submission, promptId: claim.promptId };
-  const { downloadOutputs, validateOutputs } = collectingOptions(claim, `${completed.outputs.length} outputs`);
+  const { downloadOutputs } = collectingOptions(claim, `Fetch ${countOf(completed.outputs)}`);
+  const { validateOutputs } = collectingOptions(claim, `Decode and check ${countOf(completed.outputs)}`);
   for (;;) {
     try {
       const spooled = await onBackend(claim, async () => downloadOutputs({ ...prompt, outputs: completed.outputs }));
@@ -43,4 +44,8 @@ async function fetchValid(
       run.noteDownloadAgain(failure.kind, recovery);
     }
   }
+}
+
+function countOf(outputs: readonly unknown[]): string {
+  return outputs.length === 1 ? '1 output' : `${outputs.length} outputs`;
 }

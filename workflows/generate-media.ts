@@ -1,6 +1,6 @@
 import { CancellationScope, isCancellation, setHandler } from '@temporalio/workflow';
 import { ApplicationFailure } from '@temporalio/common';
-import { control } from './activity-options.js';
+import { recordingOptions } from './activity-options.js';
 import type { FailureRecord, RecordOutcomeInput } from './contracts/activities.js';
 import type { GenerationInput, GenerationResult, StoredOutput } from './contracts/generation.js';
 import { ALREADY_ENDED, progressQuery, startedSignal } from './contracts/generation.js';
@@ -85,11 +85,9 @@ async function end(
 ): Promise<void> {
   run.advance({ phase: 'recording' });
   await run.recorded();
-  await control.recordOutcome({
-    generationId: run.input.generationId,
-    submission: run.progress.submission,
-    ...outcome,
-  });
+  const { recordOutcome } = recordingOptions(`Record ${outcome.status}`);
+  const { generationId } = run.input;
+  await recordOutcome({ generationId, submission: run.progress.submission, ...outcome });
   run.advance({ status: outcome.status, phase: 'ended' });
   publishStatus(run.progress, outcome.failure?.kind ?? null);
 }

@@ -6,7 +6,7 @@ import { createComfyUIClient } from './comfyui-client.js';
 import type { DiscoveredComfyUI } from './discover-comfyui.js';
 import { discoverComfyUI } from './discover-comfyui.js';
 import type { AddressAnswer } from './errors.js';
-import { ComfyUIUnreachableError, NoComfyUIError } from './errors.js';
+import { ComfyUIError, ComfyUIHttpError, ComfyUIUnreachableError, NoComfyUIError, NotComfyUIError } from './errors.js';
 
 /** What is known of a backend right now; `found` and `answers` exclude each other. */
 export interface BackendSnapshot {
@@ -74,7 +74,7 @@ export function createComfyUIBackend(options: {
     connecting ??= connect().finally(() => (connecting = null));
     return (await connecting).client;
   };
-  const forget = async (broken: ComfyUIClient, error: ComfyUIUnreachableError): Promise<void> => {
+  const forget = async (broken: ComfyUIClient, error: ComfyUIError): Promise<void> => {
     if (connected?.client !== broken) return; // somebody else was faster, and may have found it again
     connected = null;
     become({ found: null, answers: [{ address: broken.address.label, said: error.message }] });
@@ -90,8 +90,7 @@ export function createComfyUIBackend(options: {
       try {
         return await exchange(current);
       } catch (error) {
-        // Silence alone may be a blocked event loop: the address stays, the caller decides how long to wait.
-        if (error instanceof ComfyUIUnreachableError && error.reachability === 'refused') await forget(current, error);
+        if (error instanceof ComfyUIError && isGone(error)) await forget(current, error);
         throw error;
       }
     },
@@ -99,6 +98,13 @@ export function createComfyUIBackend(options: {
     onChange: (listener) => listeners.push(listener),
     close: async () => connected?.client.close(),
   };
+}
+
+/** Silence alone may be a blocked event loop: the address stays, the caller decides how long to wait. */
+function isGone(error: ComfyUIError): boolean {
+  if (error instanceof ComfyUIUnreachableError) return error.reachability === 'refused';
+  // Another program has taken the port: ComfyUI has every route that is asked through `use`.
+  return error instanceof NotComfyUIError || (error instanceof ComfyUIHttpError && [404, 405].includes(error.status));
 }
 
 async function findHealthy(target: ComfyUITarget): Promise<Connected> {

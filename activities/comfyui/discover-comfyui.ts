@@ -5,7 +5,7 @@ import type { ComfyUIAddress } from './comfyui-address.js';
 import { parseComfyUIAddress } from './comfyui-address.js';
 import { createComfyUIHttp } from './comfyui-http.js';
 import type { AddressAnswer } from './errors.js';
-import { ComfyUIUnreachableError, NoComfyUIError, reasonOf } from './errors.js';
+import { ComfyUIError, NoComfyUIError, reasonOf } from './errors.js';
 
 /** A ComfyUI that answered and can be used. */
 export interface DiscoveredComfyUI {
@@ -50,7 +50,7 @@ async function probe(address: ComfyUIAddress, signal?: AbortSignal): Promise<Dis
     }
     return usableOrReason(address, stats);
   } catch (error) {
-    if (!(error instanceof ComfyUIUnreachableError)) throw error;
+    if (!(error instanceof ComfyUIError)) throw error;
     return { address: address.label, said: reasonOf(error) };
   } finally {
     await http.close();

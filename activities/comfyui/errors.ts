@@ -1,3 +1,5 @@
+import { types } from 'node:util';
+
 /** Everything that can go wrong between an activity and a ComfyUI. None of these leaves the activity: see `toApplicationFailure`. */
 export abstract class ComfyUIError extends Error {}
 
@@ -148,7 +150,8 @@ export class DownloadError extends ComfyUIError {
 
 /** What a person reads: the innermost message, because "fetch failed" tells nobody anything. */
 export function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
+  // Node's own network errors are no `instanceof Error` where code runs in a context of its own.
+  if (!(error instanceof Error) && !types.isNativeError(error)) return String(error);
   const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
   if (code === 'ECONNREFUSED') return 'connection refused';
   if (code === 'ECONNRESET' || code === 'UND_ERR_SOCKET') return 'connection reset';

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { ConfigError, stringFrom } from '../runtime/env.js';
+import { loadEnvFile } from '../runtime/load-env-file.js';
 import { projectRoot } from '../runtime/project-root.js';
 import { EmbeddedError } from './embedded-error.js';
 import { API, WORKER } from './node-child.js';
@@ -13,6 +14,7 @@ import { listenForStopSignals } from './stop-signals.js';
  */
 const options = process.argv.slice(2);
 const report = createReporter(process.stdout);
+if (!options.includes('--throwaway')) loadEnvFile(); // a test's servers depend on nobody's settings
 
 runStack({
   env: process.env,

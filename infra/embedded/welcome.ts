@@ -9,7 +9,7 @@ export function welcome({ env, apiUrl, comfyUIAddress, isSimulated }: Children, 
   });
   return [
     '',
-    `  API               ${apiUrl}   (documentation: ${apiUrl}/docs)`,
+    `  API               ${apiUrl}   (schemas: ${apiUrl}/openapi.json)`,
     `  Temporal Web UI   ${stringFrom(env, 'TEMPORAL_UI_URL', 'where your Temporal has it')}`,
     `  Temporal          ${stringFrom(env, 'TEMPORAL_ADDRESS', 'from your Temporal profile')}`,
     `  Object store      ${stringFrom(env, 'S3_ENDPOINT', '')}, bucket ${stringFrom(env, 'S3_BUCKET', 'durable-comfy')}`,

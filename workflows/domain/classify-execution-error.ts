@@ -44,7 +44,8 @@ const PATTERNS: readonly Pattern[] = [
   { kind: 'NETWORK_ERROR', pattern: /max retries exceeded|failed to establish a new connection|failed to resolve/ },
   {
     kind: 'NETWORK_ERROR',
-    pattern: /localentrynotfounderror|connectionerror|urlerror|outgoing traffic has been disabled/,
+    pattern:
+      /localentrynotfounderror|connectionerror|urlerror|aiohttp\.client_exceptions|outgoing traffic has been disabled/,
   },
   { kind: 'TIMEOUT', pattern: /request timed out|read timed out|timeouterror/ },
   { kind: 'BAD_INPUT', pattern: /unidentifiedimageerror|cannot identify image file/ },
@@ -52,13 +53,14 @@ const PATTERNS: readonly Pattern[] = [
   { kind: 'WORKFLOW_ERROR', pattern: /saving image outside the output folder/ },
 ];
 
-/** Longest text that is searched: a message may carry a whole tensor. */
+/** As much of each text as is searched: a message may carry a whole tensor, and must not hide the traceback line. */
 const MAX_SEARCHED_CHARS = 8_000;
 
 /** The failure kind of a node's exception; `WORKFLOW_ERROR` when nothing more precise is known: the node said no. */
 export function classifyExecutionError(error: ExecutionError): FailureKind {
-  const text = `${error.exceptionType}\n${error.exceptionMessage}\n${error.lastTracebackLine}`
-    .slice(0, MAX_SEARCHED_CHARS)
+  const text = [error.exceptionType, error.exceptionMessage, error.lastTracebackLine]
+    .map((part) => part.slice(0, MAX_SEARCHED_CHARS))
+    .join('\n')
     .toLowerCase();
   return PATTERNS.find(({ pattern }) => pattern.test(text))?.kind ?? 'WORKFLOW_ERROR';
 }

@@ -1,9 +1,7 @@
 import { Connection } from '@temporalio/client';
 import { msToTs } from '@temporalio/common/lib/time.js';
-import { searchAttributeTypes } from './search-attribute-types.js';
-
-/** IndexedValueType of Temporal's API. */
-const INDEXED_VALUE_TYPES = { Keyword: 2, Int: 3 } as const;
+import { searchAttributeKeys } from '../../../workflows/contracts/search-attributes.js';
+import { addSearchAttributes, missingSearchAttributes } from '../../runtime/add-search-attributes.js';
 
 /** How long a closed Workflow can be looked at: the dev server's default is one day, too short for a weekend. */
 const RETENTION = '168 hours';
@@ -17,18 +15,9 @@ export async function prepareNamespace(address: string, namespace: string): Prom
       namespace,
       config: { workflowExecutionRetentionTtl: msToTs(RETENTION) },
     });
-    await addMissingSearchAttributes(connection, namespace);
+    const missing = await missingSearchAttributes(connection, namespace, Object.values(searchAttributeKeys));
+    if (missing.length > 0) await addSearchAttributes(connection, namespace, missing);
   } finally {
     await connection.close();
   }
-}
-
-async function addMissingSearchAttributes(connection: Connection, namespace: string): Promise<void> {
-  const { customAttributes } = await connection.operatorService.listSearchAttributes({ namespace });
-  const missing = Object.entries(searchAttributeTypes).filter(([name]) => !Object.hasOwn(customAttributes ?? {}, name));
-  if (missing.length === 0) return;
-  await connection.operatorService.addSearchAttributes({
-    namespace,
-    searchAttributes: Object.fromEntries(missing.map(([name, type]) => [name, INDEXED_VALUE_TYPES[type]])),
-  });
 }
