@@ -1,9 +1,10 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { Worker } from '@temporalio/worker';
+import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
 import { expect, test } from '@jest/globals';
 import { projectRoot } from '../../infra/runtime/project-root.js';
 
+Runtime.install({ logger: new DefaultLogger('ERROR') });
 const folder = join(projectRoot, 'test', 'replay', 'histories');
 const names = readdirSync(folder).filter((name) => name.endsWith('.json'));
 const workflowsPath = join(projectRoot, 'workflows', 'index.ts');

@@ -1,0 +1,208 @@
+import { afterEach, describe, expect, test } from '@jest/globals';
+import { createAwaitCompletion } from '../../activities/await-completion.js';
+import type { AwaitCompletionInput } from '../../workflows/contracts/activities.js';
+import type { RenderingHeartbeat } from '../../workflows/contracts/generation.js';
+import { node } from '../simulator/graphs.js';
+import { until } from '../support/until.js';
+import { backendAt, clientAt, closeConnections, environment, factsOf, failureOf } from './support/activity-world.js';
+import { buildGraph, queued } from './support/prompts.js';
+import { arm, countOf, simulator, stopSimulators } from './support/simulators.js';
+import { freePort } from './support/stub-server.js';
+
+afterEach(async () => {
+  await closeConnections();
+  await stopSimulators();
+});
+
+function buildInput(promptId: string, facts: Partial<AwaitCompletionInput> = {}): AwaitCompletionInput {
+  return {
+    generationId: 'g-1',
+    promptId,
+    nodeCount: 7,
+    signalsStart: false,
+    renderSeconds: 600,
+    stallSeconds: 120,
+    backendReturnSeconds: 60,
+    ...facts,
+  };
+}
+
+const awaiting = (url: string, pollIntervalMs = 100) =>
+  createAwaitCompletion({ backend: backendAt(url), pollIntervalMs });
+
+describe('Awaiting a prompt', () => {
+  test('R2.6 one that was done before the first look completes like any other', async () => {
+    const comfy = await simulator();
+    const promptId = await queued(comfy.url, buildGraph());
+    await until('it is done', async () => (await clientAt(comfy.url).promptState(promptId)).status === 'succeeded');
+    const completed = await environment().run(awaiting(comfy.url), buildInput(promptId));
+    expect(completed.outputs).toMatchObject([{ nodeId: '9', kind: 'image', file: { type: 'output' } }]);
+    expect(completed.finishedAtMs).toBeGreaterThanOrEqual(completed.startedAtMs ?? Infinity);
+  });
+
+  test('R2.6 one that ComfyUI serves from its cache completes with the files of the first', async () => {
+    const comfy = await simulator();
+    const first = await queued(comfy.url, buildGraph());
+    const again = await queued(comfy.url, buildGraph());
+    const awaitCompletion = awaiting(comfy.url);
+    const [one, two] = await Promise.all([
+      environment().run(awaitCompletion, buildInput(first)),
+      environment().run(awaitCompletion, buildInput(again)),
+    ]);
+    expect(two.outputs).toEqual(one.outputs);
+    expect(countOf(comfy, 'node_cached', again)).toBeGreaterThan(0);
+  });
+
+  test('R2.6 one whose outputs are only texts completes with texts', async () => {
+    const comfy = await simulator();
+    const promptId = await queued(comfy.url, { '1': node('PreviewAny', { source: 'a text' }) });
+    const completed = await environment().run(awaiting(comfy.url), buildInput(promptId, { nodeCount: 1 }));
+    expect(completed.outputs).toEqual([{ nodeId: '1', kind: 'text', file: null, textIndex: 0 }]);
+  });
+
+  test('the end is noticed by the websocket, long before the next look', async () => {
+    const comfy = await simulator({ secondsPerStep: 0.1 });
+    const promptId = await queued(comfy.url, buildGraph({ steps: 5 }));
+    const startedAtMs = performance.now();
+    await environment().run(awaiting(comfy.url, 20_000), buildInput(promptId));
+    expect(performance.now() - startedAtMs).toBeLessThan(10_000);
+  });
+
+  test('R5.3 heartbeats carry prompt id, node, step and a percentage that never falls', async () => {
+    const comfy = await simulator({ secondsPerStep: 0.05 });
+    const promptId = await queued(comfy.url, buildGraph({ steps: 10 }));
+    const world = environment();
+    const beats: RenderingHeartbeat[] = [];
+    world.on('heartbeat', (beat: RenderingHeartbeat) => beats.push(beat));
+    await world.run(awaiting(comfy.url), buildInput(promptId));
+    expect(new Set(beats.map((beat) => beat.promptId))).toEqual(new Set([promptId]));
+    expect(beats.some(({ nodeId, step, steps }) => nodeId === '3' && step !== null && steps === 10)).toBe(true);
+    const percents = beats.map(({ percent }) => percent);
+    expect(percents).toEqual([...percents].sort((a, b) => a - b));
+    expect(percents.at(-1)).toBeGreaterThan(50);
+    expect(
+      beats.filter(({ state }) => state === 'running').every(({ runningSinceMs }) => runningSinceMs !== null),
+    ).toBe(true);
+  });
+
+  test('a prompt that waits in the queue is pending, and its limit does not run', async () => {
+    const comfy = await simulator({ secondsPerStep: 0.1 });
+    await queued(comfy.url, buildGraph({ steps: 15 }));
+    const promptId = await queued(comfy.url, buildGraph({ steps: 1, seed: 2 }));
+    const world = environment();
+    const states = new Set<string>();
+    world.on('heartbeat', ({ state }: RenderingHeartbeat) => states.add(state));
+    await world.run(awaiting(comfy.url), buildInput(promptId, { renderSeconds: 1 }));
+    expect(states.has('pending')).toBe(true);
+  });
+
+  test('R4.1 rendering beyond its limit is a timeout, and the prompt is left to stopPrompt', async () => {
+    const comfy = await simulator({ secondsPerStep: 0.2 });
+    const promptId = await queued(comfy.url, buildGraph({ steps: 100 }));
+    const failure = await failureOf(
+      environment().run(awaiting(comfy.url), buildInput(promptId, { renderSeconds: 0.5 })),
+    );
+    expect(failure).toMatchObject({ type: 'TIMEOUT', nonRetryable: true });
+    expect(failure.message).toContain('0.5 s');
+    expect(countOf(comfy, 'interrupt')).toBe(0);
+  });
+
+  test('R4.1 the limit counts from when rendering began, not from when this worker took over', async () => {
+    const comfy = await simulator({ secondsPerStep: 0.2 });
+    const promptId = await queued(comfy.url, buildGraph({ steps: 100 }));
+    const heartbeatDetails = { runningSinceMs: Date.now() - 60_000 };
+    const failure = await failureOf(
+      environment({ attempt: 2, heartbeatDetails }).run(
+        awaiting(comfy.url),
+        buildInput(promptId, { renderSeconds: 50 }),
+      ),
+    );
+    expect(failure.type).toBe('TIMEOUT');
+  });
+
+  test('R3.5 a prompt that finished after its limit is used', async () => {
+    const comfy = await simulator();
+    const promptId = await queued(comfy.url, buildGraph());
+    await until('it is done', async () => (await clientAt(comfy.url).promptState(promptId)).status === 'succeeded');
+    const heartbeatDetails = { runningSinceMs: Date.now() - 3_600_000 };
+    const completed = await environment({ attempt: 2, heartbeatDetails }).run(
+      awaiting(comfy.url),
+      buildInput(promptId, { renderSeconds: 1 }),
+    );
+    expect(completed.outputs).toHaveLength(1);
+  });
+
+  test('R1.1 a ComfyUI that dies and does not come back has crashed', async () => {
+    const comfy = await simulator({ secondsPerStep: 0.1 });
+    const promptId = await queued(comfy.url, buildGraph({ steps: 100 }));
+    await arm(comfy, { kind: 'crash', nodeType: 'KSampler', atStep: 3, count: 1 });
+    const again = await queued(comfy.url, buildGraph({ steps: 50, seed: 9 }));
+    const run = environment().run(awaiting(comfy.url), buildInput(promptId, { backendReturnSeconds: 1 }));
+    const failure = await failureOf(
+      Promise.race([run, comfy.kill('SIGKILL').then(() => run)]), // dead in the middle, by fault or by signal
+    );
+    expect(failure).toMatchObject({ type: 'BACKEND_CRASHED', nonRetryable: true });
+    expect(failure.message).toMatch(/away for 1 s/);
+    expect(countOf(comfy, 'rendering_finished', again)).toBe(0);
+  });
+
+  test('R2.5 a ComfyUI that comes back without the prompt has crashed: the prompt is not lost', async () => {
+    const port = await freePort();
+    const first = await simulator({ secondsPerStep: 0.1, port });
+    const promptId = await queued(first.url, buildGraph({ steps: 200 }));
+    const world = environment();
+    const isRendering = new Promise<void>((resolve) => {
+      world.on('heartbeat', ({ state }: RenderingHeartbeat) => {
+        if (state === 'running') resolve();
+      });
+    });
+    const backend = backendAt(first.url);
+    const run = failureOf(world.run(createAwaitCompletion({ backend, pollIntervalMs: 50 }), buildInput(promptId)));
+    await isRendering;
+    await first.kill('SIGKILL');
+    await until('the outage is noticed', async () => backend.snapshot().answers.length > 0);
+    await simulator({ port });
+    const failure = await run;
+    expect(failure.type).toBe('BACKEND_CRASHED');
+    expect(failure.message).toMatch(/restarted and no longer knows/);
+  });
+
+  test('an interruption that nobody here asked for is named', async () => {
+    const comfy = await simulator({ secondsPerStep: 0.05 });
+    const promptId = await queued(comfy.url, buildGraph({ steps: 400 }));
+    const world = environment();
+    world.on('heartbeat', ({ state }: RenderingHeartbeat) => {
+      if (state === 'running') void fetch(`${comfy.url}/interrupt`, { method: 'POST' });
+    });
+    const failure = await failureOf(world.run(awaiting(comfy.url), buildInput(promptId)));
+    expect(failure).toMatchObject({ type: 'INTERRUPTED', nonRetryable: true });
+  });
+
+  test('R5.1 an exception of a node is classified and carries its evidence', async () => {
+    const comfy = await simulator();
+    const graph = { ...buildGraph(), '9': node('SaveImage', { filename_prefix: '../../out', images: ['8', 0] }) };
+    const promptId = await queued(comfy.url, graph);
+    const failure = await failureOf(environment().run(awaiting(comfy.url), buildInput(promptId)));
+    expect(failure).toMatchObject({ type: 'WORKFLOW_ERROR', nonRetryable: true });
+    expect(failure.message).toMatch(/^Node 9 \(SaveImage\) failed: .*outside the output folder/);
+    expect(factsOf(failure)).toMatchObject({ nodeId: '9', nodeType: 'SaveImage', exceptionType: 'Exception' });
+  });
+
+  test.each(['WORKER_SHUTDOWN', 'CANCELLED'] as const)(
+    '%s ends the watching at once and leaves the prompt alone',
+    async (reason) => {
+      const comfy = await simulator({ secondsPerStep: 0.05 });
+      const promptId = await queued(comfy.url, buildGraph({ steps: 20 }));
+      const world = environment();
+      world.on('heartbeat', ({ state }: RenderingHeartbeat) => {
+        if (state === 'running') world.cancel(reason);
+      });
+      const run = world.run(awaiting(comfy.url, 20_000), buildInput(promptId));
+      await expect(run).rejects.toMatchObject({ name: 'CancelledFailure' });
+      expect(countOf(comfy, 'interrupt')).toBe(0);
+      const completed = await environment({ attempt: 2 }).run(awaiting(comfy.url), buildInput(promptId));
+      expect(completed.outputs).toHaveLength(1);
+      expect(countOf(comfy, 'rendering_started')).toBe(1);
+    },
+  );
+});

@@ -1,0 +1,215 @@
+import { afterEach, describe, expect, test } from '@jest/globals';
+import type { ComfyUIBackend } from '../../activities/comfyui/comfyui-backend.js';
+import { createSubmitPrompt } from '../../activities/submit-prompt.js';
+import type { ApiGraph } from '../../workflows/domain/graph.js';
+import { node } from '../simulator/graphs.js';
+import { until } from '../support/until.js';
+import {
+  backendAt,
+  clientAt,
+  closeConnections,
+  environment,
+  factsOf,
+  failureOf,
+  knownBackend,
+  storeHolding,
+} from './support/activity-world.js';
+import { buildGraph, buildSubmission, queued } from './support/prompts.js';
+import { countOf, simulator, stopSimulators } from './support/simulators.js';
+import { closeStubs, freePort, sendPage, startCuttingProxy, startStub } from './support/stub-server.js';
+
+afterEach(async () => {
+  await closeConnections();
+  await Promise.all([stopSimulators(), closeStubs()]);
+});
+
+function submitter(backend: ComfyUIBackend, graph: ApiGraph) {
+  const claims: string[] = [];
+  const submitPrompt = createSubmitPrompt({
+    backend,
+    store: storeHolding({ 'graphs/a.json': graph }),
+    claims: {
+      submitting: () => claims.push('submitting'),
+      settled: () => claims.push('settled'),
+    },
+  });
+  return { submitPrompt, claims };
+}
+
+describe('Submission', () => {
+  test('looks before it posts: a second run finds the prompt of the first', async () => {
+    const comfy = await simulator({ secondsPerStep: 0.1 });
+    const { submitPrompt, claims } = submitter(backendAt(comfy.url), buildGraph({ steps: 10 }));
+    const input = buildSubmission();
+    const first = await environment().run(submitPrompt, input);
+    const second = await environment({ attempt: 2 }).run(submitPrompt, input);
+    expect(first.nodeCount).toBe(7);
+    expect(['pending', 'running']).toContain(second.state);
+    expect(countOf(comfy, 'prompt_received')).toBe(1);
+    expect(countOf(comfy, 'prompt_queued', input.promptId)).toBe(1);
+    expect(claims).toEqual(['submitting', 'settled', 'submitting', 'settled']);
+  });
+
+  test('R2.6 a prompt that has finished meanwhile is not rendered again', async () => {
+    const comfy = await simulator();
+    const { submitPrompt } = submitter(backendAt(comfy.url), buildGraph());
+    const input = buildSubmission();
+    await environment().run(submitPrompt, input);
+    await until('it is rendered', async () => countOf(comfy, 'rendering_finished', input.promptId) === 1);
+    await until('it is in the history', async () => {
+      return (await clientAt(comfy.url).promptState(input.promptId)).status === 'succeeded';
+    });
+    await expect(environment().run(submitPrompt, input)).resolves.toEqual({ state: 'finished', nodeCount: 7 });
+    expect(countOf(comfy, 'prompt_received')).toBe(1);
+  });
+
+  test('two submissions of one generation are two prompts with prefixes of their own', async () => {
+    const comfy = await simulator();
+    const { submitPrompt } = submitter(backendAt(comfy.url), buildGraph());
+    const first = buildSubmission({ generationId: 'g-1' });
+    const second = buildSubmission({ generationId: 'g-1', submission: 2 });
+    await environment().run(submitPrompt, first);
+    await environment().run(submitPrompt, second);
+    const files = await Promise.all(
+      [first, second].map(async ({ promptId }) =>
+        until('it succeeds', async () => {
+          const state = await clientAt(comfy.url).promptState(promptId);
+          return state.status === 'succeeded' ? state.finished.outputs.map(({ file }) => file?.subfolder) : null;
+        }),
+      ),
+    );
+    expect(files).toEqual([['dg/g-1/1'], ['dg/g-1/2']]);
+  });
+
+  test('R2.4 a missing model is named with its node and is never posted again', async () => {
+    const comfy = await simulator();
+    const graph = {
+      ...buildGraph(),
+      '4': node('CheckpointLoaderSimple', { ckpt_name: 'not-here.safetensors' }),
+    };
+    const { submitPrompt } = submitter(backendAt(comfy.url), graph);
+    const failure = await failureOf(environment().run(submitPrompt, buildSubmission()));
+    expect(failure).toMatchObject({ type: 'MODEL_MISSING', nonRetryable: true });
+    expect(failure.message).toMatch(/node 4 \(CheckpointLoaderSimple\).*not-here\.safetensors/);
+    expect(factsOf(failure)).toMatchObject({ faults: [{ nodeId: '4', inputName: 'ckpt_name' }] });
+    expect(countOf(comfy, 'prompt_received')).toBe(1);
+  });
+
+  test('R2.4 an unknown sampler is a fault of the graph, named with node and input', async () => {
+    const comfy = await simulator();
+    const graph = buildGraph();
+    const sampler = graph['3'];
+    const inputs = { ...sampler?.inputs, sampler_name: 'euler_a' };
+    const { submitPrompt } = submitter(backendAt(comfy.url), { ...graph, '3': { class_type: 'KSampler', inputs } });
+    const failure = await failureOf(environment().run(submitPrompt, buildSubmission()));
+    expect(failure).toMatchObject({ type: 'WORKFLOW_ERROR', nonRetryable: true });
+    expect(failure.message).toMatch(/node 3 \(KSampler\).*sampler_name/);
+    expect(factsOf(failure)).toMatchObject({ faults: [{ nodeId: '3', receivedValue: 'euler_a' }] });
+  });
+
+  test('R2.4 a missing node type is a fault of the graph, named by its class', async () => {
+    const comfy = await simulator();
+    const graph = { ...buildGraph(), '9': node('SaveImageToMoon', { images: ['8', 0] }) };
+    const { submitPrompt } = submitter(backendAt(comfy.url), graph);
+    const failure = await failureOf(environment().run(submitPrompt, buildSubmission()));
+    expect(failure).toMatchObject({ type: 'WORKFLOW_ERROR', nonRetryable: true });
+    expect(failure.message).toContain('SaveImageToMoon');
+  });
+
+  test('R2.4 a graph that is accepted in part is refused, and nothing of it stays in the queue', async () => {
+    const comfy = await simulator({ secondsPerStep: 0.1 });
+    const running = await queued(comfy.url, buildGraph({ steps: 20 }));
+    const graph = { ...buildGraph({ seed: 2 }), '10': node('SaveImage', { filename_prefix: 'x' }) };
+    const { submitPrompt } = submitter(backendAt(comfy.url), graph);
+    const input = buildSubmission();
+    const failure = await failureOf(environment().run(submitPrompt, input));
+    expect(failure).toMatchObject({ type: 'WORKFLOW_ERROR', nonRetryable: true });
+    expect(failure.message).toMatch(/node 10 \(SaveImage\)/);
+    const client = clientAt(comfy.url);
+    await expect(client.promptState(input.promptId)).resolves.toEqual({ status: 'absent' });
+    await expect(client.promptState(running)).resolves.toEqual({ status: 'running' });
+    expect(countOf(comfy, 'rendering_started', input.promptId)).toBe(0);
+  });
+
+  test('R2.4 a graph above the upload limit is an input that is too large', async () => {
+    const comfy = await simulator({ extraArgs: ['--max-upload-size', '0.01'] });
+    const { submitPrompt } = submitter(backendAt(comfy.url), buildGraph({ promptText: 'x'.repeat(20_000) }));
+    const failure = await failureOf(environment().run(submitPrompt, buildSubmission()));
+    expect(failure).toMatchObject({ type: 'INPUT_TOO_LARGE', nonRetryable: true });
+  });
+
+  test('R2.4 a server that refuses connections is a connection error with every address, to be tried again', async () => {
+    const port = await freePort();
+    const { submitPrompt } = submitter(backendAt(`http://127.0.0.1:${port}`), buildGraph());
+    const failure = await failureOf(environment().run(submitPrompt, buildSubmission()));
+    expect(failure).toMatchObject({ type: 'NETWORK_ERROR', nonRetryable: false });
+    expect(factsOf(failure)).toEqual({ addresses: [{ address: `127.0.0.1:${port}`, said: 'connection refused' }] });
+  });
+
+  test.each([
+    [500, 'UNEXPECTED'],
+    [503, 'NETWORK_ERROR'],
+  ])(
+    'R2.4 HTTP %i to the graph is %s: an HTTP error, no connection error, never an empty success',
+    async (status, kind) => {
+      const server = await startStub((request, response) => {
+        if (request.method === 'POST') sendPage(response, status);
+        else response.writeHead(404).end('{"error":"Job not found"}');
+      });
+      const { submitPrompt } = submitter(knownBackend(clientAt(server.url)), buildGraph());
+      const failure = await failureOf(environment().run(submitPrompt, buildSubmission()));
+      expect(failure).toMatchObject({ type: kind, nonRetryable: false });
+      expect(factsOf(failure)).toEqual({ status, path: '/api/prompt' });
+    },
+  );
+
+  test('the unexpected is tried twice and then ends', async () => {
+    const server = await startStub((request, response) => {
+      if (request.method === 'POST') sendPage(response, 500);
+      else response.writeHead(404).end('{"error":"Job not found"}');
+    });
+    const { submitPrompt } = submitter(knownBackend(clientAt(server.url)), buildGraph());
+    const failure = await failureOf(environment({ attempt: 2 }).run(submitPrompt, buildSubmission()));
+    expect(failure).toMatchObject({ type: 'UNEXPECTED', nonRetryable: true });
+  });
+
+  test('a lost answer is looked for, and what arrived is not posted twice', async () => {
+    const comfy = await simulator({ secondsPerStep: 0.1 });
+    const proxy = await startCuttingProxy(comfy.port, (sent) => /POST \/api\/prompt [\s\S]*"prompt_id"/.test(sent));
+    const { submitPrompt } = submitter(backendAt(proxy.url), buildGraph({ steps: 10 }));
+    const input = buildSubmission();
+    const submitted = await environment().run(submitPrompt, input);
+    expect(['pending', 'running']).toContain(submitted.state);
+    expect(countOf(comfy, 'prompt_received')).toBe(1);
+    expect(countOf(comfy, 'prompt_queued', input.promptId)).toBe(1);
+  });
+
+  test('a cancel takes back what it may have queued', async () => {
+    const comfy = await simulator({ secondsPerStep: 0.1 });
+    const world = environment();
+    const proxy = await startCuttingProxy(comfy.port, (sent) => {
+      const isPosted = /POST \/api\/prompt [\s\S]*"prompt_id"/.test(sent);
+      if (isPosted) world.cancel('CANCELLED');
+      return false;
+    });
+    const { submitPrompt, claims } = submitter(backendAt(proxy.url), buildGraph({ steps: 100 }));
+    const input = buildSubmission();
+    await expect(world.run(submitPrompt, input)).rejects.toMatchObject({ name: 'CancelledFailure' });
+    expect(claims).toEqual(['submitting', 'settled']);
+    const client = clientAt(comfy.url);
+    await until('nothing of it is left', async () => {
+      const { status } = await client.promptState(input.promptId);
+      return status === 'absent' || status === 'interrupted';
+    });
+  });
+
+  test('a graph that is no longer in the store ends with its key', async () => {
+    const comfy = await simulator();
+    const { submitPrompt } = submitter(backendAt(comfy.url), buildGraph());
+    const input = buildSubmission({ graph: { key: 'graphs/gone.json', sha256: 'b'.repeat(64) } });
+    const failure = await failureOf(environment().run(submitPrompt, input));
+    expect(failure).toMatchObject({ type: 'UNEXPECTED' });
+    expect(failure.message).toContain('graphs/gone.json');
+    expect(countOf(comfy, 'prompt_received')).toBe(0);
+  });
+});
