@@ -1,5 +1,6 @@
 import type { Env } from '../runtime/env.js';
 import { ResourceStack } from '../runtime/resource-stack.js';
+import { versionInfo } from '../runtime/version.js';
 import { dataFolderAt } from './data-folder.js';
 import type { DataFolder } from './data-folder.js';
 import { demonstrateOnce } from './demonstration.js';
@@ -50,6 +51,7 @@ async function start(options: StackOptions, resources: ResourceStack): Promise<r
   const startedAt = performance.now();
   const { report, stop, throwaway } = options;
   const folder = dataFolderAt(options.dataDir);
+  if (options.children.length > 0) report.say(`durable-comfy ${versionInfo.version}, commit ${versionInfo.commit}`);
   resources.add('lock', lockOf(folder));
   if (options.children.length > 0) {
     resources.add('last word', () => {

@@ -122,6 +122,7 @@ function temporalPart(
       TEMPORAL_NAMESPACE: namespace,
       TEMPORAL_UI_URL: `http://127.0.0.1:${server.uiPort}`,
       TEMPORAL_CONFIG_FILE: settings,
+      TEMPORAL_CLI_PATH: server.program, // the same program is the command line
     },
   };
 }

@@ -13,6 +13,8 @@ export interface TestServers {
   readonly databaseUrl: string;
   readonly temporalAddress: string;
   readonly temporalUiUrl: string;
+  /** Path of the `temporal` command. */
+  readonly temporalCliPath: string;
   readonly s3: {
     readonly endpoint: string;
     readonly accessKeyId: string;
@@ -30,6 +32,7 @@ export function testServers(): TestServers {
     databaseUrl: fromEnv('TEST_DATABASE_URL'),
     temporalAddress: fromEnv('TEST_TEMPORAL_ADDRESS'),
     temporalUiUrl: fromEnv('TEST_TEMPORAL_UI_URL'),
+    temporalCliPath: fromEnv('TEST_TEMPORAL_CLI_PATH'),
     s3: {
       endpoint: fromEnv('TEST_S3_ENDPOINT'),
       accessKeyId: fromEnv('TEST_S3_ACCESS_KEY_ID'),
