@@ -95,7 +95,13 @@ class PromptWatch {
     this.#socket?.close();
     this.#socketLabel = address.label;
     const { promptId, nodeCount } = this.#input;
-    this.#socket = openProgressSocket({ address, promptId, nodeCount, onEvent: () => this.#onEvent() });
+    this.#socket = openProgressSocket({
+      address,
+      promptId,
+      nodeCount,
+      onEvent: () => this.#onEvent(),
+      onDisconnect: () => this.#onDisconnect(),
+    });
   }
 
   #onEvent(): void {
@@ -103,6 +109,11 @@ class PromptWatch {
     const progress = this.#socket?.progress();
     const isNews = progress?.hasEnded === true || (progress?.hasStarted === true && this.#state === 'pending');
     if (isNews) this.#wake();
+  }
+
+  #onDisconnect(): void {
+    this.#outage.disconnected();
+    this.#wake();
   }
 
   async #finishedOf(state: PromptState): Promise<CompletedPrompt | null> {
@@ -135,10 +146,15 @@ class PromptWatch {
     this.#state = 'running';
     this.#runningSinceMs ??= Date.now();
     if (!this.#input.signalsStart || this.#hasSignalled) return;
-    this.#hasSignalled = true;
     const { promptId, generationId } = this.#input;
     const handle = getClient().workflow.getHandle(generationWorkflowId(generationId));
-    await handle.signal(startedSignal, { promptId, startedAtMs: this.#runningSinceMs });
+    try {
+      await handle.signal(startedSignal, { promptId, startedAtMs: this.#runningSinceMs });
+      this.#hasSignalled = true;
+    } catch (error) {
+      // Only the status waits for it; the rendering must not end for it.
+      log.warn('Could not say that rendering has begun; trying again at the next look', { promptId, error });
+    }
   }
 
   #beat(): void {

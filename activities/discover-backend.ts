@@ -1,12 +1,11 @@
 import { log } from '@temporalio/activity';
-import { ApplicationFailure } from '@temporalio/common';
 import type { BackendClaim, ClaimActivities, DiscoverBackendInput } from '../workflows/contracts/activities.js';
-import { ALREADY_ENDED } from '../workflows/contracts/generation.js';
 import { backendTaskQueue } from '../workflows/contracts/task-queues.js';
 import type { ComfyUIBackend } from './comfyui/comfyui-backend.js';
-import type { ComfyUIClient } from './comfyui/comfyui-client.js';
 import { promptIdOf } from './comfyui/prompt-id.js';
+import { superseded } from './failures/superseded.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
+import { heartbeatWhile } from './heartbeat-while.js';
 import type { ClaimRecord } from './storage/claim-record.js';
 import { changeClaim } from './storage/claim-record.js';
 import type { ObjectStore } from './storage/object-store.js';
@@ -29,53 +28,49 @@ export function createDiscoverBackend({
    */
   return async function discoverBackend(input) {
     try {
-      // The gate let this through on an older look: a backend that fell ill meanwhile fails fast, and another may claim.
-      const { client, device } = await usable(backend);
-      let decision: BackendClaim['decision'] = 'new';
-      const record = await changeClaim(store, input.generationId, async (current) => {
-        if (current?.ended === true) throw alreadyEnded(input.generationId);
-        decision = (await isAlive(client, input, current, backend.backendId)) ? 'adopt' : 'new';
-        if (decision === 'adopt') return null;
-        return { submission: (current?.submission ?? 0) + 1, backendId: backend.backendId, ended: false };
-      });
-      const submission = record?.submission ?? 0;
-      onClaimed(input.generationId);
-      log.info('Claimed a generation', { submission, decision, backendId: backend.backendId });
-      return {
-        backendId: backend.backendId,
-        taskQueue: backendTaskQueue(backend.backendId),
-        submission,
-        promptId: promptIdOf(input.generationId, submission),
-        decision,
-        device,
-      };
+      return await heartbeatWhile(async () => claim({ backend, store, onClaimed }, input));
     } catch (error) {
       throw toApplicationFailure(error);
     }
   };
 }
 
-async function usable(backend: ComfyUIBackend) {
-  const client = await backend.client();
-  await backend.use(async (current) => current.queueRemaining());
-  return { client, device: backend.snapshot().found?.device ?? 'gpu' };
+async function claim(
+  { backend, store, onClaimed }: DiscoverBackendDeps,
+  input: DiscoverBackendInput,
+): Promise<BackendClaim> {
+  const { generationId } = input;
+  const { backendId } = backend;
+  // The gate let this through on an older look: a backend that fell ill meanwhile fails fast, and another may claim.
+  await backend.use(async (client) => client.queueRemaining());
+  let decision: BackendClaim['decision'] = 'new';
+  const record = await changeClaim(store, generationId, async (current) => {
+    if (current?.ended === true) throw superseded(`Generation ${generationId} has ended. Retry it to get a new one`);
+    decision = (await isAlive(backend, input, current)) ? 'adopt' : 'new';
+    if (decision === 'adopt') return null;
+    return { submission: (current?.submission ?? 0) + 1, backendId, ended: false };
+  });
+  const submission = record?.submission ?? 0;
+  onClaimed(generationId);
+  log.info('Claimed a generation', { submission, decision, backendId });
+  return {
+    backendId,
+    taskQueue: backendTaskQueue(backendId),
+    submission,
+    promptId: promptIdOf(generationId, submission),
+    decision,
+    device: backend.snapshot().found?.device ?? 'gpu',
+  };
 }
 
 /** True when the prompt of an open record of this backend still runs, waits or has succeeded. */
 async function isAlive(
-  client: ComfyUIClient,
+  backend: ComfyUIBackend,
   { generationId, endedSubmissions }: DiscoverBackendInput,
-  ...[record, backendId]: [ClaimRecord | null, string]
+  record: ClaimRecord | null,
 ): Promise<boolean> {
-  if (record?.backendId !== backendId || endedSubmissions.includes(record.submission)) return false;
-  const { status } = await client.promptState(promptIdOf(generationId, record.submission));
+  if (record?.backendId !== backend.backendId || endedSubmissions.includes(record.submission)) return false;
+  const promptId = promptIdOf(generationId, record.submission);
+  const { status } = await backend.use(async (client) => client.promptState(promptId));
   return status === 'pending' || status === 'running' || status === 'succeeded';
-}
-
-function alreadyEnded(generationId: string): ApplicationFailure {
-  return ApplicationFailure.create({
-    type: ALREADY_ENDED,
-    message: `Generation ${generationId} has ended: it is never rendered again. Retry it to get a new one`,
-    nonRetryable: true,
-  });
 }

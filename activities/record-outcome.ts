@@ -6,6 +6,7 @@ import type { DatabaseSchema } from '../infra/postgres/database-schema.js';
 import type { ControlActivities, RecordOutcomeInput } from '../workflows/contracts/activities.js';
 import { isTerminal } from '../workflows/domain/generation-status.js';
 import { appendEvent } from './database/append-event.js';
+import { superseded } from './failures/superseded.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
 import { changeClaim } from './storage/claim-record.js';
 import type { ObjectStore } from './storage/object-store.js';
@@ -44,7 +45,7 @@ async function record(transaction: Transaction<DatabaseSchema>, input: RecordOut
     log.info('The generation has ended already', { generationId, recorded: row.status, offered: status });
     return;
   }
-  if (row.submission > submission) throw new Error(`Submission ${row.submission} is under way, this is ${submission}`);
+  if (row.submission > submission) throw superseded(`Submission ${row.submission} is under way, this is ${submission}`);
   await insertOutputs(transaction, input);
   await transaction
     .updateTable('generations')

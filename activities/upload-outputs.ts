@@ -3,6 +3,7 @@ import { cancellationSignal, log } from '@temporalio/activity';
 import type { BackendActivities, UploadOutputsInput, ValidOutput } from '../workflows/contracts/activities.js';
 import type { StoredOutput } from '../workflows/contracts/generation.js';
 import type { Spool, SpooledFile } from './comfyui/spool.js';
+import { superseded } from './failures/superseded.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
 import { heartbeatWhile } from './heartbeat-while.js';
 import { ObjectStoreError } from './storage/errors.js';
@@ -63,8 +64,9 @@ async function ensureStored(target: Target): Promise<void> {
 async function put({ spool, store, input, output, objectKey }: Target, before: ObjectFacts | null): Promise<void> {
   const { generationId, submission, promptId } = input;
   if (before !== null && Number(before.metadata['submission'] ?? 0) > submission) {
-    const cause = new Error(`submission ${before.metadata['submission'] ?? ''} has stored it, this is ${submission}`);
-    throw new ObjectStoreError(objectKey, { cause });
+    throw superseded(
+      `Submission ${before.metadata['submission'] ?? ''} has stored ${objectKey}, this is ${submission}`,
+    );
   }
   const { index, reference, sha256 } = output;
   const request = { generationId, submission, promptId, index, reference, sha256 };

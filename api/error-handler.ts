@@ -1,7 +1,7 @@
 import type { ErrorRequestHandler, Request, Response } from 'express';
 import type { Logger } from '../infra/runtime/logger.js';
 import { ObjectStoreError } from '../activities/storage/errors.js';
-import { isDatabaseUnavailable } from './database-unavailable.js';
+import { isDatabaseUnavailable } from '../infra/postgres/database-unavailable.js';
 import { PROBLEMS, ProblemError } from './problems.js';
 import { requestIdOf } from './middleware/request-log.js';
 

@@ -75,8 +75,11 @@ export class GpuSlots implements CustomSlotSupplier<ActivitySlotInfo> {
 
   async #look(): Promise<'free' | 'busy' | 'sick'> {
     try {
+      // A claim that is settled while ComfyUI answers may be missing in both counts, so the larger one counts.
+      const claimsBefore = this.#liveClaims();
       const inComfyQueue = await this.#backend.use(async (client) => client.queueRemaining());
-      return inComfyQueue + this.#permits + this.#liveClaims() < this.#capacity ? 'free' : 'busy';
+      const claims = Math.max(claimsBefore, this.#liveClaims());
+      return inComfyQueue + this.#permits + claims < this.#capacity ? 'free' : 'busy';
     } catch (error) {
       // The SDK swallows what a slot supplier throws, so nothing may leave here unsaid.
       if (!(error instanceof ComfyUIError)) this.#logger.error({ err: error }, 'The gate of a GPU could not look');

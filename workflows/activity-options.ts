@@ -39,6 +39,7 @@ export function claimOptions(pool: string, options: { readonly waitMs: number; r
     taskQueue: gpuTaskQueue(pool),
     scheduleToCloseTimeout: options.waitMs,
     startToCloseTimeout: '60 seconds', // R3.6's health check takes up to 31 s of pauses and silence when ComfyUI starts
+    heartbeatTimeout, // by which a cancel reaches a claim that is being made
     cancellationType,
     retry: BACK_OFF, // without a limit of attempts: a claim holds nothing, and another backend may take the next one
     summary: options.summary,

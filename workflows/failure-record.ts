@@ -1,5 +1,6 @@
 import { ActivityFailure, ApplicationFailure, TimeoutFailure } from '@temporalio/common';
 import type { FailureRecord } from './contracts/activities.js';
+import { ALREADY_ENDED } from './contracts/generation.js';
 import { isFailureKind } from './domain/failure.js';
 import { MEDIA_FAULTS } from './domain/media-signature.js';
 import type { MediaFault } from './domain/media-signature.js';
@@ -34,6 +35,12 @@ export function isScheduleToStartTimeout(error: unknown): boolean {
  */
 export function isClaimTimeout(error: unknown): boolean {
   return timeoutTypeOf(error) === 'SCHEDULE_TO_CLOSE' || timeoutTypeOf(error) === 'SCHEDULE_TO_START';
+}
+
+/** True when this run was left behind: the generation has ended, or a later submission is under way. */
+export function isAlreadyEnded(error: unknown): boolean {
+  const cause = error instanceof ActivityFailure ? error.cause : error;
+  return cause instanceof ApplicationFailure && cause.type === ALREADY_ENDED;
 }
 
 /** What was wrong with the outputs, from the facts of an `OUTPUT_INVALID`. */

@@ -9,7 +9,7 @@ import { collectOutputs } from './collect-outputs.js';
 import { limitsOn } from './domain/deadlines.js';
 import { decideRecovery } from './domain/recovery.js';
 import type { Recovery } from './domain/recovery.js';
-import { failureRecordOf, mediaFaultsOf } from './failure-record.js';
+import { failureRecordOf, isAlreadyEnded, mediaFaultsOf } from './failure-record.js';
 import { GenerationRun } from './generation-run.js';
 import { publishStatus } from './generation-story.js';
 import { renderPrompt } from './render-prompt.js';
@@ -55,7 +55,7 @@ async function generate(run: GenerationRun): Promise<readonly StoredOutput[]> {
 }
 
 function recoveryFor(run: GenerationRun, error: unknown): Recovery {
-  if (isCancellation(error)) return { action: 'give_up' };
+  if (isCancellation(error) || isAlreadyEnded(error)) return { action: 'give_up' };
   const failure = failureRecordOf(error);
   return decideRecovery({ kind: failure.kind, mediaFaults: mediaFaultsOf(failure) }, run.recoveryCounts());
 }
@@ -68,7 +68,7 @@ async function recordCompleted(run: GenerationRun, outputs: readonly StoredOutpu
 }
 
 async function recordUnfinished(run: GenerationRun, error: unknown): Promise<void> {
-  if (error instanceof ApplicationFailure && error.type === ALREADY_ENDED) return; // a reset: the record stands
+  if (isAlreadyEnded(error)) return; // what is recorded stands
   await CancellationScope.nonCancellable(async () => {
     if (isCancellation(error)) {
       await end(run, { status: 'CANCELLED', outputs: [], failure: null });
@@ -93,7 +93,7 @@ async function end(
 }
 
 function toWorkflowFailure(error: unknown): ApplicationFailure {
-  if (error instanceof ApplicationFailure && error.type === ALREADY_ENDED) return error;
   const { kind, detail, facts } = failureRecordOf(error);
-  return ApplicationFailure.create({ type: kind, message: detail, details: [facts], nonRetryable: true });
+  const type = isAlreadyEnded(error) ? ALREADY_ENDED : kind;
+  return ApplicationFailure.create({ type, message: detail, details: [facts], nonRetryable: true });
 }

@@ -13,9 +13,11 @@ export async function renderPrompt(run: GenerationRun, claim: BackendClaim): Pro
     const submitted = await submit(run, claim);
     if (submitted.state === 'running') run.noteProcessing(Date.now());
     if (submitted.state === 'pending') run.advance({ phase: 'pending' });
+    gpu.freeWhenCancelled();
     return await watch(run, claim, submitted);
   } catch (error) {
-    // After a timeout the prompt still runs; after every other failure it is over.
+    // After a timeout the prompt still runs; after every other failure it is over. A submission that was cancelled may
+    // have queued its prompt at the last moment, so it is looked for only now that the submission has ended.
     if (isCancellation(error) || failureRecordOf(error).kind === 'TIMEOUT') gpu.free();
     throw error;
   } finally {
@@ -58,6 +60,9 @@ class GpuOccupation {
 
   constructor(claim: BackendClaim) {
     this.#claim = claim;
+  }
+
+  freeWhenCancelled(): void {
     CancellationScope.current().cancelRequested.catch(() => {
       this.free();
     });

@@ -11,7 +11,7 @@ export async function withinTotalDeadline<T>(totalSeconds: number, work: () => P
   const scope = new CancellationScope();
   let isOver = false;
   const ringing = timer
-    .run(async () => sleep(totalSeconds * 1_000, { summary: 'Total deadline' }))
+    .run(async () => sleep(Math.round(totalSeconds * 1_000), { summary: 'Total deadline' }))
     .then(
       () => {
         isOver = true;
@@ -24,7 +24,7 @@ export async function withinTotalDeadline<T>(totalSeconds: number, work: () => P
   } catch (error) {
     if (!isOver || !isCancellation(error)) throw error;
     const type: FailureKind = 'TIMEOUT';
-    const message = `The generation did not finish within its total limit of ${totalSeconds} s`;
+    const message = `The generation did not finish within its total limit`;
     throw ApplicationFailure.create({ type, message, nonRetryable: true });
   } finally {
     timer.cancel();

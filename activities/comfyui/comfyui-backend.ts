@@ -6,7 +6,14 @@ import { createComfyUIClient } from './comfyui-client.js';
 import type { DiscoveredComfyUI } from './discover-comfyui.js';
 import { discoverComfyUI } from './discover-comfyui.js';
 import type { AddressAnswer } from './errors.js';
-import { ComfyUIError, ComfyUIHttpError, ComfyUIUnreachableError, NoComfyUIError, NotComfyUIError } from './errors.js';
+import {
+  ComfyUIError,
+  ComfyUIHttpError,
+  ComfyUIUnreachableError,
+  NoComfyUIError,
+  NotComfyUIError,
+  reasonOf,
+} from './errors.js';
 
 /** What is known of a backend right now; `found` and `answers` exclude each other. */
 export interface BackendSnapshot {
@@ -77,7 +84,7 @@ export function createComfyUIBackend(options: {
   const forget = async (broken: ComfyUIClient, error: ComfyUIError): Promise<void> => {
     if (connected?.client !== broken) return; // somebody else was faster, and may have found it again
     connected = null;
-    become({ found: null, answers: [{ address: broken.address.label, said: error.message }] });
+    become({ found: null, answers: [{ address: broken.address.label, said: reasonOf(error) }] });
     logger.warn({ backendId, address: broken.address.label, err: error }, 'ComfyUI stopped answering');
     await broken.close();
   };

@@ -28,7 +28,14 @@ export class OutageWatch {
   /** An answer came: the backend is there. */
   answered(status: PromptState['status']): void {
     this.#refusedSinceMs = null;
-    if (status !== 'absent') this.#absentLooks = 0;
+    if (status === 'absent') return;
+    this.#absentLooks = 0;
+    this.#wasAway = false; // it still knows the prompt, so it was the connection that was away, not the server
+  }
+
+  /** The websocket broke: a server that restarts faster than anybody looks shows itself in no other way. */
+  disconnected(): void {
+    this.#wasAway = true;
   }
 
   /** No answer. Throws `BackendCrashedError` when it has refused connections for too long. */

@@ -30,6 +30,8 @@ export function openProgressSocket(options: {
   readonly nodeCount: number;
   /** Called after every event of this prompt. */
   readonly onEvent: () => void;
+  /** Called when an open connection ends that was not closed here. */
+  readonly onDisconnect: () => void;
 }): ProgressSocket {
   const { address, promptId } = options;
   // The id that the prompt was submitted with: its events go nowhere else.
@@ -63,6 +65,7 @@ export function openProgressSocket(options: {
     opened.on('close', () => {
       stopPinging();
       if (isClosed || socket !== opened) return;
+      if (frames >= 0) options.onDisconnect(); // greeted, so it had been open
       timer = setTimeout(connect, RECONNECT_MS);
     });
   };

@@ -90,7 +90,7 @@ function withPercent(progress: RenderingProgress): RenderingProgress {
   const { nodeId, step, steps, nodeCount, finishedNodes, samplingNodes } = progress;
   const finishedSampling = [...samplingNodes].filter((id) => finishedNodes.has(id)).length;
   const isSampling = nodeId !== null && samplingNodes.has(nodeId) && !finishedNodes.has(nodeId);
-  const partly = isSampling && steps !== null ? (step ?? 0) / steps : 0;
+  const partly = isSampling && steps !== null && steps > 0 ? (step ?? 0) / steps : 0;
   const done = finishedNodes.size + SAMPLING_WEIGHT * (finishedSampling + partly);
   const total = Math.max(nodeCount, 1) + SAMPLING_WEIGHT * Math.max(samplingNodes.size, 1);
   return { ...progress, percent: Math.max(progress.percent, Math.min(100, Math.round((100 * done) / total))) };

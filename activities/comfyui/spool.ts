@@ -38,6 +38,8 @@ export interface Spool {
 const DOWNLOAD_MS = 60 * 60_000;
 const MAX_FILE_BYTES = 4 * 1024 ** 3;
 const LOOK_MS = 15_000;
+/** Read so that the connection can be used again, but not more of it. */
+const ERROR_BODY_BYTES = 64 * 1024;
 
 export function createSpool(options: {
   readonly folder: string;
@@ -94,11 +96,11 @@ async function download({
   const response = await client.http.open({ path: '/api/view', query, signal, totalMs: DOWNLOAD_MS });
   const from = `${client.address.label}/view (${subfolder}/${filename})`;
   if (response.statusCode !== 200) {
-    const text = await response.body.text();
+    await response.body.dump({ limit: ERROR_BODY_BYTES });
     // A cached run repeats the names of an earlier one, whose files may have been deleted since.
     if (response.statusCode === 404)
       throw new OutputInvalidError([{ index: request.index, fault: 'missing', detail: from }]);
-    throw new ComfyUIHttpError('/api/view', response.statusCode, text);
+    throw new ComfyUIHttpError('/api/view', response.statusCode, from);
   }
   const bytes = await writeCounted(response.body, partial, { client, signal });
   if (bytes === 0) {

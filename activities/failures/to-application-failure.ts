@@ -1,5 +1,7 @@
 import { activityInfo, cancellationSignal } from '@temporalio/activity';
+import { isGrpcServiceError } from '@temporalio/client';
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
+import { isDatabaseUnavailable } from '../../infra/postgres/database-unavailable.js';
 import { classifyExecutionError, classifyRejection } from '../../workflows/domain/classify-execution-error.js';
 import type { FailureKind } from '../../workflows/domain/failure.js';
 import { describeFailure } from '../../workflows/domain/failure.js';
@@ -69,6 +71,7 @@ function kindByClass(error: unknown): FailureKind {
   if (error instanceof BackendCrashedError) return 'BACKEND_CRASHED';
   if (error instanceof RenderingTimeoutError) return 'TIMEOUT';
   if (isErrno(error, 'ENOSPC')) return 'DISK_FULL'; // the spool
+  if (isDatabaseUnavailable(error) || isGrpcServiceError(error)) return 'NETWORK_ERROR';
   return 'UNEXPECTED';
 }
 

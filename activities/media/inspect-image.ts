@@ -17,6 +17,8 @@ export type ImageVerdict =
 
 /** 10 000 × 10 000; ComfyUI's own nodes stop at 16384 a side, and a 20000² bomb has 389 kB on disk. */
 const MAX_PIXELS = 100_000_000;
+/** All frames together: a minute of 1024 × 1024 at 25 frames a second has three quarters of it. */
+const MAX_ANIMATION_PIXELS = 20 * MAX_PIXELS;
 const EDGE_BYTES = 4_096;
 
 // Only what ComfyUI writes: libvips would also run SVG, PDF and what else it was built with.
@@ -40,11 +42,12 @@ export async function inspectImage(path: string, expected: ExpectedOutputs): Pro
     return { ok: false, fault: signature.fault, detail: `${path.split('/').at(-1) ?? ''} is no whole image` };
   try {
     const { mediaType, extension } = signature;
-    const image = sharp(path, { failOn: 'warning', limitInputPixels: MAX_PIXELS, animated: false });
-    const { width, height } = await image.metadata();
+    const first = sharp(path, { failOn: 'warning', limitInputPixels: MAX_PIXELS, animated: false });
+    const { width, height } = await first.metadata();
     const fault = sizeFault({ width, height }, expected);
     if (fault !== null) return { ok: false, fault: 'wrong_size', detail: fault };
-    const { channels } = await image.stats(); // decodes it all
+    const frames = sharp(path, { failOn: 'warning', limitInputPixels: MAX_ANIMATION_PIXELS, animated: true });
+    const { channels } = await frames.stats(); // decodes it all, of an animation every frame
     const isFlat = channels.every(({ stdev }) => stdev === 0);
     if (isFlat && expected.flatImages === 'fail') {
       return { ok: false, fault: 'flat', detail: 'every pixel has the same colour' };
