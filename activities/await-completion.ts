@@ -12,6 +12,7 @@ import type { ProgressSocket } from './comfyui/progress-socket.js';
 import type { PromptState } from './comfyui/prompt-state.js';
 import { StallWatch } from './comfyui/stall-watch.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
+import { heartbeatWhile } from './heartbeat-while.js';
 
 export interface AwaitCompletionDeps {
   readonly backend: ComfyUIBackend;
@@ -24,7 +25,10 @@ export function createAwaitCompletion(deps: AwaitCompletionDeps): BackendActivit
   return async function awaitCompletion(input) {
     const watch = new PromptWatch(deps, input);
     try {
-      return await watch.untilFinished();
+      return await heartbeatWhile(
+        async () => watch.untilFinished(),
+        () => watch.heartbeat(),
+      );
     } catch (error) {
       throw toApplicationFailure(error);
     } finally {
@@ -45,6 +49,7 @@ class PromptWatch {
   #wake: () => void = () => undefined;
   #state: RenderingHeartbeat['state'] = 'pending';
   #runningSinceMs: number | null = previousHeartbeat()?.runningSinceMs ?? null;
+  #percent = previousHeartbeat()?.percent ?? 0;
   #hasSignalled = false;
 
   constructor(deps: AwaitCompletionDeps, input: AwaitCompletionInput) {
@@ -62,10 +67,24 @@ class PromptWatch {
         const completed = await this.#finishedOf(state);
         if (completed !== null) return completed;
       }
-      this.#beat();
       this.#enforceLimits();
       await this.#untilNextLook();
     }
+  }
+
+  /** What the next attempt and the API see of this one. */
+  heartbeat(): RenderingHeartbeat {
+    const progress = this.#socket?.progress();
+    this.#percent = Math.max(this.#percent, progress?.percent ?? 0);
+    return {
+      promptId: this.#input.promptId,
+      state: this.#state,
+      nodeId: progress?.nodeId ?? null,
+      step: progress?.step ?? null,
+      steps: progress?.steps ?? null,
+      percent: this.#percent,
+      runningSinceMs: this.#runningSinceMs,
+    };
   }
 
   close(): void {
@@ -105,7 +124,7 @@ class PromptWatch {
   }
 
   #onEvent(): void {
-    this.#beat();
+    heartbeat(this.heartbeat());
     const progress = this.#socket?.progress();
     const isNews = progress?.hasEnded === true || (progress?.hasStarted === true && this.#state === 'pending');
     if (isNews) this.#wake();
@@ -119,11 +138,7 @@ class PromptWatch {
   async #finishedOf(state: PromptState): Promise<CompletedPrompt | null> {
     switch (state.status) {
       case 'succeeded':
-        return {
-          outputs: state.finished.outputs,
-          startedAtMs: state.finished.startedAtMs,
-          finishedAtMs: state.finished.finishedAtMs,
-        };
+        return { outputs: state.finished.outputs, startedAtMs: state.finished.startedAtMs };
       case 'failed':
         throw new ExecutionFailedError(state.error);
       case 'interrupted':
@@ -155,19 +170,6 @@ class PromptWatch {
       // Only the status waits for it; the rendering must not end for it.
       log.warn('Could not say that rendering has begun; trying again at the next look', { promptId, error });
     }
-  }
-
-  #beat(): void {
-    const progress = this.#socket?.progress();
-    heartbeat({
-      promptId: this.#input.promptId,
-      state: this.#state,
-      nodeId: progress?.nodeId ?? null,
-      step: progress?.step ?? null,
-      steps: progress?.steps ?? null,
-      percent: progress?.percent ?? 0,
-      runningSinceMs: this.#runningSinceMs,
-    } satisfies RenderingHeartbeat);
   }
 
   /** Called right after a look that found the prompt unfinished: what finished late is used, not thrown away (R3.5). */

@@ -1,4 +1,4 @@
-import { log } from '@temporalio/activity';
+import { cancellationSignal, log } from '@temporalio/activity';
 import type { BackendClaim, ClaimActivities, DiscoverBackendInput } from '../workflows/contracts/activities.js';
 import { backendTaskQueue } from '../workflows/contracts/task-queues.js';
 import type { ComfyUIBackend } from './comfyui/comfyui-backend.js';
@@ -6,6 +6,7 @@ import { promptIdOf } from './comfyui/prompt-id.js';
 import { superseded } from './failures/superseded.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
 import { heartbeatWhile } from './heartbeat-while.js';
+import { untilAborted } from './until-aborted.js';
 import type { ClaimRecord } from './storage/claim-record.js';
 import { changeClaim } from './storage/claim-record.js';
 import type { ObjectStore } from './storage/object-store.js';
@@ -28,7 +29,8 @@ export function createDiscoverBackend({
    */
   return async function discoverBackend(input) {
     try {
-      return await heartbeatWhile(async () => claim({ backend, store, onClaimed }, input));
+      const signal = cancellationSignal();
+      return await heartbeatWhile(async () => untilAborted(signal, claim({ backend, store, onClaimed }, input)));
     } catch (error) {
       throw toApplicationFailure(error);
     }
@@ -45,6 +47,7 @@ async function claim(
   await backend.use(async (client) => client.queueRemaining());
   let decision: BackendClaim['decision'] = 'new';
   const record = await changeClaim(store, generationId, async (current) => {
+    cancellationSignal().throwIfAborted(); // an attempt that was left behind must not move the fence
     if (current?.ended === true) throw superseded(`Generation ${generationId} has ended. Retry it to get a new one`);
     decision = (await isAlive(backend, input, current)) ? 'adopt' : 'new';
     if (decision === 'adopt') return null;

@@ -6,7 +6,7 @@ import { heartbeatWhile } from './heartbeat-while.js';
 import { OutputInvalidError } from './media/errors.js';
 
 export function createDownloadOutputs({ spool }: { readonly spool: Spool }): BackendActivities['downloadOutputs'] {
-  /** Safe to retry: it rewrites its own spool. */
+  /** Safe to retry: a file that lies whole in the spool of this submission is taken, any other is fetched again. */
   return async function downloadOutputs({ outputs, ...prompt }) {
     const signal = cancellationSignal();
     try {

@@ -16,6 +16,8 @@ export interface RecordOutcomeDeps {
   readonly store: ObjectStore;
 }
 
+const NEVER_CLAIMED = { submission: 0, backendId: '' };
+
 export function createRecordOutcome({ database, store }: RecordOutcomeDeps): ControlActivities['recordOutcome'] {
   /**
    * Safe to retry: one transaction under a row lock, which leaves an ended generation alone; after it the claim record is
@@ -25,10 +27,10 @@ export function createRecordOutcome({ database, store }: RecordOutcomeDeps): Con
     try {
       await database.transaction().execute(async (transaction) => record(transaction, input));
       await changeClaim(store, input.generationId, async (claim) =>
-        claim === null || claim.ended ? null : { ...claim, ended: true },
+        claim?.ended === true ? null : { ...(claim ?? NEVER_CLAIMED), ended: true },
       );
     } catch (error) {
-      throw toApplicationFailure(error);
+      throw toApplicationFailure(error, { retryUnexpected: true });
     }
   };
 }
@@ -45,13 +47,15 @@ async function record(transaction: Transaction<DatabaseSchema>, input: RecordOut
     log.info('The generation has ended already', { generationId, recorded: row.status, offered: status });
     return;
   }
-  if (row.submission > submission) throw superseded(`Submission ${row.submission} is under way, this is ${submission}`);
+  // A run that has claimed nothing (it was cancelled while it waited) has no number to be fenced by.
+  if (submission > 0 && row.submission > submission)
+    throw superseded(`Submission ${row.submission} is under way, this is ${submission}`);
   await insertOutputs(transaction, input);
   await transaction
     .updateTable('generations')
     .set({
       status,
-      submission,
+      submission: Math.max(submission, row.submission),
       finished_at: sql<Date>`now()`,
       failure_kind: failure?.kind ?? null,
       failure: failure === null ? null : JSON.stringify({ detail: failure.detail, facts: failure.facts }),

@@ -18,7 +18,7 @@ export function createRecordProgress({
     try {
       await database.transaction().execute(async (transaction) => record(transaction, input));
     } catch (error) {
-      throw toApplicationFailure(error);
+      throw toApplicationFailure(error, { retryUnexpected: true });
     }
   };
 }

@@ -16,8 +16,8 @@ import type { ObjectStore } from './storage/object-store.js';
 export interface SubmitPromptDeps {
   readonly backend: ComfyUIBackend;
   readonly store: ObjectStore;
-  /** Told when the submission begins and when it is over, with or without a prompt in the queue. */
-  readonly claims: { submitting(generationId: string): void; settled(generationId: string): void };
+  /** Told that the submission begins; what it answers is called when it is over, with or without a prompt in the queue. */
+  readonly claims: { submitting(generationId: string): () => void };
 }
 
 /** After a POST whose answer was lost ComfyUI may still be validating: the prompt can appear this much later. */
@@ -33,18 +33,19 @@ export function createSubmitPrompt({ backend, store, claims }: SubmitPromptDeps)
    */
   return async function submitPrompt(input) {
     const signal = cancellationSignal();
-    claims.submitting(input.generationId);
+    const settled = claims.submitting(input.generationId);
     try {
-      const graph = await loadGraph(store, input);
-      const state = await heartbeatWhile(async () =>
-        exclusive(async () => backend.use(async (client) => ensureSubmitted({ client, input, graph, signal }))),
-      );
-      return { state, nodeCount: Object.keys(graph).length };
+      return await heartbeatWhile(async () => {
+        const graph = await loadGraph(store, input);
+        const state = await exclusive(async () =>
+          backend.use(async (client) => ensureSubmitted({ client, input, graph, signal })),
+        );
+        return { state, nodeCount: Object.keys(graph).length };
+      });
     } catch (error) {
-      if (signal.aborted) await removeOwn(backend, input.promptId);
       throw toApplicationFailure(error);
     } finally {
-      claims.settled(input.generationId);
+      settled();
     }
   };
 }
@@ -95,18 +96,6 @@ async function lookAgain(
 /** `finished` for every end: how it ended is for `awaitCompletion` to say. */
 function stateOf({ status }: PromptState): SubmittedPrompt['state'] {
   return status === 'running' || status === 'pending' ? status : 'finished';
-}
-
-/** A cancel must not leave behind what this very attempt may just have queued. */
-async function removeOwn(backend: ComfyUIBackend, promptId: string): Promise<void> {
-  try {
-    await backend.use(async (client) => {
-      await client.removePending(promptId);
-      await client.interrupt(promptId);
-    });
-  } catch (error) {
-    log.warn('Could not take back a cancelled prompt; stopPrompt will try again', { promptId, error });
-  }
 }
 
 const graphSchema = z.record(

@@ -24,6 +24,7 @@ export function createUploadOutputs({ spool, store }: UploadOutputsDeps): Backen
       return await heartbeatWhile(async () => {
         const stored: StoredOutput[] = [];
         for (const output of input.outputs) {
+          cancellationSignal().throwIfAborted();
           const objectKey = objectKeyOf(input, output);
           await ensureStored({ spool, store, input, output, objectKey });
           stored.push(storedOutputOf(output, objectKey));

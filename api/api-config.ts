@@ -15,7 +15,6 @@ export interface ApiConfig {
   readonly databasePoolSize: number;
   readonly storage: StorageConfig;
   readonly temporal: TemporalConnectionConfig;
-  readonly logLevel: string;
   readonly maxOpenGenerations: number;
   readonly limits: LimitDefaults;
 }
@@ -32,7 +31,6 @@ export function apiConfigFrom(env: Env): ApiConfig {
     databasePoolSize: integerFrom(env, 'DATABASE_POOL_SIZE', { fallback: 10, min: 2, max: 100 }),
     storage: storageConfigFrom(env),
     temporal: temporalConfigFrom(env),
-    logLevel: stringFrom(env, 'LOG_LEVEL', 'info'),
     maxOpenGenerations: integerFrom(env, 'MAX_OPEN_GENERATIONS', { fallback: 10_000, min: 1, max: 1_000_000 }),
     limits: {
       startSeconds: integerFrom(env, 'START_DEADLINE_SECONDS', {

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ComfyUITarget } from '../infra/runtime/comfyui-config.js';
 import type { GpuConfig } from './worker-config.js';
@@ -14,10 +14,15 @@ export async function backendIdOf(gpu: GpuConfig, target: ComfyUITarget, dataDir
   const folder = join(dataDir, 'backends');
   const path = join(folder, `${fingerprint(target)}.id`);
   await mkdir(folder, { recursive: true });
+  // Written aside and linked: under its own name the file is whole, and the first of two that start at once wins.
+  const aside = `${path}.${randomBytes(4).toString('hex')}`;
+  await writeFile(aside, `gpu-${randomBytes(4).toString('hex')}`);
   try {
-    await writeFile(path, `gpu-${randomBytes(4).toString('hex')}`, { flag: 'wx' });
+    await link(aside, path);
   } catch (error) {
     if (!(error instanceof Error) || !('code' in error) || error.code !== 'EEXIST') throw error;
+  } finally {
+    await rm(aside, { force: true });
   }
   return (await readFile(path, 'utf8')).trim();
 }

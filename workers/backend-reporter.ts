@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { ComfyUIBackend } from '../activities/comfyui/comfyui-backend.js';
+import type { DiscoveredComfyUI } from '../activities/comfyui/discover-comfyui.js';
 import { ComfyUIError } from '../activities/comfyui/errors.js';
 import type { ObjectStore } from '../activities/storage/object-store.js';
 import { backendReportKey } from '../workflows/contracts/backend-report.js';
@@ -24,7 +25,7 @@ export interface ReporterOptions {
  */
 export class BackendReporter {
   readonly #options: ReporterOptions;
-  #capabilities: { readonly version: string; readonly key: string } | null = null;
+  #capabilities: { readonly found: DiscoveredComfyUI; readonly key: string } | null = null;
   #timer: NodeJS.Timeout | null = null;
   #isStopped = false;
   #isReporting = false;
@@ -64,7 +65,7 @@ export class BackendReporter {
 
   async #reportUntilFresh(): Promise<void> {
     const { backend, store, logger } = this.#options;
-    while (this.#isStale) {
+    while (this.#isStale && !this.#isStopped) {
       this.#isStale = false;
       try {
         await store.writeJson(backendReportKey(backend.backendId), await this.#report(), { kind: 'always' });
@@ -91,7 +92,7 @@ export class BackendReporter {
       vramTotalBytes: found?.vramTotalBytes ?? null,
       queueRemaining,
       maxGpuJobs,
-      capabilitiesKey: found === null ? null : await this.#capabilitiesKey(found.version),
+      capabilitiesKey: found === null ? null : await this.#capabilitiesKey(found),
       reportedAt: new Date().toISOString(),
     };
   }
@@ -106,8 +107,8 @@ export class BackendReporter {
   }
 
   /** Read once for each time that a ComfyUI is found: `/object_info` runs custom code and may block its event loop. */
-  async #capabilitiesKey(version: string): Promise<string | null> {
-    if (this.#capabilities?.version === version) return this.#capabilities.key;
+  async #capabilitiesKey(found: DiscoveredComfyUI): Promise<string | null> {
+    if (this.#capabilities?.found === found) return this.#capabilities.key;
     const { backend, store, logger } = this.#options;
     try {
       const info = await backend.use(async (client) =>
@@ -118,7 +119,7 @@ export class BackendReporter {
       const hash = createHash('sha256').update(JSON.stringify(capabilities)).digest('hex');
       const key = `capabilities/${hash}.json`;
       await store.writeJson(key, capabilities, { kind: 'absent' });
-      this.#capabilities = { version, key };
+      this.#capabilities = { found, key };
       return key;
     } catch (error) {
       logger.warn({ err: error, backendId: backend.backendId }, 'Could not read the node classes of a backend');

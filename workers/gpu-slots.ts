@@ -25,7 +25,7 @@ export class GpuSlots implements CustomSlotSupplier<ActivitySlotInfo> {
   /** Permits that were given and not given back: the poll that is open, and claims that are being made. */
   #permits = 0;
   /** Claims between their answer and the prompt's place in ComfyUI's queue, with the time when they stop counting. */
-  readonly #claims = new Map<string, number>();
+  readonly #claims = new Map<string, { readonly endsAt: number }>();
 
   constructor(options: { readonly backend: ComfyUIBackend; readonly capacity: number; readonly logger: Logger }) {
     this.#backend = options.backend;
@@ -37,10 +37,7 @@ export class GpuSlots implements CustomSlotSupplier<ActivitySlotInfo> {
     for (;;) {
       abortSignal.throwIfAborted();
       const look = await this.#look();
-      if (look === 'free') {
-        this.#permits += 1;
-        return {};
-      }
+      if (look === 'free') return {};
       await this.#pause(look === 'sick' ? LOOK_AT_SICK_MS : LOOK_MS, abortSignal);
     }
   }
@@ -60,26 +57,31 @@ export class GpuSlots implements CustomSlotSupplier<ActivitySlotInfo> {
 
   /** A claim was made here; its submission is expected on this worker. */
   claimed(generationId: string): void {
-    this.#claims.set(generationId, Date.now() + CLAIM_LIFE_MS);
+    this.#claims.set(generationId, { endsAt: Date.now() + CLAIM_LIFE_MS });
   }
 
-  /** The submission has begun: it counts for as long as it takes. */
-  submitting(generationId: string): void {
-    this.#claims.set(generationId, Number.POSITIVE_INFINITY);
+  /**
+   * The submission has begun: it counts for as long as it takes. To be called when it is over, the prompt being in
+   * ComfyUI's queue or not; an attempt that was left behind does not end the claim of the one that follows it.
+   */
+  submitting(generationId: string): () => void {
+    const claim = { endsAt: Number.POSITIVE_INFINITY };
+    this.#claims.set(generationId, claim);
+    return () => {
+      if (this.#claims.get(generationId) === claim) this.#claims.delete(generationId);
+    };
   }
 
-  /** The submission is over: the prompt is in ComfyUI's queue, or it will not be. */
-  settled(generationId: string): void {
-    this.#claims.delete(generationId);
-  }
-
+  /** Takes a permit when there is one: `free` means it is taken. */
   async #look(): Promise<'free' | 'busy' | 'sick'> {
     try {
       // A claim that is settled while ComfyUI answers may be missing in both counts, so the larger one counts.
       const claimsBefore = this.#liveClaims();
       const inComfyQueue = await this.#backend.use(async (client) => client.queueRemaining());
       const claims = Math.max(claimsBefore, this.#liveClaims());
-      return inComfyQueue + this.#permits + claims < this.#capacity ? 'free' : 'busy';
+      if (inComfyQueue + this.#permits + claims >= this.#capacity) return 'busy';
+      this.#permits += 1; // before anything is awaited: another look may be under way
+      return 'free';
     } catch (error) {
       // The SDK swallows what a slot supplier throws, so nothing may leave here unsaid.
       if (!(error instanceof ComfyUIError)) this.#logger.error({ err: error }, 'The gate of a GPU could not look');
@@ -89,7 +91,7 @@ export class GpuSlots implements CustomSlotSupplier<ActivitySlotInfo> {
 
   #liveClaims(): number {
     const now = Date.now();
-    for (const [generationId, endsAt] of this.#claims) {
+    for (const [generationId, { endsAt }] of this.#claims) {
       if (endsAt < now) this.#claims.delete(generationId);
     }
     return this.#claims.size;

@@ -114,7 +114,7 @@ async function relayOne(options: OutboxRelayOptions): Promise<boolean> {
     if (row === undefined) return false;
     try {
       if (row.kind === 'start') await startWorkflow(options, transaction, row.generation_id);
-      else await cancelWorkflow(options.client, row.generation_id);
+      else await cancelWorkflow(options.client, row.generation_id, row.attempts);
       await transaction.deleteFrom('outbox').where('id', '=', row.id).execute();
     } catch (error) {
       options.logger.warn(
@@ -170,12 +170,15 @@ function attributesOf(input: GenerationInput) {
   ];
 }
 
-async function cancelWorkflow(client: Client, generationId: string): Promise<void> {
+/** A start whose answer was late may still arrive: a Workflow that is not there is asked for this often. */
+const CANCEL_ROUNDS = 2;
+
+async function cancelWorkflow(client: Client, generationId: string, attempts: number): Promise<void> {
   try {
     await client.withDeadline(Date.now() + TEMPORAL_DEADLINE_MS, async () =>
       client.workflow.getHandle(generationWorkflowId(generationId)).cancel(),
     );
   } catch (error) {
-    if (!(error instanceof WorkflowNotFoundError)) throw error; // it has ended: there is nothing left to cancel
+    if (!(error instanceof WorkflowNotFoundError) || attempts < CANCEL_ROUNDS) throw error;
   }
 }

@@ -1,4 +1,4 @@
-import { Runtime } from '@temporalio/worker';
+import { GracefulShutdownPeriodExpiredError, Runtime } from '@temporalio/worker';
 import type { Worker } from '@temporalio/worker';
 import { createObjectStore } from '../activities/storage/object-store.js';
 import type { Logger } from '../infra/runtime/logger.js';
@@ -36,5 +36,13 @@ export async function runWorkers({ config, logger, resources, stop, onReady }: R
   const running = workers.map(async (worker) => worker.run().finally(shutdownAll));
   onReady();
   if (stop.aborted) shutdownAll();
-  await Promise.all(running);
+  // Every Worker has let go before anything that they use is released.
+  const results = await Promise.allSettled(running);
+  for (const result of results) if (result.status === 'rejected') throwUnlessLate(result.reason, stop, logger);
+}
+
+/** An activity that did not let go in time is taken up again by the next worker: a stop that was asked for has worked. */
+function throwUnlessLate(error: unknown, stop: AbortSignal, logger: Logger): void {
+  if (!(error instanceof GracefulShutdownPeriodExpiredError) || !stop.aborted) throw error;
+  logger.warn({ err: error }, 'An activity did not let go in time; the next worker takes it up');
 }

@@ -21,7 +21,6 @@ export interface WorkerConfig {
   readonly dataDir: string;
   readonly searchAttributes: boolean;
   readonly gpu: GpuConfig;
-  readonly logLevel: string;
 }
 
 export interface GpuConfig {
@@ -53,7 +52,6 @@ export function workerConfigFrom(env: Env): WorkerConfig {
       prefetch: integerFrom(env, 'PREFETCH', { fallback: 1, min: 0, max: 64 }),
       pollIntervalMs: integerFrom(env, 'POLL_INTERVAL_MS', { fallback: 1_000, min: 50, max: 3_000 }), // R4.1: at most 3 s
     },
-    logLevel: stringFrom(env, 'LOG_LEVEL', 'info'),
   };
 }
 

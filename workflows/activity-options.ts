@@ -38,7 +38,7 @@ export function claimOptions(pool: string, options: { readonly waitMs: number; r
   return proxyActivities<ClaimActivities>({
     taskQueue: gpuTaskQueue(pool),
     scheduleToCloseTimeout: options.waitMs,
-    startToCloseTimeout: '60 seconds', // R3.6's health check takes up to 31 s of pauses and silence when ComfyUI starts
+    startToCloseTimeout: '2 minutes', // discovery and R3.6's health check of a ComfyUI that starts take up to 86 s
     heartbeatTimeout, // by which a cancel reaches a claim that is being made
     cancellationType,
     retry: BACK_OFF, // without a limit of attempts: a claim holds nothing, and another backend may take the next one
@@ -120,8 +120,12 @@ export function recordingOptions(summary: string) {
 }
 
 /** Looks at Temporal's own queues and at what the backends report. */
-export const { observeBackendQueue, explainNoCapacity } =
-  proxyActivities<Pick<ControlActivities, 'observeBackendQueue' | 'explainNoCapacity'>>(CONTROL);
+export const { observeBackendQueue, explainNoCapacity } = proxyActivities<
+  Pick<ControlActivities, 'observeBackendQueue' | 'explainNoCapacity'>
+>({
+  ...CONTROL,
+  retry: { ...CONTROL.retry, maximumAttempts: 3 }, // there is an answer without them
+});
 
 /** Local, because it stands beside the next step and must not cost a hop through the server. */
 export const { recordProgress } = proxyLocalActivities<Pick<ControlActivities, 'recordProgress'>>({

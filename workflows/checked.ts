@@ -1,4 +1,4 @@
-import { CancellationScope } from '@temporalio/workflow';
+import { CancellationScope, isCancellation, log } from '@temporalio/workflow';
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import { observeBackendQueue } from './activity-options.js';
 import type { BackendClaim } from './contracts/activities.js';
@@ -34,11 +34,21 @@ export async function onBackend<T>(claim: BackendClaim, call: () => Promise<T>):
       return await checked(call());
     } catch (error) {
       if (!isScheduleToStartTimeout(error)) throw error;
-      const { hasPoller } = await observeBackendQueue({ taskQueue: claim.taskQueue });
-      if (hasPoller) continue;
+      if (await hasPoller(claim)) continue;
       const type: FailureKind = 'NETWORK_ERROR';
       const message = `The worker of backend ${claim.backendId} is gone`;
       throw ApplicationFailure.create({ type, message, nonRetryable: true, details: [{ backendId: claim.backendId }] });
     }
+  }
+}
+
+/** When Temporal does not say, the worker counts as alive: claiming anew may render a second time. */
+async function hasPoller({ taskQueue }: BackendClaim): Promise<boolean> {
+  try {
+    return (await checked(observeBackendQueue({ taskQueue }))).hasPoller;
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    log.warn('Could not see who polls the queue of a backend', { taskQueue, error });
+    return true;
   }
 }

@@ -1,4 +1,4 @@
-import { isCancellation } from '@temporalio/workflow';
+import { isCancellation, log } from '@temporalio/workflow';
 import { ApplicationFailure } from '@temporalio/common';
 import { claimOptions, explainNoCapacity } from './activity-options.js';
 import type { BackendClaim } from './contracts/activities.js';
@@ -18,7 +18,7 @@ export async function claimFirstBackend(run: GenerationRun): Promise<BackendClai
     return await claim(run, waitMs);
   } catch (error) {
     if (isCancellation(error) || !isClaimTimeout(error)) throw error;
-    const explanation = await explainNoCapacity({ pool });
+    const explanation = await explanationOf(pool);
     const type: FailureKind = 'NO_CAPACITY';
     const message = `No GPU took the generation within ${limits.startSeconds} s. ${explanation}`;
     throw ApplicationFailure.create({ type, message, nonRetryable: true });
@@ -36,4 +36,14 @@ async function claim(run: GenerationRun, waitMs: number): Promise<BackendClaim> 
   const claimed = await checked(discoverBackend({ generationId, endedSubmissions: run.endedSubmissions }));
   run.noteClaim(claimed);
   return claimed;
+}
+
+async function explanationOf(pool: string): Promise<string> {
+  try {
+    return await explainNoCapacity({ pool });
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    log.warn('The reports of the backends could not be read', { error });
+    return 'What the backends said could not be read: the object store does not answer.';
+  }
 }

@@ -38,7 +38,7 @@ async function fetchValid(
       const failure = failureRecordOf(error);
       const recovery = decideRecovery(
         { kind: failure.kind, mediaFaults: mediaFaultsOf(failure) },
-        run.recoveryCounts(),
+        run.progress.recoveries,
       );
       if (recovery.action !== 'download_again') throw error;
       run.noteDownloadAgain(failure.kind, recovery);

@@ -31,9 +31,11 @@ export function isScheduleToStartTimeout(error: unknown): boolean {
 
 /**
  * True when a claim waited until its deadline. The server sets an unset schedule-to-start timeout to the schedule-to-close
- * one, so a claim that nobody ever took reports the former, and one that failed on the way the latter.
+ * one, so a claim that nobody ever took reports the former, and one that failed on the way the latter, or its last failure
+ * when the next pause would have passed the deadline.
  */
 export function isClaimTimeout(error: unknown): boolean {
+  if (error instanceof ActivityFailure && error.retryState === 'TIMEOUT') return true;
   return timeoutTypeOf(error) === 'SCHEDULE_TO_CLOSE' || timeoutTypeOf(error) === 'SCHEDULE_TO_START';
 }
 

@@ -1,18 +1,19 @@
 import { CancellationScope, isCancellation, setHandler } from '@temporalio/workflow';
 import { ApplicationFailure } from '@temporalio/common';
 import { recordingOptions } from './activity-options.js';
-import type { FailureRecord, RecordOutcomeInput } from './contracts/activities.js';
+import type { BackendClaim, FailureRecord, RecordOutcomeInput } from './contracts/activities.js';
 import type { GenerationInput, GenerationResult, StoredOutput } from './contracts/generation.js';
 import { ALREADY_ENDED, progressQuery, startedSignal } from './contracts/generation.js';
 import { claimBackend, claimFirstBackend } from './claim-backend.js';
 import { collectOutputs } from './collect-outputs.js';
 import { limitsOn } from './domain/deadlines.js';
+import { mayStillRender } from './domain/failure.js';
 import { decideRecovery } from './domain/recovery.js';
 import type { Recovery } from './domain/recovery.js';
 import { failureRecordOf, isAlreadyEnded, mediaFaultsOf } from './failure-record.js';
 import { GenerationRun } from './generation-run.js';
 import { publishStatus } from './generation-story.js';
-import { renderPrompt } from './render-prompt.js';
+import { freeGpu, renderPrompt } from './render-prompt.js';
 import { withinTotalDeadline } from './total-deadline.js';
 
 /**
@@ -25,13 +26,14 @@ export async function generateMedia(input: GenerationInput): Promise<GenerationR
   setHandler(startedSignal, ({ promptId, startedAtMs }) => {
     if (promptId === run.progress.promptId) run.noteProcessing(startedAtMs);
   });
+  let outputs: readonly StoredOutput[];
   try {
-    const outputs = await generate(run);
-    return await recordCompleted(run, outputs);
+    outputs = await generate(run);
   } catch (error) {
     await recordUnfinished(run, error);
     throw isCancellation(error) ? error : toWorkflowFailure(error);
   }
+  return recordCompleted(run, outputs);
 }
 
 /** Renders until there are stored outputs, or until nothing is left to try. */
@@ -47,22 +49,31 @@ async function generate(run: GenerationRun): Promise<readonly StoredOutput[]> {
       return await collectOutputs(run, claim, rendered);
     } catch (error) {
       const recovery = recoveryFor(run, error);
-      if (recovery.action === 'give_up') throw error;
+      if (recovery.action === 'give_up') {
+        await freeIfOccupied(claim, error);
+        throw error;
+      }
       run.noteRecovery(failureRecordOf(error).kind, recovery);
       claim = await withinTotalDeadline(run.remainingSeconds(totalSeconds), async () => claimBackend(run));
     }
   }
 }
 
+/** A generation that is given up must not go on rendering; a cancel has freed its GPU already. */
+async function freeIfOccupied(claim: BackendClaim, error: unknown): Promise<void> {
+  if (isCancellation(error) || !mayStillRender(failureRecordOf(error).kind)) return;
+  await CancellationScope.nonCancellable(async () => freeGpu(claim));
+}
+
 function recoveryFor(run: GenerationRun, error: unknown): Recovery {
   if (isCancellation(error) || isAlreadyEnded(error)) return { action: 'give_up' };
   const failure = failureRecordOf(error);
-  return decideRecovery({ kind: failure.kind, mediaFaults: mediaFaultsOf(failure) }, run.recoveryCounts());
+  return decideRecovery({ kind: failure.kind, mediaFaults: mediaFaultsOf(failure) }, run.progress.recoveries);
 }
 
+/** From here on nothing is cancellable: the picture is stored, and an outage of the database is waited out. */
 async function recordCompleted(run: GenerationRun, outputs: readonly StoredOutput[]): Promise<GenerationResult> {
   const { generationId } = run.input;
-  // From here on nothing is cancellable: the picture is stored.
   await CancellationScope.nonCancellable(async () => end(run, { status: 'COMPLETED', outputs, failure: null }));
   return { generationId, backendId: run.progress.backendId ?? '', submission: run.progress.submission, outputs };
 }

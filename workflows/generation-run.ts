@@ -2,8 +2,9 @@ import { log } from '@temporalio/workflow';
 import { recordProgress } from './activity-options.js';
 import type { BackendClaim, ProgressRecord } from './contracts/activities.js';
 import type { GenerationInput, GenerationProgress } from './contracts/generation.js';
+import { mayStillRender } from './domain/failure.js';
 import type { FailureKind } from './domain/failure.js';
-import type { Recovery, RecoveryCounts } from './domain/recovery.js';
+import type { Recovery } from './domain/recovery.js';
 import { publishStatus, tellStory } from './generation-story.js';
 
 type TriedRecovery = Exclude<Recovery, { action: 'give_up' }>;
@@ -63,21 +64,15 @@ export class GenerationRun {
     this.#record({ type: 'processing', backendId, startedAtMs });
   }
 
-  /** The submission is over, and another one follows. */
+  /** A claim follows; it may adopt the submission when that may still render. */
   noteRecovery(kind: FailureKind, recovery: TriedRecovery): void {
-    this.#endedSubmissions.push(this.#progress.submission);
+    if (!mayStillRender(kind)) this.#endedSubmissions.push(this.#progress.submission);
     this.#note(kind, recovery, 'waiting');
   }
 
   /** The files are fetched once more; the submission stands. */
   noteDownloadAgain(kind: FailureKind, recovery: TriedRecovery): void {
     this.#note(kind, recovery, 'collecting');
-  }
-
-  recoveryCounts(): RecoveryCounts {
-    const counts: Partial<Record<FailureKind, number>> = {};
-    for (const { kind } of this.#progress.recoveries) counts[kind] = (counts[kind] ?? 0) + 1;
-    return counts;
   }
 
   /** Resolves when nothing that was noted is still being written: the outcome must be the last word. */

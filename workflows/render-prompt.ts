@@ -3,7 +3,6 @@ import { stoppingOptions, submissionOptions, waitingOptions } from './activity-o
 import { onBackend } from './checked.js';
 import type { BackendClaim, CompletedPrompt, SubmittedPrompt } from './contracts/activities.js';
 import { limitsOn } from './domain/deadlines.js';
-import { failureRecordOf } from './failure-record.js';
 import type { GenerationRun } from './generation-run.js';
 
 /** Hands the graph to ComfyUI and watches it to its end. Leaves nothing behind on the GPU when it is cancelled. */
@@ -14,15 +13,24 @@ export async function renderPrompt(run: GenerationRun, claim: BackendClaim): Pro
     if (submitted.state === 'running') run.noteProcessing(Date.now());
     if (submitted.state === 'pending') run.advance({ phase: 'pending' });
     gpu.freeWhenCancelled();
-    return await watch(run, claim, submitted);
+    const completed = await watch(run, claim, submitted);
+    run.noteProcessing(completed.startedAtMs ?? Date.now()); // it may have been too quick to be seen rendering
+    return completed;
   } catch (error) {
-    // After a timeout the prompt still runs; after every other failure it is over. A submission that was cancelled may
-    // have queued its prompt at the last moment, so it is looked for only now that the submission has ended.
-    if (isCancellation(error) || failureRecordOf(error).kind === 'TIMEOUT') gpu.free();
+    // A submission that was cancelled may have queued its prompt at the last moment, so it is looked for only now that
+    // the submission has ended.
+    if (isCancellation(error)) gpu.free();
     throw error;
   } finally {
-    await gpu.freed();
+    await gpu.over();
   }
+}
+
+/** Frees the GPU of a generation that is given up although its prompt may still render. */
+export async function freeGpu(claim: BackendClaim): Promise<void> {
+  const gpu = new GpuOccupation(claim);
+  gpu.free();
+  await gpu.over();
 }
 
 async function submit(run: GenerationRun, claim: BackendClaim): Promise<SubmittedPrompt> {
@@ -57,6 +65,7 @@ async function watch(run: GenerationRun, claim: BackendClaim, submitted: Submitt
 class GpuOccupation {
   readonly #claim: BackendClaim;
   #freeing: Promise<void> | null = null;
+  #isOver = false;
 
   constructor(claim: BackendClaim) {
     this.#claim = claim;
@@ -69,12 +78,14 @@ class GpuOccupation {
   }
 
   free(): void {
+    if (this.#isOver) return; // the scope lives on, and is cancelled later for other reasons
     this.#freeing ??= CancellationScope.nonCancellable(async () => this.#stop());
   }
 
-  /** Resolves when the GPU is free, or when it cannot be reached. */
-  async freed(): Promise<void> {
+  /** The prompt is no longer ours to stop. Resolves when the GPU is free, or when it cannot be reached. */
+  async over(): Promise<void> {
     await this.#freeing;
+    this.#isOver = true;
   }
 
   async #stop(): Promise<void> {

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { ComfyUITarget } from '../../infra/runtime/comfyui-config.js';
 import type { Logger } from '../../infra/runtime/logger.js';
 import { checkHealth } from './check-health.js';
@@ -56,10 +57,11 @@ export function createComfyUIBackend(options: {
   let connecting: Promise<Connected> | null = null;
 
   const become = (next: Partial<BackendSnapshot>): void => {
+    const before = snapshot;
     snapshot = { ...snapshot, ...next };
-    listeners.forEach((listener) => {
-      listener();
-    });
+    // A backend that is down is looked for again and again, with the same answer: that is no news.
+    if (snapshot.found === before.found && isDeepStrictEqual(snapshot.answers, before.answers)) return;
+    for (const listener of listeners) listener();
   };
   const connect = async (): Promise<Connected> => {
     try {

@@ -8,7 +8,7 @@ import { nodeFaultsOf } from './node-faults.js';
 import { finishedStateOf } from './prompt-state.js';
 import type { PromptState } from './prompt-state.js';
 
-/** A look that answers from memory; a busy event loop gets three of these before anybody speaks of an outage. */
+/** A look is answered from memory; longer silence is a blocked event loop, and the look is repeated. */
 const LOOK_MS = 15_000;
 /** Validation runs inside `POST /prompt` and may touch disks (VALIDATE_INPUTS of custom nodes). */
 const SUBMIT_MS = 60_000;
@@ -113,12 +113,19 @@ async function submit(http: ComfyUIHttp, prompt: SubmittedGraph, signal?: AbortS
   const faults = nodeFaultsOf(parsed(submittedSchema, answer.json, '/api/prompt').node_errors);
   if (faults.length === 0) return;
   // 200 with faults: the valid branches are queued, the others dropped without a word. Half a result is no result.
-  await http.send({ method: 'POST', path: '/api/queue', body: { delete: [promptId] }, signal, totalMs: LOOK_MS });
-  await http.send({ method: 'POST', path: '/api/interrupt', body: { prompt_id: promptId }, signal, totalMs: LOOK_MS });
+  await takeBack(http, promptId);
   throw new PromptRejectedError(
     { type: 'partially_invalid', message: 'Some outputs of the graph are invalid', details: '' },
     faults,
   );
+}
+
+/** As well as it can be done: the refusal is what the caller must hear, whether or not this succeeds. */
+async function takeBack(http: ComfyUIHttp, promptId: string): Promise<void> {
+  const send = async (path: string, body: unknown) =>
+    http.send({ method: 'POST', path, body, signal: undefined, totalMs: LOOK_MS });
+  await send('/api/queue', { delete: [promptId] }).catch(() => undefined);
+  await send('/api/interrupt', { prompt_id: promptId }).catch(() => undefined);
 }
 
 function parsed<T>(schema: z.ZodType<T>, value: unknown, path: string): T {

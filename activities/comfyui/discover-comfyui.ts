@@ -28,10 +28,15 @@ const systemStatsSchema = z.object({
 
 /** Asks every candidate and takes the first usable one in R2.1's order, or throws `NoComfyUIError` with what each said. */
 export async function discoverComfyUI(target: ComfyUITarget, signal?: AbortSignal): Promise<DiscoveredComfyUI> {
-  const answers = await Promise.all(candidatesOf(target).map(async (address) => probe(address, signal)));
-  const found = answers.find((answer) => 'version' in answer);
-  if (found !== undefined) return found;
-  throw new NoComfyUIError(answers.filter((answer) => 'said' in answer));
+  const probes = candidatesOf(target).map(async (address) => probe(address, signal));
+  for (const asked of probes) asked.catch(() => undefined); // awaited below in order, and not at all after the first
+  const answers: AddressAnswer[] = [];
+  for (const asked of probes) {
+    const answer = await asked;
+    if ('version' in answer) return answer;
+    answers.push(answer);
+  }
+  throw new NoComfyUIError(answers);
 }
 
 /** The addresses of a target, in the order in which they are preferred. */

@@ -1,5 +1,11 @@
 import type { ComfyUIError } from './errors.js';
-import { BackendCrashedError, ComfyUIUnreachableError, NoComfyUIError, PromptLostError } from './errors.js';
+import {
+  BackendCrashedError,
+  ComfyUIHttpError,
+  ComfyUIUnreachableError,
+  NoComfyUIError,
+  PromptLostError,
+} from './errors.js';
 import type { PromptState } from './prompt-state.js';
 
 /** R2.5: pauses before a prompt that is neither in the queue nor in the history is looked for again, milliseconds. */
@@ -65,5 +71,7 @@ export class OutageWatch {
 
 function isRefusal(error: ComfyUIError): boolean {
   if (error instanceof NoComfyUIError) return true;
+  // A proxy in front of a ComfyUI that is gone.
+  if (error instanceof ComfyUIHttpError) return [502, 503, 504].includes(error.status);
   return error instanceof ComfyUIUnreachableError && error.reachability === 'refused';
 }

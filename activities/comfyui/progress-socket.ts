@@ -4,7 +4,7 @@ import type { ComfyUIAddress } from './comfyui-address.js';
 import { urlOf } from './comfyui-address.js';
 import { parseJson } from './parse-json.js';
 import { applyEvent, initialProgress, progressEventSchema } from './rendering-progress.js';
-import type { RenderingProgress } from './rendering-progress.js';
+import type { ProgressEvent, RenderingProgress } from './rendering-progress.js';
 
 const HANDSHAKE_MS = 5_000;
 /** ComfyUI sends no pings of its own: only our ping tells a half-open connection from a quiet one. */
@@ -17,7 +17,7 @@ const MAX_FRAME_BYTES = 128 * 1024 * 1024;
 /** Events of one prompt, for speed only: polling is the truth. Old events may come in a burst after the end. */
 export interface ProgressSocket {
   progress(): RenderingProgress;
-  /** Frames of any kind since the last connect, the greeting not counted. */
+  /** Frames since the last connect that came through ComfyUI's publish loop: the greeting does not. */
   framesSinceConnect(): number;
   /** Drops the connection and opens a fresh one. */
   reconnect(): void;
@@ -39,20 +39,23 @@ export function openProgressSocket(options: {
   url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
   let progress = initialProgress(options.nodeCount);
   let frames = 0;
+  let isGreeted = false;
   let socket: WebSocket | null = null;
   let timer: NodeJS.Timeout | null = null;
   let isClosed = false;
 
   const onMessage = (data: RawData, isBinary: boolean): void => {
-    frames += 1;
-    if (isBinary) return; // previews
-    const event = progressEventSchema.safeParse(jsonOrNull(data)).data;
-    if (event?.data.prompt_id !== promptId) return;
+    const event = isBinary ? undefined : progressEventSchema.safeParse(jsonOrNull(data)).data;
+    if (event === undefined || !isGreeting(event)) frames += 1;
+    if (event === undefined) return; // a preview, or not ComfyUI's
+    isGreeted = true;
+    if (event.data.prompt_id !== promptId) return;
     progress = applyEvent(progress, event);
     options.onEvent();
   };
   const connect = (): void => {
-    frames = -1; // the greeting
+    frames = 0;
+    isGreeted = false;
     const opened = new WebSocket(url, {
       handshakeTimeout: HANDSHAKE_MS,
       maxPayload: MAX_FRAME_BYTES,
@@ -65,7 +68,7 @@ export function openProgressSocket(options: {
     opened.on('close', () => {
       stopPinging();
       if (isClosed || socket !== opened) return;
-      if (frames >= 0) options.onDisconnect(); // greeted, so it had been open
+      if (isGreeted) options.onDisconnect();
       timer = setTimeout(connect, RECONNECT_MS);
     });
   };
@@ -73,7 +76,7 @@ export function openProgressSocket(options: {
 
   return {
     progress: () => progress,
-    framesSinceConnect: () => Math.max(0, frames),
+    framesSinceConnect: () => frames,
     reconnect: () => socket?.terminate(),
     close() {
       isClosed = true;
@@ -81,6 +84,14 @@ export function openProgressSocket(options: {
       socket?.terminate();
     },
   };
+}
+
+/**
+ * What ComfyUI sends straight to a new connection: the status with its session id and, to the owner of the running
+ * prompt, one `executing` without a prompt id (0.8.0, server.py). It proves nothing about events that come later.
+ */
+function isGreeting({ type, data }: ProgressEvent): boolean {
+  return (type === 'status' && 'sid' in data) || (type === 'executing' && data.prompt_id === undefined);
 }
 
 /** Terminates a connection that answers no ping for two intervals. */

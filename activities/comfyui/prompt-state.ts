@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { OutputReference } from '../../workflows/contracts/activities.js';
+import { NotComfyUIError } from './errors.js';
 import type { ExecutionFailedError } from './errors.js';
 import { outputReferencesOf } from './output-references.js';
 
@@ -19,7 +20,6 @@ export interface FinishedPrompt {
   /** Texts by node id, as the history holds them. */
   readonly texts: Readonly<Record<string, readonly string[]>>;
   readonly startedAtMs: number | null;
-  readonly finishedAtMs: number | null;
 }
 
 const messageSchema = z.tuple([z.string(), z.looseObject({ timestamp: z.number().optional() })]);
@@ -42,7 +42,10 @@ const errorSchema = z.looseObject({
  * cycle found at run time leaves a stale `success` (ComfyUI 0.8.0, execution.py).
  */
 export function finishedStateOf(record: unknown): PromptState {
-  const { outputs, status } = recordSchema.parse(record);
+  const parsed = recordSchema.safeParse(record);
+  if (!parsed.success)
+    throw new NotComfyUIError(`A finished prompt is not told as ComfyUI does: ${z.prettifyError(parsed.error)}`);
+  const { outputs, status } = parsed.data;
   const timeOf = (type: string) => status.messages.find(([name]) => name === type)?.[1].timestamp ?? null;
   const failure = status.messages.findLast(([name]) => name === 'execution_error');
   const last = status.messages.findLast(([name]) => /^execution_(success|error|interrupted)$/.test(name));
@@ -55,7 +58,6 @@ export function finishedStateOf(record: unknown): PromptState {
         outputs: outputReferencesOf(outputs ?? {}, texts),
         texts,
         startedAtMs: timeOf('execution_start'),
-        finishedAtMs: timeOf('execution_success'),
       },
     };
   }

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -54,7 +54,7 @@ export function createSpool(options: {
       if (known !== null && (request.sha256 === null || request.sha256 === known.sha256)) return known;
       await mkdir(join(target, '..'), { recursive: true });
       // Written aside and renamed: a file under its final name is always whole.
-      const partial = `${target}.part`;
+      const partial = `${target}.${randomUUID()}.part`; // an attempt that was left behind may still be writing its own
       await backend.use(async (client) =>
         request.reference.file === null
           ? writeText({ client, request, partial, signal })
@@ -63,6 +63,11 @@ export function createSpool(options: {
       await rename(partial, target);
       const file = await spooledAt(target);
       if (file === null) throw new DownloadError(`The spool lost ${target} while it was being written`);
+      if (request.sha256 !== null && request.sha256 !== file.sha256) {
+        await rm(target, { force: true });
+        const detail = 'ComfyUI has another file under this name now';
+        throw new OutputInvalidError([{ index: request.index, fault: 'missing', detail }]);
+      }
       return file;
     },
     remove: async (generationId) => rm(join(folder, generationId), { recursive: true, force: true }),
@@ -136,8 +141,9 @@ async function writeCounted(
   return bytes;
 }
 
+/** Errors of the local disk carry the path or come from a write; those of the connection do neither. */
 function isDiskError(error: unknown): boolean {
-  return error instanceof Error && 'syscall' in error && error.syscall === 'write';
+  return error instanceof Error && ('path' in error || ('syscall' in error && error.syscall === 'write'));
 }
 
 async function writeText({ client, request, partial, signal }: Fetch): Promise<void> {

@@ -1,4 +1,4 @@
-import { activityInfo, cancellationSignal } from '@temporalio/activity';
+import { cancellationSignal } from '@temporalio/activity';
 import { isGrpcServiceError } from '@temporalio/client';
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import { isDatabaseUnavailable } from '../../infra/postgres/database-unavailable.js';
@@ -18,6 +18,7 @@ import {
   PromptRejectedError,
   RenderingTimeoutError,
 } from '../comfyui/errors.js';
+import type { NodeFault } from '../comfyui/errors.js';
 import { OutputInvalidError } from '../media/errors.js';
 import { ObjectStoreError } from '../storage/errors.js';
 
@@ -29,23 +30,30 @@ interface Classified {
   readonly facts: Facts;
 }
 
-/** DESIGN: everything unexpected is tried once more, then it ends with its evidence. */
-const UNEXPECTED_ATTEMPTS = 2;
+/** Longest text of a failure: a message may carry a whole tensor, and a history takes 2 MB at once. */
+const MAX_MESSAGE_CHARS = 2_000;
+const MAX_VALUE_CHARS = 200;
+const MAX_FAULTS = 20;
 
-/** The one door from client errors to Temporal failures. Cancellation and failures that are typed already walk through. */
-export function toApplicationFailure(error: unknown): unknown {
+/**
+ * The one door from client errors to Temporal failures. Cancellation and failures that are typed already walk through.
+ * What is unexpected ends the activity, and the Workflow tries once more; `retryUnexpected` is for what must happen.
+ */
+export function toApplicationFailure(error: unknown, options: { readonly retryUnexpected?: boolean } = {}): unknown {
   if (error instanceof CancelledFailure || error instanceof ApplicationFailure) return error;
   // A wait or a stream that the cancellation broke off says AbortError; what happened is the cancellation.
   const signal = cancellationSignal();
   if (signal.aborted) return signal.reason;
   const { kind, facts } = classify(error);
-  const isUsedUp = kind === 'UNEXPECTED' && activityInfo().attempt >= UNEXPECTED_ATTEMPTS;
+  const message = error instanceof Error ? error.message : String(error);
+  const endsHere = kind === 'UNEXPECTED' && options.retryUnexpected !== true;
   return ApplicationFailure.create({
     type: kind,
-    nonRetryable: isUsedUp || !describeFailure(kind).isRetryableInPlace,
-    message: error instanceof Error ? error.message : String(error),
+    nonRetryable: endsHere || !describeFailure(kind).isRetryableInPlace,
+    message: message.slice(0, MAX_MESSAGE_CHARS),
     details: [facts],
-    ...(error instanceof Error && { cause: error }),
+    // The cause repeats the message; its stack is what it adds.
+    ...(error instanceof Error && message.length <= MAX_MESSAGE_CHARS && { cause: error }),
   });
 }
 
@@ -53,7 +61,10 @@ function classify(error: unknown): Classified {
   if (error instanceof ExecutionFailedError)
     return { kind: classifyExecutionError(error), facts: executionFacts(error) };
   if (error instanceof PromptRejectedError)
-    return { kind: classifyRejection(error.faults), facts: { faults: error.faults } };
+    return {
+      kind: classifyRejection(error.faults),
+      facts: { faults: error.faults.slice(0, MAX_FAULTS).map(shortened) },
+    };
   if (error instanceof ComfyUIHttpError)
     return { kind: httpKind(error), facts: { status: error.status, path: error.path } };
   if (error instanceof NoComfyUIError) return { kind: 'NETWORK_ERROR', facts: { addresses: error.addresses } };
@@ -75,12 +86,20 @@ function kindByClass(error: unknown): FailureKind {
   return 'UNEXPECTED';
 }
 
-function executionFacts(error: ExecutionFailedError): Facts {
-  const { nodeId, nodeType, exceptionType, lastTracebackLine } = error;
-  return { nodeId, nodeType, exceptionType, lastTracebackLine };
+function shortened(fault: NodeFault): NodeFault {
+  const { receivedValue } = fault;
+  const isShort = receivedValue === undefined || JSON.stringify(receivedValue).length <= MAX_VALUE_CHARS;
+  return isShort
+    ? fault
+    : { ...fault, details: fault.details.slice(0, MAX_VALUE_CHARS), receivedValue: '(too long to repeat)' };
 }
 
-/** A 500 may be a bug in what we sent, so it is tried again and then ends as what it is: unexpected. */
+function executionFacts(error: ExecutionFailedError): Facts {
+  const { nodeId, nodeType, exceptionType, lastTracebackLine } = error;
+  return { nodeId, nodeType, exceptionType, lastTracebackLine: lastTracebackLine.slice(0, MAX_VALUE_CHARS) };
+}
+
+/** A 500 may be a bug in what we sent, so it is not taken for a passing fault. */
 function httpKind({ status }: ComfyUIHttpError): FailureKind {
   if (status === 413) return 'INPUT_TOO_LARGE';
   if ([502, 503, 504].includes(status)) return 'NETWORK_ERROR'; // a proxy in front of a ComfyUI that restarts

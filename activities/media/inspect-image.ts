@@ -23,14 +23,8 @@ const EDGE_BYTES = 4_096;
 
 // Only what ComfyUI writes: libvips would also run SVG, PDF and what else it was built with.
 sharp.block({ operation: ['VipsForeignLoad'] });
-sharp.unblock({
-  operation: [
-    'VipsForeignLoadPngFile',
-    'VipsForeignLoadJpegFile',
-    'VipsForeignLoadWebpFile',
-    'VipsForeignLoadNsgifFile',
-  ],
-});
+const LOADERS = ['Png', 'Jpeg', 'Webp', 'Nsgif'];
+sharp.unblock({ operation: LOADERS.flatMap((name) => [`VipsForeignLoad${name}File`, `VipsForeignLoad${name}Buffer`]) });
 // One decode uses one core; the semaphore of validateOutputs decides how many run at once. Pictures are seen once.
 sharp.concurrency(1);
 sharp.cache(false);

@@ -3,8 +3,8 @@ import https from 'node:https';
 
 /** Silence that counts as a dead connection; also bounds connecting. */
 const IDLE_TIMEOUT_MS = 30_000;
-/** No single request is allowed more: 5 GB at 10 MB/s. A drip-feeding server never trips the idle limit. */
-const TOTAL_TIMEOUT_MS = 10 * 60_000;
+/** No single request is allowed more: 4 GiB at 1.2 MB/s. A drip-feeding server never trips the idle limit. */
+const TOTAL_TIMEOUT_MS = 60 * 60_000;
 
 /** `http` or `https` for the minio client, which sets no limits of its own. */
 export function createBoundedTransport(isSecure: boolean): Pick<typeof http, 'request'> {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { ObjectStoreError } from './errors.js';
 import type { ObjectStore } from './object-store.js';
 
 /** The durable intent before the effect, and the fence of workers that have no database. */
@@ -9,6 +10,9 @@ export interface ClaimRecord {
   /** The generation has ended: nobody may claim it again. */
   readonly ended: boolean;
 }
+
+/** More than ever race for one claim; a store that refuses every write must not be asked for ever. */
+const MAX_ROUNDS = 10;
 
 const claimSchema = z.object({ submission: z.number().int().nonnegative(), backendId: z.string(), ended: z.boolean() });
 
@@ -27,7 +31,7 @@ export async function changeClaim(
   decide: (current: ClaimRecord | null) => Promise<ClaimRecord | null>,
 ): Promise<ClaimRecord | null> {
   const key = claimKey(generationId);
-  for (;;) {
+  for (let round = 0; round < MAX_ROUNDS; round += 1) {
     const stored = await store.readJson(key);
     const current = stored === null ? null : claimSchema.parse(stored.value);
     const next = await decide(current);
@@ -36,4 +40,5 @@ export async function changeClaim(
       stored === null ? ({ kind: 'absent' } as const) : ({ kind: 'matches', etag: stored.etag } as const);
     if ((await store.writeJson(key, next, condition)).ok) return next;
   }
+  throw new ObjectStoreError(key, { cause: new Error(`it changed under each of ${MAX_ROUNDS} attempts to write it`) });
 }

@@ -112,7 +112,12 @@ async function readJson(client: Client, bucket: string, key: string) {
 
 function etagOf(response: Readable): string | null {
   const headers = 'headers' in response ? (response.headers as Record<string, unknown>) : {};
-  return typeof headers['etag'] === 'string' ? headers['etag'].replaceAll('"', '') : null;
+  return typeof headers['etag'] === 'string' ? bareEtag(headers['etag']) : null;
+}
+
+/** Without quotes, and without the `W/` that a proxy which compresses puts before it. */
+function bareEtag(text = ''): string {
+  return text.replace(/^W\//, '').replaceAll('"', '');
 }
 
 async function putFile(
@@ -137,7 +142,7 @@ async function putFile(
     '',
   );
   response.resume();
-  return (response.headers.etag ?? '').replaceAll('"', '');
+  return bareEtag(response.headers.etag);
 }
 
 const METADATA_PREFIX = 'x-amz-meta-';
@@ -157,7 +162,7 @@ async function factsOf(client: Client, bucket: string, key: string): Promise<Obj
   );
   return {
     bytes: Number(headers['content-length']),
-    etag: (headers.etag ?? '').replaceAll('"', ''),
+    etag: bareEtag(headers.etag),
     mediaType: headers['content-type'] ?? 'application/octet-stream',
     sha256: typeof checksum === 'string' ? Buffer.from(checksum, 'base64').toString('hex') : null,
     metadata: Object.fromEntries(metadata),

@@ -2,7 +2,7 @@ import type { ProgressView } from '../schemas/generation-view.js';
 
 /** One describe a second for each generation, however many watch it. */
 const INTERVAL_MS = 1_000;
-/** Temporal that does not answer must not make a GET slow. */
+/** Answers that are kept for the next second; beyond it the oldest go. */
 const MAX_REMEMBERED = 1_000;
 
 export interface LiveProgress {

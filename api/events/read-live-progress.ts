@@ -1,3 +1,4 @@
+import { WorkflowNotFoundError } from '@temporalio/client';
 import type { Client } from '@temporalio/client';
 import { defaultPayloadConverter } from '@temporalio/common';
 import type { Payload } from '@temporalio/common';
@@ -33,6 +34,7 @@ export function createReadLiveProgress(deps: { readonly temporal: Client; readon
     try {
       return await withDeadline(DEADLINE_MS, describe(deps.temporal, generationId));
     } catch (error) {
+      if (error instanceof WorkflowNotFoundError) return NOTHING; // this one is gone; Temporal is there
       failedAt = Date.now();
       deps.logger.warn({ err: error, generationId }, 'Live progress could not be read');
       return NOTHING;

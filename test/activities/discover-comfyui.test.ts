@@ -203,9 +203,10 @@ describe('R2.3 A cached address', () => {
     await comfy.kill('SIGKILL');
     await backend.use(async (client) => client.queueRemaining()).catch(() => undefined);
     await expect(backend.client()).rejects.toThrow(NoComfyUIError);
-    expect(seen).toHaveLength(3);
-    expect(seen[0]).toBe('0.8.0');
-    expect(seen[1]).toMatch(/did not answer/);
-    expect(seen[2]).toBe('connection refused');
+    await expect(backend.client()).rejects.toThrow(NoComfyUIError);
+    const [first, ...others] = seen;
+    expect(first).toBe('0.8.0');
+    expect(others.at(-1)).toBe('connection refused');
+    expect(new Set(others).size).toBe(others.length); // the same answer again is no news
   });
 });

@@ -46,6 +46,23 @@ describe('R2.5 A prompt in neither queue nor history', () => {
       watch.absent();
     }).toThrow(BackendCrashedError);
   });
+
+  test('is a crash, too, when the server restarted faster than anybody looked and only the websocket broke', () => {
+    const watch = new OutageWatch('p', 60);
+    watch.disconnected();
+    watch.answered('absent');
+    expect(() => {
+      watch.absent();
+    }).toThrow(BackendCrashedError);
+  });
+
+  test('is no crash when the server still knew it after the connection broke', () => {
+    const watch = new OutageWatch('p', 60);
+    watch.disconnected();
+    watch.answered('running');
+    watch.absent();
+    expect(watch.pauseMs(1_000)).toBe(2_000);
+  });
 });
 
 describe('R1.1 A backend that does not answer', () => {

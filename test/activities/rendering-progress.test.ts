@@ -30,6 +30,14 @@ describe('R5.3 Progress', () => {
     );
   });
 
+  test('a node that announces no steps at all does not spoil the percentage', () => {
+    const [some, none] = [
+      event('progress', { node: '3', value: 5, max: 10 }),
+      event('progress', { node: '3', value: 0, max: 0 }),
+    ];
+    expect(after(some, none).percent).toBe(after(some).percent);
+  });
+
   test('types that are not known change nothing', () => {
     const before = initialProgress(7);
     expect(applyEvent(before, event('crystools.monitor', { node: '3' }))).toBe(before);

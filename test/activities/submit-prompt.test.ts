@@ -29,8 +29,10 @@ function submitter(backend: ComfyUIBackend, graph: ApiGraph) {
     backend,
     store: storeHolding({ 'graphs/a.json': graph }),
     claims: {
-      submitting: () => claims.push('submitting'),
-      settled: () => claims.push('settled'),
+      submitting: () => {
+        claims.push('submitting');
+        return () => claims.push('settled');
+      },
     },
   });
   return { submitPrompt, claims };
@@ -147,18 +149,18 @@ describe('Submission', () => {
   });
 
   test.each([
-    [500, 'UNEXPECTED'],
-    [503, 'NETWORK_ERROR'],
+    [500, 'UNEXPECTED', true],
+    [503, 'NETWORK_ERROR', false],
   ])(
     'R2.4 HTTP %i to the graph is %s: an HTTP error, no connection error, never an empty success',
-    async (status, kind) => {
+    async (status, kind, nonRetryable) => {
       const server = await startStub((request, response) => {
         if (request.method === 'POST') sendPage(response, status);
         else response.writeHead(404).end('{"error":"Job not found"}');
       });
       const { submitPrompt } = submitter(knownBackend(clientAt(server.url)), buildGraph());
       const failure = await failureOf(environment().run(submitPrompt, buildSubmission()));
-      expect(failure).toMatchObject({ type: kind, nonRetryable: false });
+      expect(failure).toMatchObject({ type: kind, nonRetryable });
       expect(factsOf(failure)).toEqual({ status, path: '/api/prompt' });
     },
   );
@@ -184,24 +186,27 @@ describe('Submission', () => {
     expect(countOf(comfy, 'prompt_queued', input.promptId)).toBe(1);
   });
 
-  test('a cancel takes back what it may have queued', async () => {
-    const comfy = await simulator({ secondsPerStep: 0.1 });
-    const world = environment();
-    const proxy = await startCuttingProxy(comfy.port, (sent) => {
-      const isPosted = /POST \/api\/prompt [\s\S]*"prompt_id"/.test(sent);
-      if (isPosted) world.cancel('CANCELLED');
-      return false;
-    });
-    const { submitPrompt, claims } = submitter(backendAt(proxy.url), buildGraph({ steps: 100 }));
-    const input = buildSubmission();
-    await expect(world.run(submitPrompt, input)).rejects.toMatchObject({ name: 'CancelledFailure' });
-    expect(claims).toEqual(['submitting', 'settled']);
-    const client = clientAt(comfy.url);
-    await until('nothing of it is left', async () => {
-      const { status } = await client.promptState(input.promptId);
-      return status === 'absent' || status === 'interrupted';
-    });
-  });
+  test.each(['CANCELLED', 'WORKER_SHUTDOWN'] as const)(
+    '%s ends the submission and leaves the prompt alone: only the Workflow knows whether it is still wanted',
+    async (reason) => {
+      const comfy = await simulator({ secondsPerStep: 0.1 });
+      const world = environment();
+      const proxy = await startCuttingProxy(comfy.port, (sent) => {
+        const isPosted = /POST \/api\/prompt [\s\S]*"prompt_id"/.test(sent);
+        if (isPosted) world.cancel(reason);
+        return false;
+      });
+      const { submitPrompt, claims } = submitter(backendAt(proxy.url), buildGraph({ steps: 100 }));
+      const input = buildSubmission();
+      await expect(world.run(submitPrompt, input)).rejects.toMatchObject({ name: 'CancelledFailure' });
+      expect(claims).toEqual(['submitting', 'settled']);
+      await until(
+        'it renders',
+        async () => (await clientAt(comfy.url).promptState(input.promptId)).status === 'running',
+      );
+      expect(countOf(comfy, 'interrupt')).toBe(0);
+    },
+  );
 
   test('a graph that is no longer in the store ends with its key', async () => {
     const comfy = await simulator();

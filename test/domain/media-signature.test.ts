@@ -15,7 +15,7 @@ describe('R3.2 Signatures', () => {
   test.each([
     ['image/png', 'png', PNG],
     ['image/jpeg', 'jpg', Buffer.from([0xff, 0xd8, 0xff, 0xe0, 0, 0])],
-    ['image/gif', 'gif', Buffer.from('GIF89a')],
+    ['image/gif', 'gif', Buffer.from('GIF89a;')],
     ['image/webp', 'webp', Buffer.from('RIFF\u0001\u0002\u0003\u0004WEBPVP8 ')],
   ])('%s is known by its first bytes and gets the extension %s', (mediaType, extension, bytes) => {
     expect(inspect(bytes)).toEqual({ ok: true, mediaType, extension });
@@ -32,6 +32,10 @@ describe('R3.2 Signatures', () => {
   test.each([1, 5, 500])('a PNG with %i bytes after its end has trailing bytes', (extra) => {
     const bytes = Buffer.concat([PNG, Buffer.alloc(extra, 'x')]);
     expect(inspect(bytes)).toEqual({ ok: false, fault: 'trailing_bytes' });
+  });
+
+  test('a GIF without its last byte is truncated', () => {
+    expect(inspect(Buffer.from('GIF89a'))).toEqual({ ok: false, fault: 'truncated' });
   });
 
   test('a PNG is judged by the end that it is given, not by its beginning', () => {

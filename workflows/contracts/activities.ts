@@ -62,7 +62,6 @@ export interface CompletedPrompt {
   readonly outputs: readonly OutputReference[];
   /** Milliseconds since the epoch, by ComfyUI's clock; `null` when it does not say. */
   readonly startedAtMs: number | null;
-  readonly finishedAtMs: number | null;
 }
 
 export interface DownloadOutputsInput {

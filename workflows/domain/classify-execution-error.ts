@@ -39,7 +39,10 @@ const PATTERNS: readonly Pattern[] = [
     pattern: /model in folder '.*' with filename '.*' not found|error no file named .* found in directory/,
   },
   { kind: 'MODEL_MISSING', pattern: /model_file .* should exist/ },
-  { kind: 'NO_FACE', pattern: /no face(s)? (was |were )?(detected|found)|face (was )?not (detected|found)/ },
+  {
+    kind: 'NO_FACE',
+    pattern: /no face(s)? (was |were )?(detected|found)|\bfaces?\b.{0,60}\bnot (be )?(detected|found)/,
+  },
   { kind: 'DISK_FULL', pattern: /errno 28|no space left on device/ },
   { kind: 'NETWORK_ERROR', pattern: /max retries exceeded|failed to establish a new connection|failed to resolve/ },
   {

@@ -58,7 +58,7 @@ const DESCRIPTIONS = {
   },
   NETWORK_ERROR: {
     title: 'A connection failed',
-    remedy: 'Check that ComfyUI, the object store and the workers reach each other, then retry.',
+    remedy: 'Check that the workers reach ComfyUI, the object store and the database, then retry.',
     isRetryableByCaller: true,
     isRetryableInPlace: true,
   },
@@ -169,6 +169,14 @@ export function describeFailure(kind: FailureKind): FailureDescription {
 export const FINAL_IN_PLACE: readonly FailureKind[] = FAILURE_KINDS.filter(
   (kind) => !DESCRIPTIONS[kind].isRetryableInPlace,
 );
+
+/** Failures that say nothing about the prompt: ComfyUI may be rendering it all the while. */
+const SAYS_NOTHING_OF_PROMPT: readonly FailureKind[] = ['TIMEOUT', 'NETWORK_ERROR', 'UNEXPECTED'];
+
+/** False when the failure proves that ComfyUI is done with the prompt. */
+export function mayStillRender(kind: FailureKind): boolean {
+  return SAYS_NOTHING_OF_PROMPT.includes(kind);
+}
 
 /** Narrows a text from a history, the database or a failure's `type`. */
 export function isFailureKind(text: unknown): text is FailureKind {

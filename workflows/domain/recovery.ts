@@ -16,8 +16,11 @@ export interface ObservedFailure {
   readonly mediaFaults: readonly MediaFault[];
 }
 
-/** How often each kind has been recovered from in this generation. */
-export type RecoveryCounts = Readonly<Partial<Record<FailureKind, number>>>;
+/** A recovery of this generation that was tried before. */
+export interface PastRecovery {
+  readonly kind: FailureKind;
+  readonly strategy: string;
+}
 
 /** A prompt that keeps disappearing is being deleted by somebody; that does not end by trying. */
 const MAX_LOST = 5;
@@ -26,6 +29,8 @@ const MAX_INTERRUPTED = 2;
 /** A generation that was running at two crashes is poisonous and does not meet a third GPU. */
 const MAX_CRASHED = 1;
 const MAX_UNREACHABLE = 3;
+/** Tried once more, then it ends with its evidence. */
+const MAX_UNEXPECTED = 1;
 const MAX_DOWNLOADS = 3;
 const MAX_RENDERINGS_FOR_OUTPUT = 1;
 
@@ -39,9 +44,9 @@ const TRANSFER_FAULTS: readonly MediaFault[] = [
 ];
 
 /** What to do once an activity has failed for good. Pure: the same history always decides the same way. */
-export function decideRecovery(failure: ObservedFailure, counts: RecoveryCounts): Recovery {
+export function decideRecovery(failure: ObservedFailure, past: readonly PastRecovery[]): Recovery {
   const { kind } = failure;
-  const done = counts[kind] ?? 0;
+  const done = past.filter((recovery) => recovery.kind === kind).length;
   switch (kind) {
     case 'PROMPT_LOST':
       return again(done < MAX_LOST, 'resubmit', 'The prompt disappeared from ComfyUI and is submitted again');
@@ -56,7 +61,13 @@ export function decideRecovery(failure: ObservedFailure, counts: RecoveryCounts)
     case 'NETWORK_ERROR':
       return again(done < MAX_UNREACHABLE, 'rediscover', 'The backend could not be reached; one is looked for again');
     case 'OUTPUT_INVALID':
-      return recoverOutput(failure.mediaFaults, done);
+      return recoverOutput(failure.mediaFaults, past);
+    case 'UNEXPECTED':
+      return again(
+        done < MAX_UNEXPECTED,
+        'retry',
+        'Something unexpected went wrong; the generation is tried once more',
+      );
     case 'CUDA_OOM':
     case 'TIMEOUT':
     case 'MODEL_MISSING':
@@ -71,7 +82,6 @@ export function decideRecovery(failure: ObservedFailure, counts: RecoveryCounts)
     case 'BAD_INPUT':
     case 'INPUT_TOO_LARGE':
     case 'NO_CAPACITY':
-    case 'UNEXPECTED':
       return { action: 'give_up' };
     default:
       return assertNever(kind);
@@ -82,18 +92,15 @@ function again(isAllowed: boolean, strategy: string, message: string): Recovery 
   return isAllowed ? { action: 'claim_again', strategy, message } : { action: 'give_up' };
 }
 
-function recoverOutput(faults: readonly MediaFault[], done: number): Recovery {
+function recoverOutput(faults: readonly MediaFault[], past: readonly PastRecovery[]): Recovery {
+  const timesTried = (tried: string) => past.filter(({ strategy }) => strategy === tried).length;
   const isTransfer = faults.length > 0 && faults.every((fault) => TRANSFER_FAULTS.includes(fault));
-  if (isTransfer && done < MAX_DOWNLOADS) {
-    return {
-      action: 'download_again',
-      strategy: 'download_again',
-      message: 'A file arrived damaged and is fetched again',
-    };
+  if (isTransfer && timesTried('download_again') < MAX_DOWNLOADS) {
+    const message = 'A file arrived damaged and is fetched again';
+    return { action: 'download_again', strategy: 'download_again', message };
   }
-  const isMissing =
+  const isCurable =
     faults.length > 0 && faults.every((fault) => fault === 'missing' || TRANSFER_FAULTS.includes(fault));
-  const renderings = isTransfer ? done - MAX_DOWNLOADS : done;
-  const isAllowed = isMissing && renderings < MAX_RENDERINGS_FOR_OUTPUT;
+  const isAllowed = isCurable && timesTried('render_again') < MAX_RENDERINGS_FOR_OUTPUT;
   return again(isAllowed, 'render_again', 'ComfyUI has no whole file, so the picture is rendered again');
 }

@@ -9,13 +9,30 @@ import type { ComfyUIClient } from '../../../activities/comfyui/comfyui-client.j
 import { parseComfyUIAddress } from '../../../activities/comfyui/comfyui-address.js';
 import type { ObjectStore } from '../../../activities/storage/object-store.js';
 import type { ComfyUITarget } from '../../../infra/runtime/comfyui-config.js';
+import type { RenderingHeartbeat } from '../../../workflows/contracts/generation.js';
 import { createLogger } from '../../../infra/runtime/logger.js';
 
 export const silentLogger = createLogger({ name: 'test', level: 'silent' });
 
 /** An activity's surroundings without a log. */
-export function environment(info: Partial<Info> = {}): MockActivityEnvironment {
-  return new MockActivityEnvironment(info, { logger: new DefaultLogger('ERROR', () => undefined) });
+export interface ActivityWorld {
+  run<Input, Result>(activity: (input: Input) => Promise<Result>, input: Input): Promise<Result>;
+  cancel(reason: 'CANCELLED' | 'WORKER_SHUTDOWN'): void;
+  onHeartbeat(listener: (beat: RenderingHeartbeat) => void): void;
+}
+
+export function environment(info: Partial<Info> = {}): ActivityWorld {
+  const mock = new MockActivityEnvironment(info, { logger: new DefaultLogger('ERROR', () => undefined) });
+  return {
+    run: async <Input, Result>(activity: (input: Input) => Promise<Result>, input: Input) =>
+      mock.run<[Input], Result, (input: Input) => Promise<Result>>(activity, input),
+    cancel: (reason) => {
+      mock.cancel(reason);
+    },
+    onHeartbeat: (listener) => {
+      mock.on('heartbeat', listener);
+    },
+  };
 }
 
 const opened: { close(): Promise<void> }[] = [];

@@ -1,0 +1,152 @@
+import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import type { ComfyUIBackend } from '../../activities/comfyui/comfyui-backend.js';
+import type { ComfyUIClient } from '../../activities/comfyui/comfyui-client.js';
+import { NoComfyUIError } from '../../activities/comfyui/errors.js';
+import { promptIdOf } from '../../activities/comfyui/prompt-id.js';
+import type { PromptState } from '../../activities/comfyui/prompt-state.js';
+import { createDiscoverBackend } from '../../activities/discover-backend.js';
+import { changeClaim, claimKey } from '../../activities/storage/claim-record.js';
+import type { ClaimRecord } from '../../activities/storage/claim-record.js';
+import { createObjectStore } from '../../activities/storage/object-store.js';
+import type { ObjectStore } from '../../activities/storage/object-store.js';
+import { createTestBucket, uniqueName } from '../support/stack.js';
+import { clientAt, closeConnections, environment, failureOf, knownBackend } from './support/activity-world.js';
+
+let store: ObjectStore;
+beforeAll(async () => {
+  store = createObjectStore(await createTestBucket());
+});
+
+afterEach(closeConnections);
+
+/** A backend whose ComfyUI answers this about every prompt. */
+function buildBackend(backendId = 'gpu-1', state: PromptState = { status: 'absent' }) {
+  const asked: string[] = [];
+  const client: ComfyUIClient = {
+    ...clientAt('http://127.0.0.1:1'),
+    queueRemaining: async () => 0,
+    promptState: async (promptId) => {
+      asked.push(promptId);
+      return state;
+    },
+  };
+  return { backend: knownBackend(client, backendId), asked };
+}
+
+function claiming(backend: ComfyUIBackend, onClaimed: (generationId: string) => void = () => undefined) {
+  const discoverBackend = createDiscoverBackend({ backend, store, onClaimed });
+  return async (generationId: string, endedSubmissions: readonly number[] = []) =>
+    environment().run(discoverBackend, { generationId, endedSubmissions });
+}
+
+async function recordOf(generationId: string): Promise<unknown> {
+  return (await store.readJson(claimKey(generationId)))?.value;
+}
+
+async function recorded(record: ClaimRecord): Promise<string> {
+  const generationId = uniqueName('g');
+  await changeClaim(store, generationId, async () => record);
+  return generationId;
+}
+
+const open = { submission: 3, backendId: 'gpu-1', ended: false };
+const finished = { outputs: [], texts: {}, startedAtMs: null, finishedAtMs: null };
+
+describe('Claims', () => {
+  test('the first claim of a generation has the number 1, and the gate is told before it is answered', async () => {
+    const generationId = uniqueName('g');
+    const told: string[] = [];
+    const claim = await claiming(buildBackend().backend, (id) => told.push(id))(generationId);
+    expect(claim).toEqual({
+      ...{ backendId: 'gpu-1', taskQueue: 'gpu@gpu-1', submission: 1, decision: 'new', device: 'gpu' },
+      promptId: promptIdOf(generationId, 1),
+    });
+    expect(told).toEqual([generationId]);
+    await expect(recordOf(generationId)).resolves.toEqual({ submission: 1, backendId: 'gpu-1', ended: false });
+  });
+
+  test.each<PromptState>([{ status: 'pending' }, { status: 'running' }, { status: 'succeeded', finished }])(
+    'an open record of this backend whose prompt is $status is adopted under its number',
+    async (state) => {
+      const generationId = await recorded(open);
+      const { backend, asked } = buildBackend('gpu-1', state);
+      const claim = await claiming(backend)(generationId);
+      expect(claim).toMatchObject({ submission: 3, decision: 'adopt', promptId: promptIdOf(generationId, 3) });
+      expect(asked).toEqual([promptIdOf(generationId, 3)]);
+      await expect(recordOf(generationId)).resolves.toEqual(open);
+    },
+  );
+
+  test.each<PromptState>([
+    { status: 'absent' },
+    { status: 'interrupted' },
+    {
+      status: 'failed',
+      error: { nodeId: '3', nodeType: 'a', exceptionType: 'b', exceptionMessage: 'c', lastTracebackLine: 'd' },
+    },
+  ])('an open record of this backend whose prompt is $status gets the next number', async (state) => {
+    const generationId = await recorded(open);
+    const claim = await claiming(buildBackend('gpu-1', state).backend)(generationId);
+    expect(claim).toMatchObject({ submission: 4, decision: 'new', promptId: promptIdOf(generationId, 4) });
+  });
+
+  test('a record of another backend gets the next number, and nobody is asked about its prompt', async () => {
+    const generationId = await recorded({ ...open, backendId: 'gpu-2' });
+    const { backend, asked } = buildBackend('gpu-1', { status: 'running' });
+    const claim = await claiming(backend)(generationId);
+    expect(claim).toMatchObject({ submission: 4, decision: 'new', backendId: 'gpu-1' });
+    expect(asked).toEqual([]);
+    await expect(recordOf(generationId)).resolves.toEqual({ submission: 4, backendId: 'gpu-1', ended: false });
+  });
+
+  test('a submission that the Workflow has seen end is not adopted, though its prompt has succeeded', async () => {
+    const generationId = await recorded(open);
+    const { backend } = buildBackend('gpu-1', { status: 'succeeded', finished });
+    await expect(claiming(backend)(generationId, [1, 2, 3])).resolves.toMatchObject({ submission: 4, decision: 'new' });
+  });
+
+  test('a generation that has ended is never claimed again', async () => {
+    const generationId = await recorded({ ...open, ended: true });
+    const told: string[] = [];
+    const failure = await failureOf(claiming(buildBackend().backend, (id) => told.push(id))(generationId));
+    expect(failure).toMatchObject({ type: 'ALREADY_ENDED', nonRetryable: true });
+    expect(told).toEqual([]);
+    await expect(recordOf(generationId)).resolves.toEqual({ ...open, ended: true });
+  });
+
+  test('claims that race never get the same number', async () => {
+    const generationId = uniqueName('g');
+    const backends = ['a', 'b', 'c', 'd', 'e', 'f'].map((id) => buildBackend(id).backend);
+    const claims = await Promise.all(backends.map(async (backend) => claiming(backend)(generationId)));
+    expect(claims.map(({ submission }) => submission).sort((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 6]);
+    const last = claims.find(({ submission }) => submission === 6);
+    await expect(recordOf(generationId)).resolves.toMatchObject({ submission: 6, backendId: last?.backendId });
+  });
+
+  test('R2.2 a backend that fell ill since the gate looked fails with every address and claims nothing', async () => {
+    const generationId = uniqueName('g');
+    const { backend } = buildBackend();
+    const ill: ComfyUIBackend = {
+      ...backend,
+      use: async () => {
+        throw new NoComfyUIError([{ address: '127.0.0.1:8188', said: 'connection refused' }]);
+      },
+    };
+    const failure = await failureOf(claiming(ill)(generationId));
+    expect(failure).toMatchObject({ type: 'NETWORK_ERROR', nonRetryable: false });
+    expect(failure.message).toContain('127.0.0.1:8188 (connection refused)');
+    await expect(recordOf(generationId)).resolves.toBeUndefined();
+  });
+});
+
+describe('Prompt ids', () => {
+  test('follow from generation and submission, as lower-case UUIDs of version 5', () => {
+    expect(promptIdOf('g-1', 1)).toBe(promptIdOf('g-1', 1));
+    expect(new Set([promptIdOf('g-1', 1), promptIdOf('g-1', 2), promptIdOf('g-2', 1)]).size).toBe(3);
+    expect(promptIdOf('g-1', 1)).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+  });
+
+  test('never change: a prompt that renders while the program is updated must be found', () => {
+    expect(promptIdOf('g-1', 1)).toBe('3306554b-2399-5e77-921e-12dfd0941981');
+  });
+});

@@ -1,0 +1,234 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import type { ServerResponse } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { createSpool } from '../../activities/comfyui/spool.js';
+import { createDownloadOutputs } from '../../activities/download-outputs.js';
+import { createValidateOutputs } from '../../activities/validate-outputs.js';
+import type { DownloadOutputsInput, OutputReference } from '../../workflows/contracts/activities.js';
+import { emptyImage, node } from '../simulator/graphs.js';
+import { until } from '../support/until.js';
+import {
+  clientAt,
+  closeConnections,
+  environment,
+  factsOf,
+  failureOf,
+  knownBackend,
+  silentLogger,
+} from './support/activity-world.js';
+import { queued } from './support/prompts.js';
+import { simulator, stopSimulators } from './support/simulators.js';
+import { closeStubs, freePort, startStub } from './support/stub-server.js';
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'spool-'));
+});
+afterEach(async () => {
+  await closeConnections();
+  await Promise.all([stopSimulators(), closeStubs()]);
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function buildReference(file: Partial<NonNullable<OutputReference['file']>> = {}): OutputReference {
+  return {
+    nodeId: '9',
+    kind: 'image',
+    file: { filename: 'a.png', subfolder: '', type: 'output', ...file },
+    textIndex: 0,
+  };
+}
+
+function buildInput(...outputs: readonly OutputReference[]): DownloadOutputsInput {
+  return { generationId: 'g-1', submission: 1, promptId: 'p-1', outputs };
+}
+
+function downloading(url: string) {
+  const spool = createSpool({ folder, backend: knownBackend(clientAt(url)), logger: silentLogger });
+  return { spool, downloadOutputs: createDownloadOutputs({ spool }) };
+}
+
+const serving = (answer: (response: ServerResponse) => void) => startStub((_request, response) => answer(response));
+const spooledFiles = () => readdirSync(folder, { recursive: true, encoding: 'utf8' });
+
+describe('Downloads', () => {
+  test.each([
+    ['with spaces.png', 'dg/g 1/1'],
+    ['снимок 🎨.png', 'папка'],
+    ['100%25 & more+plus=?#.png', 'a&b/c+d'],
+    [`"quotes" 'and' \\.png`, "o'clock"],
+    ['a/../b.png', '../x'],
+  ])('R3.1 the file %j of the folder %j is asked for with every character encoded', async (filename, subfolder) => {
+    const server = await serving((response) => response.end('bytes'));
+    const { downloadOutputs } = downloading(server.url);
+    await environment().run(downloadOutputs, buildInput(buildReference({ filename, subfolder, type: 'temp&x=1' })));
+    const [request = ''] = server.requests;
+    expect(request).toMatch(/^GET \/api\/view\?[\x21-\x7e]*$/);
+    const query = new URL(request.slice('GET '.length), server.url).searchParams;
+    expect([...query.entries()]).toEqual([
+      ['filename', filename],
+      ['subfolder', subfolder],
+      ['type', 'temp&x=1'],
+    ]);
+  });
+
+  test('R3.1 files of a real queue arrive from their subfolders', async () => {
+    const comfy = await simulator();
+    const client = clientAt(comfy.url);
+    const promptId = await queued(comfy.url, emptyImage({ prefix: 'a b/с & d/e+f' }));
+    const state = await until('it succeeds', async () => {
+      const seen = await client.promptState(promptId);
+      return seen.status === 'succeeded' ? seen : null;
+    });
+    const { downloadOutputs } = downloading(comfy.url);
+    const [spooled] = await environment().run(downloadOutputs, buildInput(...state.finished.outputs));
+    expect(spooled?.reference.file?.subfolder).toBe('a b/с & d');
+    expect(
+      readFileSync(join(folder, 'g-1', '1', '0'))
+        .subarray(1, 4)
+        .toString(),
+    ).toBe('PNG');
+    expect(spooled?.bytes).toBe(readFileSync(join(folder, 'g-1', '1', '0')).length);
+  });
+
+  test('R2.6 a text is taken from the history', async () => {
+    const comfy = await simulator();
+    const client = clientAt(comfy.url);
+    const promptId = await queued(comfy.url, { '1': node('PreviewAny', { source: 'ein Text' }) });
+    await until('it succeeds', async () => (await client.promptState(promptId)).status === 'succeeded');
+    const text = { nodeId: '1', kind: 'text', file: null, textIndex: 0 } as const;
+    const { downloadOutputs } = downloading(comfy.url);
+    await environment().run(downloadOutputs, { ...buildInput(text), promptId });
+    expect(readFileSync(join(folder, 'g-1', '1', '0'), 'utf8')).toBe('ein Text');
+    const gone = { ...text, textIndex: 1 };
+    const failure = await failureOf(
+      environment().run(downloadOutputs, { ...buildInput(gone), promptId, submission: 2 }),
+    );
+    expect(factsOf(failure)).toMatchObject({ verdicts: [{ index: 0, fault: 'missing' }] });
+  });
+
+  test('R3.2 0 bytes are an error that says so, and are not spooled', async () => {
+    const server = await serving((response) => response.end());
+    const failure = await failureOf(
+      environment().run(downloading(server.url).downloadOutputs, buildInput(buildReference({ subfolder: 'dg' }))),
+    );
+    expect(failure).toMatchObject({ type: 'NETWORK_ERROR', nonRetryable: false });
+    expect(failure.message).toMatch(/^Downloaded 0 bytes from .*\(dg\/a\.png\)$/);
+    expect(existsSync(join(folder, 'g-1', '1', '0'))).toBe(false);
+  });
+
+  test('R3.2 fewer bytes than announced are an error, and are not spooled', async () => {
+    const server = await serving((response) => {
+      response.writeHead(200, { 'content-length': '1000' });
+      response.write('half', () => response.destroy());
+    });
+    const failure = await failureOf(
+      environment().run(downloading(server.url).downloadOutputs, buildInput(buildReference())),
+    );
+    expect(failure).toMatchObject({ type: 'NETWORK_ERROR', nonRetryable: false });
+    expect(spooledFiles().filter((name) => name.endsWith('/0'))).toEqual([]);
+  });
+
+  test('R3.2 a stream without an announced length that breaks is an error', async () => {
+    const server = await serving((response) => {
+      response.write('half', () => response.destroy());
+    });
+    const failure = await failureOf(
+      environment().run(downloading(server.url).downloadOutputs, buildInput(buildReference())),
+    );
+    expect(failure.type).toBe('NETWORK_ERROR');
+    expect(spooledFiles().filter((name) => name.endsWith('/0'))).toEqual([]);
+  });
+
+  test('R3.2 a file that ComfyUI no longer has is a missing output', async () => {
+    const comfy = await simulator();
+    const { downloadOutputs } = downloading(comfy.url);
+    const failure = await failureOf(environment().run(downloadOutputs, buildInput(buildReference())));
+    expect(failure).toMatchObject({ type: 'OUTPUT_INVALID', nonRetryable: true });
+    expect(factsOf(failure)).toMatchObject({ verdicts: [{ index: 0, fault: 'missing' }] });
+  });
+
+  test('a prompt without any output is an invalid one, never an empty success', async () => {
+    const { downloadOutputs } = downloading(`http://127.0.0.1:${await freePort()}`);
+    const failure = await failureOf(environment().run(downloadOutputs, buildInput()));
+    expect(failure.type).toBe('OUTPUT_INVALID');
+    expect(factsOf(failure)).toMatchObject({ verdicts: [{ fault: 'wrong_count' }] });
+  });
+
+  test('what is spooled is not fetched again', async () => {
+    const server = await serving((response) => response.end('first'));
+    const { spool, downloadOutputs } = downloading(server.url);
+    await environment().run(downloadOutputs, buildInput(buildReference()));
+    await environment({ attempt: 2 }).run(downloadOutputs, buildInput(buildReference()));
+    expect(server.requests).toHaveLength(1);
+    await spool.remove('g-1');
+    expect(spooledFiles()).toEqual([]);
+  });
+
+  test('a lost file is fetched again, and one that has other bytes now is invalid, not delivered under the old hash', async () => {
+    let body = 'first';
+    const server = await serving((response) => response.end(body));
+    const { spool, downloadOutputs } = downloading(server.url);
+    const [first] = await environment().run(downloadOutputs, buildInput(buildReference()));
+    const request = { ...buildInput(), index: 0, reference: buildReference(), sha256: first?.sha256 ?? '' };
+    await spool.remove('g-1');
+    const { signal } = new AbortController();
+    await expect(spool.ensureSpooled(request, signal)).resolves.toMatchObject({ sha256: first?.sha256 });
+    await spool.remove('g-1');
+    body = 'second';
+    await expect(spool.ensureSpooled(request, signal)).rejects.toThrow('another file under this name');
+    expect(spooledFiles()).not.toContain('g-1/1/0');
+  });
+
+  test('a cancel ends a download that drips', async () => {
+    const world = environment();
+    const server = await serving((response) => {
+      response.write('drip', () => {
+        world.cancel('CANCELLED');
+      });
+    });
+    const run = world.run(downloading(server.url).downloadOutputs, buildInput(buildReference()));
+    await expect(run).rejects.toMatchObject({ name: 'CancelledFailure' });
+  });
+});
+
+describe('Validation', () => {
+  test('R3.2 an invalid file ends with every fault named, and is not kept to be judged again', async () => {
+    const server = await serving((response) => response.end('<!DOCTYPE html>'));
+    const { spool, downloadOutputs } = downloading(server.url);
+    const input = buildInput(buildReference(), buildReference({ filename: 'b.png' }));
+    const outputs = await environment().run(downloadOutputs, input);
+    const validateOutputs = createValidateOutputs({ spool, maxDecodes: 2 });
+    const expected = { widthPx: null, heightPx: null, count: 3, flatImages: 'fail' } as const;
+    const failure = await failureOf(environment().run(validateOutputs, { ...input, outputs, expected }));
+    expect(failure).toMatchObject({ type: 'OUTPUT_INVALID', nonRetryable: true });
+    expect(factsOf(failure)).toMatchObject({
+      verdicts: [
+        { index: 0, fault: 'unknown_signature' },
+        { index: 1, fault: 'unknown_signature' },
+        { index: 2, fault: 'wrong_count' },
+      ],
+    });
+    expect(spooledFiles()).toEqual([]);
+  });
+
+  test('a picture of the real queue passes', async () => {
+    const comfy = await simulator();
+    const promptId = await queued(comfy.url, emptyImage());
+    const client = clientAt(comfy.url);
+    const state = await until('it succeeds', async () => {
+      const seen = await client.promptState(promptId);
+      return seen.status === 'succeeded' ? seen : null;
+    });
+    const { spool, downloadOutputs } = downloading(comfy.url);
+    const input = buildInput(...state.finished.outputs);
+    const outputs = await environment().run(downloadOutputs, input);
+    const expected = { widthPx: 16, heightPx: 16, count: 1, flatImages: 'flag' } as const;
+    const validateOutputs = createValidateOutputs({ spool, maxDecodes: 1 });
+    const [valid] = await environment().run(validateOutputs, { ...input, outputs, expected });
+    expect(valid).toMatchObject({ mediaType: 'image/png', extension: 'png', widthPx: 16, heightPx: 16, isFlat: true });
+    expect(valid).toMatchObject({ ...outputs[0] });
+  });
+});

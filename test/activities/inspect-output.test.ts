@@ -1,0 +1,195 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { crc32, deflateSync } from 'node:zlib';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import sharp from 'sharp';
+import { inspectOutput } from '../../activities/media/inspect-output.js';
+import type { ExpectedOutputs, OutputKind } from '../../workflows/contracts/generation.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'inspect-'));
+afterAll(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const [widthPx, heightPx] = [64, 48];
+
+function buildExpected(facts: Partial<ExpectedOutputs> = {}): ExpectedOutputs {
+  return { widthPx, heightPx, count: 1, flatImages: 'fail', ...facts };
+}
+
+/** Different colours everywhere; with more than one frame an animation. */
+function noise(frames = 1): ReturnType<typeof sharp> {
+  const raw = { width: widthPx, height: frames * heightPx, pageHeight: heightPx, channels: 3 as const };
+  const bytes = { length: raw.width * raw.height * raw.channels };
+  return sharp(
+    Uint8Array.from(bytes, (_, index) => (index * index * 31 + index * 7) % 251),
+    { raw },
+  );
+}
+
+function flat(): ReturnType<typeof sharp> {
+  return sharp({ create: { width: widthPx, height: heightPx, channels: 3, background: '#336699' } });
+}
+
+function chunk(type: string, data: Buffer): Buffer {
+  const body = Buffer.concat([Buffer.from(type), data]);
+  const [length, sum] = [Buffer.alloc(4), Buffer.alloc(4)];
+  length.writeUInt32BE(data.length);
+  sum.writeUInt32BE(crc32(body));
+  return Buffer.concat([length, body, sum]);
+}
+
+/** A black picture of one bit a pixel: next to nothing on disk, gigabytes when it is decoded without a limit. */
+function bomb(sidePx: number): Buffer {
+  const header = Buffer.alloc(13);
+  header.writeUInt32BE(sidePx, 0);
+  header.writeUInt32BE(sidePx, 4);
+  header[8] = 1;
+  const rows = Buffer.alloc(sidePx * (1 + Math.ceil(sidePx / 8)));
+  return Buffer.concat([
+    Buffer.from('89504e470d0a1a0a', 'hex'),
+    chunk('IHDR', header),
+    chunk('IDAT', deflateSync(rows, { level: 1 })),
+    chunk('IEND', Buffer.alloc(0)),
+  ]);
+}
+
+let files = 0;
+
+async function inspected(bytes: Uint8Array, expected = buildExpected(), kind: OutputKind = 'image') {
+  files += 1;
+  const path = join(folder, `${files}.png`);
+  writeFileSync(path, bytes);
+  return inspectOutput(path, kind, expected);
+}
+
+describe('R3.2 Pictures', () => {
+  let png: Buffer;
+  beforeAll(async () => {
+    png = await noise().png().toBuffer();
+  });
+
+  test('a whole PNG passes with what was measured', async () => {
+    expect(await inspected(png)).toEqual({
+      ...{ ok: true, mediaType: 'image/png', extension: 'png' },
+      ...{ widthPx, heightPx, isFlat: false },
+    });
+  });
+
+  test.each([1, 12, 200])('a PNG that lacks its last %i bytes is truncated', async (missing) => {
+    expect(await inspected(png.subarray(0, -missing))).toMatchObject({ ok: false, fault: 'truncated' });
+  });
+
+  test('half a PNG is truncated', async () => {
+    expect(await inspected(png.subarray(0, png.length / 2))).toMatchObject({ ok: false, fault: 'truncated' });
+  });
+
+  test('a PNG whose middle is missing cannot be decoded', async () => {
+    const bytes = Buffer.concat([png.subarray(0, png.length / 2), png.subarray(-12)]);
+    expect(await inspected(bytes)).toMatchObject({ ok: false, fault: 'undecodable' });
+  });
+
+  test('one flipped bit in the pixels is noticed', async () => {
+    const bytes = Buffer.from(png);
+    const at = bytes.indexOf('IDAT') + 200;
+    bytes[at] = (bytes[at] ?? 0) ^ 1;
+    expect(await inspected(bytes)).toMatchObject({ ok: false, fault: 'undecodable' });
+  });
+
+  test('bytes after the end are noticed', async () => {
+    expect(await inspected(Buffer.concat([png, Buffer.from('x')]))).toMatchObject({ fault: 'trailing_bytes' });
+  });
+
+  test.each([
+    ['an HTML page', '<!DOCTYPE html><html></html>', 'unknown_signature'],
+    ['an SVG', '<svg xmlns="http://www.w3.org/2000/svg" width="64" height="48"/>', 'unknown_signature'],
+    ['no bytes', '', 'empty'],
+  ])('%s under the name of a PNG is no picture', async (_what, text, fault) => {
+    expect(await inspected(Buffer.from(text))).toMatchObject({ ok: false, fault });
+  });
+
+  test.each(['jpeg', 'webp', 'gif'] as const)('a %s is taken by its bytes, whatever its name says', async (format) => {
+    const bytes = await noise().toFormat(format).toBuffer();
+    expect(await inspected(bytes)).toMatchObject({
+      ...{ ok: true, mediaType: `image/${format}`, widthPx, heightPx },
+      extension: format === 'jpeg' ? 'jpg' : format,
+    });
+  });
+
+  test.each([
+    ['jpeg', 'undecodable'],
+    ['webp', 'undecodable'],
+    ['gif', 'truncated'],
+  ] as const)('half a %s is %s', async (format, fault) => {
+    const bytes = await noise().toFormat(format).toBuffer();
+    expect(await inspected(bytes.subarray(0, bytes.length / 2))).toMatchObject({ ok: false, fault });
+  });
+
+  test.each([
+    ['webp', 'undecodable'],
+    ['gif', 'truncated'],
+  ] as const)('an animated %s with half of its frames is %s', async (format, fault) => {
+    const animation = await noise(6).toFormat(format).toBuffer();
+    expect(await inspected(animation)).toMatchObject({ ok: true, widthPx, heightPx });
+    expect(await inspected(animation.subarray(0, animation.length / 2))).toMatchObject({ ok: false, fault });
+  });
+
+  test('damage in the last frame of an animation is noticed', async () => {
+    const animation = await noise(6).webp({ lossless: true }).toBuffer();
+    animation.fill(0xff, animation.length - 400, animation.length - 100);
+    expect(await inspected(animation)).toMatchObject({ ok: false, fault: 'undecodable' });
+  });
+
+  test('a wrong size is told with both sizes', async () => {
+    const verdict = await inspected(png, buildExpected({ widthPx: 128 }));
+    expect(verdict).toMatchObject({ ok: false, fault: 'wrong_size', detail: 'it is 64×48, asked were 128×48' });
+    expect(await inspected(png, buildExpected({ heightPx: 47 }))).toMatchObject({ fault: 'wrong_size' });
+  });
+
+  test('a size that was left open fits every picture', async () => {
+    expect(await inspected(png, buildExpected({ widthPx: null, heightPx: null }))).toMatchObject({ ok: true });
+  });
+
+  test.each([
+    ['allow', { ok: true, isFlat: false }],
+    ['flag', { ok: true, isFlat: true }],
+    ['fail', { ok: false, fault: 'flat' }],
+  ] as const)('R4.4 a picture of one flat colour under the policy "%s"', async (flatImages, verdict) => {
+    expect(await inspected(await flat().png().toBuffer(), buildExpected({ flatImages }))).toMatchObject(verdict);
+    expect(await inspected(png, buildExpected({ flatImages }))).toMatchObject({ ok: true, isFlat: false });
+  });
+
+  test('R4.4 a flat picture of a few hundred bytes is not invalid for its size', async () => {
+    const small = await flat().png().toBuffer();
+    expect(small.length).toBeLessThan(1_024);
+    expect(await inspected(small, buildExpected({ flatImages: 'allow' }))).toMatchObject({ ok: true });
+  });
+
+  test('a bomb of 20000 × 20000 is refused before it is decoded', async () => {
+    const bytes = bomb(20_000);
+    expect(bytes.length).toBeLessThan(400_000);
+    expect(await inspected(bytes, buildExpected({ widthPx: null, heightPx: null }))).toMatchObject({
+      ok: false,
+      fault: 'too_many_pixels',
+    });
+  });
+});
+
+describe('R3.2 Other outputs', () => {
+  test('R2.6 a text is UTF-8 that is not empty', async () => {
+    expect(await inspected(Buffer.from('Привет'), buildExpected(), 'text')).toMatchObject({
+      ...{ ok: true, mediaType: 'text/plain; charset=utf-8', extension: 'txt', widthPx: null, heightPx: null },
+    });
+    expect(await inspected(Buffer.from([0xff, 0xfe, 0x00]), buildExpected(), 'text')).toMatchObject({
+      fault: 'not_text',
+    });
+    expect(await inspected(Buffer.alloc(0), buildExpected(), 'text')).toMatchObject({ fault: 'empty' });
+  });
+
+  test.each(['video', 'audio', 'latent', 'file'] as const)('a %s is never delivered unchecked', async (kind) => {
+    expect(await inspected(Buffer.from('anything'), buildExpected(), kind)).toMatchObject({
+      fault: 'unsupported_kind',
+    });
+  });
+});
