@@ -152,24 +152,24 @@ export interface ExplainNoCapacityInput {
 
 /** Polled on the gated queue of a pool: it decides where a generation renders. */
 export interface ClaimActivities {
-  discoverBackend(input: DiscoverBackendInput): Promise<BackendClaim>;
+  readonly discoverBackend: (input: DiscoverBackendInput) => Promise<BackendClaim>;
 }
 
 /** Polled on `gpu@<backendId>`: everything that talks to one ComfyUI. */
 export interface BackendActivities {
-  submitPrompt(input: SubmitPromptInput): Promise<SubmittedPrompt>;
-  awaitCompletion(input: AwaitCompletionInput): Promise<CompletedPrompt>;
-  stopPrompt(input: StopPromptInput): Promise<StoppedPrompt>;
-  downloadOutputs(input: DownloadOutputsInput): Promise<readonly SpooledOutput[]>;
-  validateOutputs(input: ValidateOutputsInput): Promise<readonly ValidOutput[]>;
-  uploadOutputs(input: UploadOutputsInput): Promise<readonly StoredOutput[]>;
+  readonly submitPrompt: (input: SubmitPromptInput) => Promise<SubmittedPrompt>;
+  readonly awaitCompletion: (input: AwaitCompletionInput) => Promise<CompletedPrompt>;
+  readonly stopPrompt: (input: StopPromptInput) => Promise<StoppedPrompt>;
+  readonly downloadOutputs: (input: DownloadOutputsInput) => Promise<readonly SpooledOutput[]>;
+  readonly validateOutputs: (input: ValidateOutputsInput) => Promise<readonly ValidOutput[]>;
+  readonly uploadOutputs: (input: UploadOutputsInput) => Promise<readonly StoredOutput[]>;
 }
 
 /** Polled on `generation`: what needs the database or Temporal itself. */
 export interface ControlActivities {
-  recordProgress(input: RecordProgressInput): Promise<void>;
-  recordOutcome(input: RecordOutcomeInput): Promise<void>;
-  observeBackendQueue(input: ObserveBackendQueueInput): Promise<BackendQueueObservation>;
+  readonly recordProgress: (input: RecordProgressInput) => Promise<void>;
+  readonly recordOutcome: (input: RecordOutcomeInput) => Promise<void>;
+  readonly observeBackendQueue: (input: ObserveBackendQueueInput) => Promise<BackendQueueObservation>;
   /** What every known backend said when it was last asked, as one text. */
-  explainNoCapacity(input: ExplainNoCapacityInput): Promise<string>;
+  readonly explainNoCapacity: (input: ExplainNoCapacityInput) => Promise<string>;
 }
