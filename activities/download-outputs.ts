@@ -1,9 +1,9 @@
 import { cancellationSignal } from '@temporalio/activity';
 import type { BackendActivities, SpooledOutput } from '../workflows/contracts/activities.js';
+import { NoOutputError } from './comfyui/errors.js';
 import type { Spool } from './comfyui/spool.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
 import { heartbeatWhile } from './heartbeat-while.js';
-import { OutputInvalidError } from './media/errors.js';
 
 export function createDownloadOutputs({ spool }: { readonly spool: Spool }): BackendActivities['downloadOutputs'] {
   /** Safe to retry: a file that lies whole in the spool of this submission is taken, any other is fetched again. */
@@ -11,9 +11,7 @@ export function createDownloadOutputs({ spool }: { readonly spool: Spool }): Bac
     const signal = cancellationSignal();
     try {
       if (outputs.length === 0) {
-        throw new OutputInvalidError([
-          { index: 0, fault: 'wrong_count', detail: 'the prompt finished without any output' },
-        ]);
+        throw new NoOutputError();
       }
       return await heartbeatWhile(async () => {
         const spooled: SpooledOutput[] = [];

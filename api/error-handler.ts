@@ -45,7 +45,7 @@ function isUndecodablePath(error: unknown): boolean {
 }
 
 function sendProblem(req: Request, res: Response, problem: ProblemError): void {
-  const { status, title, remedy, retryable } = PROBLEMS[problem.code];
+  const { status, title, retryable } = PROBLEMS[problem.code];
   res
     .status(status)
     .set(problem.headers)
@@ -58,7 +58,7 @@ function sendProblem(req: Request, res: Response, problem: ProblemError): void {
         detail: problem.message,
         instance: req.path,
         code: problem.code,
-        remedy,
+        remedy: problem.remedy,
         retryable,
         ...(problem.places.length > 0 && { errors: problem.places }),
       }),

@@ -1,16 +1,22 @@
+import { once } from 'node:events';
 import { createObjectStore } from '../activities/storage/object-store.js';
 import { migrate } from '../infra/postgres/migrate.js';
-import { createLogger } from '../infra/runtime/logger.js';
+import { ConfigError } from '../infra/runtime/env.js';
+import { createLogger, logLevelFrom } from '../infra/runtime/logger.js';
 import { ResourceStack } from '../infra/runtime/resource-stack.js';
+import { announceReady, stopSignalOf } from '../infra/runtime/stop-signal.js';
 import { apiConfigFrom } from './api-config.js';
 import { startApi } from './start-api.js';
 
-const logger = createLogger({ name: 'api', level: process.env['LOG_LEVEL'] ?? 'info' });
+const logger = createLogger({ name: 'api', level: logLevelFrom(process.env) });
 const resources = new ResourceStack();
+const stop = stopSignalOf(process);
 
 main()
   .catch((error: unknown) => {
-    logger.error({ err: error }, 'The API failed');
+    if (error instanceof ConfigError)
+      logger.fatal(error.message); // for the person who set it: no stack
+    else logger.fatal({ err: error }, 'The API failed');
     process.exitCode = 1;
   })
   .finally(async () => {
@@ -19,19 +25,12 @@ main()
   });
 
 async function main(): Promise<void> {
-  const stopped = stopRequest();
   const config = apiConfigFrom(process.env);
   await migrate(config.databaseUrl, logger);
   await createObjectStore(config.storage).createBucketIfAbsent();
   const { url } = await startApi({ config, logger, resources });
   logger.info({ url }, 'The API is ready');
-  process.send?.({ kind: 'ready', url });
-  logger.info({ reason: await stopped }, 'The API is stopping');
-}
-
-/** Resolves when somebody wants the process to end: a signal, or a parent that is gone. */
-async function stopRequest(): Promise<string> {
-  return new Promise((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT', 'disconnect']) process.once(signal, () => resolve(signal));
-  });
+  announceReady(process, url);
+  if (!stop.aborted) await once(stop, 'abort');
+  logger.info('The API is stopping');
 }

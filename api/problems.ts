@@ -201,8 +201,17 @@ export interface ProblemPlace {
   readonly message: string;
   /** Node of the graph, where there is one. */
   readonly nodeId?: string;
-  /** The values or the range that would be right, where that can be said. */
+  /** The values or the range that would be right, where that can be said in full. */
   readonly allowed?: unknown;
+  /** The names most like an unknown one, best first. */
+  readonly closest?: readonly string[];
+}
+
+export interface ProblemExtras {
+  readonly places?: readonly ProblemPlace[];
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Where more can be said than the remedy of the code. */
+  readonly remedy?: string;
 }
 
 /** A problem whose words are written for callers: the only error whose message leaves the process. */
@@ -211,15 +220,13 @@ export class ProblemError extends Error {
   readonly code: ProblemCode;
   readonly places: readonly ProblemPlace[];
   readonly headers: Readonly<Record<string, string>>;
+  readonly remedy: string;
 
-  constructor(
-    code: ProblemCode,
-    detail: string,
-    more: { readonly places?: readonly ProblemPlace[]; readonly headers?: Readonly<Record<string, string>> } = {},
-  ) {
+  constructor(code: ProblemCode, detail: string, more: ProblemExtras = {}) {
     super(detail);
     this.code = code;
     this.places = more.places ?? [];
     this.headers = more.headers ?? {};
+    this.remedy = more.remedy ?? PROBLEMS[code].remedy;
   }
 }

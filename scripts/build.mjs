@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, 'dist');
+if (!existsSync(join(dist, '.tsbuildinfo'))) process.stderr.write('Building durable-comfy, about 15 seconds, once …\n');
 mkdirSync(dist, { recursive: true });
 
 try {

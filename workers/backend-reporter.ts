@@ -28,7 +28,7 @@ export class BackendReporter {
   #capabilities: { readonly found: DiscoveredComfyUI; readonly key: string } | null = null;
   #timer: NodeJS.Timeout | null = null;
   #isStopped = false;
-  #isReporting = false;
+  #reporting: Promise<void> | null = null;
   #isStale = false;
 
   constructor(options: ReporterOptions) {
@@ -42,20 +42,22 @@ export class BackendReporter {
     this.#reportSoon();
   }
 
-  stop(): void {
+  /** Takes the report back: a worker that was stopped on purpose is not one that is lost. */
+  async stop(): Promise<void> {
     this.#isStopped = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
+    await this.#reporting;
+    await this.#options.store.remove(backendReportKey(this.#options.backend.backendId));
   }
 
   /** One report at a time; a change that comes meanwhile makes another one follow. */
   #reportSoon(): void {
     if (this.#isStopped) return;
     this.#isStale = true;
-    if (this.#isReporting) return;
-    this.#isReporting = true;
+    if (this.#reporting !== null) return;
     if (this.#timer !== null) clearTimeout(this.#timer);
-    void this.#reportUntilFresh().finally(() => {
-      this.#isReporting = false;
+    this.#reporting = this.#reportUntilFresh().finally(() => {
+      this.#reporting = null;
       if (this.#isStopped) return;
       this.#timer = setTimeout(() => {
         this.#reportSoon();

@@ -42,9 +42,7 @@ export async function createGpuWorker(options: GpuWorkerOptions): Promise<readon
   const backend = createComfyUIBackend({ backendId, target, logger });
   resources.add(`backend ${backendId}`, async () => backend.close());
   const reporter = new BackendReporter({ ...config.gpu, backend, store, logger });
-  resources.add(`reporter ${backendId}`, () => {
-    reporter.stop();
-  });
+  resources.add(`reporter ${backendId}`, async () => reporter.stop());
   // A connection of its own: the SDK refuses two Workers on one queue (`gpu`) over one connection.
   const connection = await NativeConnection.connect(config.temporal.connection);
   resources.add(`connection ${backendId}`, async () => connection.close());

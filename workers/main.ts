@@ -1,10 +1,11 @@
-import { createLogger } from '../infra/runtime/logger.js';
+import { ConfigError } from '../infra/runtime/env.js';
+import { createLogger, logLevelFrom } from '../infra/runtime/logger.js';
 import { ResourceStack } from '../infra/runtime/resource-stack.js';
 import { announceReady, stopSignalOf } from '../infra/runtime/stop-signal.js';
 import { runWorkers } from './run-workers.js';
 import { workerConfigFrom } from './worker-config.js';
 
-const logger = createLogger({ name: 'worker', ...(process.env['LOG_LEVEL'] && { level: process.env['LOG_LEVEL'] }) });
+const logger = createLogger({ name: 'worker', level: logLevelFrom(process.env) });
 const resources = new ResourceStack(); // released last in, first out; one failing release never skips the others
 const stop = stopSignalOf(process);
 
@@ -20,7 +21,9 @@ async function main(): Promise<void> {
 
 main()
   .catch((error: unknown) => {
-    logger.fatal({ err: error }, 'Worker failed');
+    if (error instanceof ConfigError)
+      logger.fatal(error.message); // for the person who set it: no stack
+    else logger.fatal({ err: error }, 'Worker failed');
     process.exitCode = 1;
   })
   .finally(async () => {

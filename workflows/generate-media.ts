@@ -54,8 +54,22 @@ async function generate(run: GenerationRun): Promise<readonly StoredOutput[]> {
         throw error;
       }
       run.noteRecovery(failureRecordOf(error).kind, recovery);
-      claim = await withinTotalDeadline(run.remainingSeconds(totalSeconds), async () => claimBackend(run));
+      claim = await claimAgain(run, claim, { error, totalSeconds });
     }
+  }
+}
+
+/** The next claim. When none comes, the prompt of the last one must not go on rendering for nobody. */
+async function claimAgain(
+  run: GenerationRun,
+  last: BackendClaim,
+  { error, totalSeconds }: { readonly error: unknown; readonly totalSeconds: number },
+): Promise<BackendClaim> {
+  try {
+    return await withinTotalDeadline(run.remainingSeconds(totalSeconds), async () => claimBackend(run));
+  } catch (claimError) {
+    await freeIfOccupied(last, error);
+    throw claimError;
   }
 }
 

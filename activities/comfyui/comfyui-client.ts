@@ -107,7 +107,7 @@ async function submit(http: ComfyUIHttp, prompt: SubmittedGraph, signal?: AbortS
   const answer = await http.send({ method: 'POST', path: '/api/prompt', body, signal, totalMs: SUBMIT_MS });
   const rejected = rejectedSchema.safeParse(answer.json);
   if (answer.status === 400 && rejected.success) {
-    throw new PromptRejectedError(rejected.data.error, nodeFaultsOf(rejected.data.node_errors));
+    throw new PromptRejectedError(inWords(rejected.data.error), nodeFaultsOf(rejected.data.node_errors));
   }
   if (answer.status !== 200) throw new ComfyUIHttpError('/api/prompt', answer.status, answer.text);
   const faults = nodeFaultsOf(parsed(submittedSchema, answer.json, '/api/prompt').node_errors);
@@ -118,6 +118,12 @@ async function submit(http: ComfyUIHttp, prompt: SubmittedGraph, signal?: AbortS
     { type: 'partially_invalid', message: 'Some outputs of the graph are invalid', details: '' },
     faults,
   );
+}
+
+/** "Prompt has no outputs" names neither a node nor what to do. */
+function inWords(error: z.infer<typeof rejectedSchema>['error']): z.infer<typeof rejectedSchema>['error'] {
+  if (error.type !== 'prompt_no_outputs') return error;
+  return { ...error, details: 'it has no output node; end it with a save node such as SaveImage' };
 }
 
 /** As well as it can be done: the refusal is what the caller must hear, whether or not this succeeds. */

@@ -143,6 +143,15 @@ export class RenderingTimeoutError extends ComfyUIError {
   override readonly name = 'RenderingTimeoutError';
 }
 
+/** The prompt finished and left nothing to deliver; the same graph will do so again. */
+export class NoOutputError extends ComfyUIError {
+  override readonly name = 'NoOutputError';
+
+  constructor() {
+    super('The graph has no node that saves a file: previews are not kept. End it with a save node such as SaveImage');
+  }
+}
+
 /** A file did not arrive whole. */
 export class DownloadError extends ComfyUIError {
   override readonly name = 'DownloadError';

@@ -12,6 +12,7 @@ import {
   DownloadError,
   ExecutionFailedError,
   NoComfyUIError,
+  NoOutputError,
   NotComfyUIError,
   PromptInterruptedError,
   PromptLostError,
@@ -77,6 +78,7 @@ function classify(error: unknown): Classified {
 function kindByClass(error: unknown): FailureKind {
   if (error instanceof ComfyUIUnreachableError || error instanceof NotComfyUIError) return 'NETWORK_ERROR';
   if (error instanceof DownloadError) return 'NETWORK_ERROR';
+  if (error instanceof NoOutputError) return 'WORKFLOW_ERROR';
   if (error instanceof PromptLostError) return 'PROMPT_LOST';
   if (error instanceof PromptInterruptedError) return 'INTERRUPTED';
   if (error instanceof BackendCrashedError) return 'BACKEND_CRASHED';

@@ -52,7 +52,7 @@ export async function inspectImage(path: string, expected: ExpectedOutputs): Pro
       extension,
       widthPx: width,
       heightPx: height,
-      isFlat: isFlat && expected.flatImages === 'flag',
+      isFlat,
     };
   } catch (error) {
     const detail = error instanceof Error ? error.message : String(error);

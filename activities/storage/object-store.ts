@@ -40,6 +40,8 @@ export interface ObjectStore {
   /** Bytes from `offset`, `length` of them or all; the caller reads or destroys the stream. */
   open(key: string, range?: { readonly offset: number; readonly length: number }): Promise<Readable>;
   keysUnder(prefix: string): Promise<readonly string[]>;
+  /** Removes an object; one that is not there is removed already. */
+  remove(key: string): Promise<void>;
   /** Resolves when the bucket can be reached. */
   check(): Promise<void>;
   createBucketIfAbsent(): Promise<void>;
@@ -89,6 +91,7 @@ export function createObjectStore(config: StorageConfig): ObjectStore {
         }
         return keys;
       }),
+    remove: (key) => translate(key, async () => client.removeObject(bucket, key)),
     check: () =>
       translate(bucket, async () => {
         if (!(await client.bucketExists(bucket))) throw new Error(`The bucket ${bucket} does not exist`);

@@ -1,9 +1,12 @@
 import { z } from 'zod';
 import { GENERATION_STATUSES } from '../../workflows/domain/generation-status.js';
 import { ProblemError } from '../problems.js';
+import { issueWords } from '../schemas/issue-words.js';
 import { problemPlaces } from '../schemas/problem-places.js';
+import { wholeNumberWords } from '../schemas/whole-number.js';
 
-const limit = z.coerce.number().int().min(1).max(100).default(20);
+const limitWords = `must be ${wholeNumberWords(1, 100)}`;
+const limit = z.coerce.number(limitWords).int(limitWords).min(1, limitWords).max(100, limitWords).default(20);
 const statusList = z
   .string()
   .transform((text) => text.split(','))
@@ -26,7 +29,7 @@ export interface ListQuery {
 
 /** Throws `invalid_query` with every parameter that is wrong. */
 export function listQueryFrom(query: unknown): ListQuery {
-  const parsed = listQuerySchema.safeParse(query);
+  const parsed = listQuerySchema.safeParse(query, { error: issueWords });
   if (!parsed.success) {
     const places = problemPlaces(parsed.error, listQuerySchema).map((place) => ({
       ...place,

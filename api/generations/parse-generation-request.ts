@@ -1,14 +1,19 @@
 import { danglingLinks } from '../../workflows/domain/graph.js';
 import type { ApiGraph } from '../../workflows/domain/graph.js';
+import { isJsonObject } from '../json-object.js';
+import type { JsonObject } from '../json-object.js';
 import { ProblemError } from '../problems.js';
 import type { ProblemPlace } from '../problems.js';
+import { issueWords } from '../schemas/issue-words.js';
 import { problemPlaces } from '../schemas/problem-places.js';
 import { graphRequestSchema, templateRequestSchema } from '../schemas/generation-request.js';
 import type { GraphRequest } from '../schemas/generation-request.js';
 import { bindTemplate } from '../templates/bind-template.js';
 import type { BoundTemplate } from '../templates/bind-template.js';
 import { checkParameters } from '../templates/check-parameters.js';
+import type { CheckedParameters } from '../templates/check-parameters.js';
 import type { Template, Templates } from '../templates/template.js';
+import { refuseOtherForms, refuseOtherGraphs } from './refuse-other-forms.js';
 
 /** A request that can be accepted: the graph is complete, every value is decided. */
 export interface AcceptableRequest extends BoundTemplate {
@@ -22,25 +27,19 @@ export interface AcceptableRequest extends BoundTemplate {
   readonly timeoutMinutes: number | null;
 }
 
-type Body = Readonly<Record<string, unknown>>;
-
 /** Judges a body; throws one `ProblemError` that lists everything that is wrong with it. */
 export function parseGenerationRequest(body: unknown, templates: Templates): AcceptableRequest {
-  if (!isObject(body)) throw new ProblemError('invalid_request', 'The body is not a JSON object.');
-  const hasTemplate = Object.hasOwn(body, 'template');
-  if (hasTemplate === Object.hasOwn(body, 'graph')) {
-    const places = [{ pointer: '', message: 'needs either template or graph' }];
-    throw new ProblemError('invalid_request', 'The body must hold either a template or a graph, not both.', { places });
-  }
-  return hasTemplate ? fromTemplate(body, templates) : fromGraph(body);
+  if (!isJsonObject(body)) throw new ProblemError('invalid_request', 'The body is not a JSON object.');
+  refuseOtherForms(body, templates);
+  return Object.hasOwn(body, 'template') ? fromTemplate(body, templates) : fromGraph(body);
 }
 
-function fromTemplate(body: Body, templates: Templates): AcceptableRequest {
+function fromTemplate(body: JsonObject, templates: Templates): AcceptableRequest {
   const template = templateOf(body, templates);
-  const parsed = templateRequestSchema.safeParse(body);
+  const parsed = templateRequestSchema.safeParse(body, { error: issueWords });
   const shape = parsed.success ? [] : problemPlaces(parsed.error, templateRequestSchema);
-  const given = isObject(body['parameters']) ? body['parameters'] : {};
-  const checked = checkParameters(template?.manifest.parameters ?? {}, template === undefined ? {} : given);
+  const { parameters = {} } = body;
+  const checked = checkedParameters(parameters, template);
   const wrong = checked.places.map((place) => ({ ...place, pointer: `/parameters${place.pointer}` }));
   const places = [...shape, ...wrong];
   if (!parsed.success || template === undefined || places.length > 0) {
@@ -58,7 +57,12 @@ function fromTemplate(body: Body, templates: Templates): AcceptableRequest {
   };
 }
 
-function templateOf(body: Body, templates: Templates): Template | undefined {
+function checkedParameters(given: unknown, template: Template | undefined): CheckedParameters {
+  if (template === undefined || !isJsonObject(given)) return { values: {}, places: [] }; // the schema says so
+  return checkParameters(template.manifest.parameters, given);
+}
+
+function templateOf(body: JsonObject, templates: Templates): Template | undefined {
   const name = body['template'];
   if (typeof name !== 'string') return undefined; // the schema says so
   const template = templates.get(name);
@@ -69,9 +73,9 @@ function templateOf(body: Body, templates: Templates): Template | undefined {
   });
 }
 
-function fromGraph(body: Body): AcceptableRequest {
-  refuseUiFormat(body['graph']);
-  const parsed = graphRequestSchema.safeParse(body);
+function fromGraph(body: JsonObject): AcceptableRequest {
+  refuseOtherGraphs(body['graph']);
+  const parsed = graphRequestSchema.safeParse(body, { error: issueWords });
   if (!parsed.success) {
     const places = problemPlaces(parsed.error, graphRequestSchema).map(withNodeId);
     const isAboutGraph = places.every(({ pointer }) => pointer.startsWith('/graph'));
@@ -90,16 +94,6 @@ function fromGraph(body: Body): AcceptableRequest {
     priority,
     timeoutMinutes: timeoutMinutes ?? null,
   };
-}
-
-function refuseUiFormat(graph: unknown): void {
-  if (!isObject(graph) || !Array.isArray(graph['nodes']) || !('links' in graph)) return;
-  throw new ProblemError(
-    'graph_in_ui_format',
-    'The graph has "nodes" and "links": it was saved for the editor and cannot be rendered. ' +
-      'In ComfyUI, export it with "Save (API format)" (newer versions: Workflow → Export (API)).',
-    { places: [{ pointer: '/graph', message: "is in the editor's format" }] },
-  );
 }
 
 /** Without a prototype, so that a link to a node named `constructor` is seen to dangle. */
@@ -122,8 +116,4 @@ function countOf(places: readonly ProblemPlace[]): string {
   const [first] = places;
   const one = first === undefined ? 'The request is not valid' : `${first.pointer}: ${first.message}`;
   return places.length > 1 ? `${one}; and ${places.length - 1} more, listed in errors.` : `${one}.`;
-}
-
-function isObject(value: unknown): value is Body {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -15,14 +15,18 @@ export async function refuseUnknownClasses(directory: BackendDirectory, graph: A
   if (known === null) return;
   const places = Object.entries(graph)
     .filter(([, node]) => !known.has(node.class_type))
-    .map(([nodeId, node]) => ({
-      pointer: `/graph/${nodeId}/class_type`,
-      nodeId,
-      message: `no ComfyUI has the node class "${node.class_type}"`,
-      allowed: closestNames(node.class_type, known),
-    }));
+    .map(([nodeId, node]) => unknownClass(nodeId, node.class_type, known));
   const [first] = places;
   if (first === undefined) return;
-  const detail = `Node ${first.nodeId}: ${first.message}. Closest: ${first.allowed.join(', ')}.`;
-  throw new ProblemError('node_class_unknown', detail, { places });
+  throw new ProblemError('node_class_unknown', `Node ${first.nodeId}: ${first.message}.`, { places });
+}
+
+function unknownClass(nodeId: string, nodeClass: string, known: ReadonlySet<string>) {
+  const closest = closestNames(nodeClass, known);
+  return {
+    pointer: `/graph/${nodeId}/class_type`,
+    nodeId,
+    message: `no ComfyUI has the node class "${nodeClass}"; the ${closest.length} closest are ${closest.join(', ')}`,
+    closest,
+  };
 }

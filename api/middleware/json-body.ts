@@ -7,6 +7,8 @@ import { findUnusableValues } from './unusable-values.js';
 /** A graph of 500 nodes is far below this. */
 const MAX_BODY_BYTES = 1024 * 1024;
 
+const EMPTY_REMEDY = 'Send a JSON object with `template` or `graph`.';
+
 const readBytes = raw({ limit: MAX_BODY_BYTES, type: () => true, inflate: false });
 
 /** Reads a JSON body exactly: what JSON.parse would change silently, or what cannot be stored, is refused with its place. */
@@ -62,12 +64,16 @@ function parseBody(body: unknown): unknown {
   if (unusable.length > 0) {
     const isNumeric = unusable.every(({ kind }) => kind === 'number');
     const places = unusable.map(({ pointer, message }) => ({ pointer, message, ...nodeOf(pointer) }));
-    const detail = isNumeric
-      ? `${String(places.length)} number(s) of the body would not arrive as they were sent.`
-      : 'The body holds values that cannot be stored.';
+    const detail = isNumeric ? unsafeNumbersDetail(places.length) : 'The body holds values that cannot be stored.';
     throw new ProblemError(isNumeric ? 'unsafe_number' : 'invalid_request', detail, { places });
   }
   return value;
+}
+
+function unsafeNumbersDetail(count: number): string {
+  return count === 1
+    ? 'One number of the body would not arrive as it was sent.'
+    : `${count} numbers of the body would not arrive as they were sent.`;
 }
 
 function decode(bytes: Uint8Array): string {
@@ -79,6 +85,7 @@ function decode(bytes: Uint8Array): string {
 }
 
 function parseText(text: string): unknown {
+  if (/^[ \t\n\r]*$/.test(text)) throw new ProblemError('invalid_json', 'The body is empty.', { remedy: EMPTY_REMEDY });
   try {
     return JSON.parse(text) as unknown;
   } catch {

@@ -5,6 +5,8 @@ import { ProblemError } from '../problems.js';
 export interface RouteMethods {
   readonly get?: RequestHandler;
   readonly post?: readonly RequestHandler[];
+  /** What callers who send DELETE want, in a sentence. */
+  readonly insteadOfDelete?: string;
 }
 
 export function defineRoute(router: IRouter, path: string, methods: RouteMethods): void {
@@ -21,6 +23,7 @@ export function defineRoute(router: IRouter, path: string, methods: RouteMethods
       res.status(204).set('Allow', allow).end();
       return;
     }
-    throw new ProblemError('method_not_allowed', `Allowed: ${allow}.`, { headers: { Allow: allow } });
+    const hint = req.method === 'DELETE' && methods.insteadOfDelete ? ` ${methods.insteadOfDelete}` : '';
+    throw new ProblemError('method_not_allowed', `Allowed: ${allow}.${hint}`, { headers: { Allow: allow } });
   });
 }

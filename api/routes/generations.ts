@@ -31,6 +31,7 @@ export function generationRoutes(deps: GenerationRoutesDeps): Router {
     get: async (req, res) => {
       res.json(await existing(deps, generationIdOf(req)));
     },
+    insteadOfDelete: 'To cancel a generation, send POST /v1/generations/{id}/cancel.',
   });
   defineRoute(router, '/v1/generations/:id/cancel', {
     post: [

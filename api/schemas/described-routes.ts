@@ -56,7 +56,7 @@ function creationRoutes({ Generation, GenerationRequest }: Schemas): readonly De
       summary: 'Accept a generation; it is durable once this answers',
       headers: {
         'Idempotency-Key': z.string().min(1).max(255).optional(),
-        Prefer: z.string().optional().describe('wait=N: wait up to N seconds (1 to 60) for the end.'),
+        Prefer: z.string().optional().describe('wait=N: wait up to N seconds for the end; more than 60 counts as 60.'),
       },
       body: GenerationRequest,
       answers: {

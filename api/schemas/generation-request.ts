@@ -1,5 +1,6 @@
 import { z } from './openapi-zod.js';
 import { apiGraphSchema } from './api-graph.js';
+import { wholeNumber } from './whole-number.js';
 
 /** Fields that stand beside either kind of request. */
 const common = {
@@ -9,11 +10,8 @@ const common = {
     .refine((metadata) => Object.keys(metadata).length <= 16, 'has more than 16 entries')
     .default({})
     .describe("Up to 16 of the caller's own labels, given back unchanged."),
-  priority: z.int().min(1).max(5).default(3).describe('1 is rendered first, 5 last.'),
-  timeoutMinutes: z
-    .int()
-    .min(1)
-    .max(1440)
+  priority: wholeNumber(1, 5).default(3).describe('1 is rendered first, 5 last.'),
+  timeoutMinutes: wholeNumber(1, 1440)
     .optional()
     .describe('Time from the claim by a GPU to the end; also lowers the limit of one rendering to it.'),
 };

@@ -20,7 +20,8 @@ export const problemDocumentSchema = z.object({
         pointer: z.string().describe('JSON pointer into the body, or ?name for a query parameter.'),
         message: z.string(),
         nodeId: z.string().optional(),
-        allowed: z.unknown().optional(),
+        allowed: z.unknown().optional().describe('The range, or the complete list of what is right.'),
+        closest: z.array(z.string()).optional().describe('Up to five of the right names, most alike first.'),
       }),
     )
     .optional(),

@@ -1,6 +1,10 @@
 import { z } from 'zod';
 import { closestNames } from '../closest-names.js';
 import type { ProblemPlace } from '../problems.js';
+import { givenInstead } from '../schemas/kind-of-value.js';
+import type { JsonKind } from '../schemas/kind-of-value.js';
+import { MAX_PLACES, pointerOf } from '../schemas/problem-places.js';
+import { wholeNumberWords } from '../schemas/whole-number.js';
 import type { ParameterSpec } from './template-manifest.js';
 
 export type ParameterValue = string | number | boolean;
@@ -10,6 +14,17 @@ export interface CheckedParameters {
   readonly values: Readonly<Record<string, ParameterValue>>;
   readonly places: readonly ProblemPlace[];
 }
+
+const KINDS = {
+  string: 'a text',
+  integer: 'a number',
+  number: 'a number',
+  boolean: 'true or false',
+  enum: 'a text',
+} as const satisfies Record<ParameterSpec['type'], JsonKind>;
+
+/** Up to here an unknown name is answered with all names of the template. */
+const MAX_LISTED_NAMES = 20;
 
 type Specs = Readonly<Record<string, ParameterSpec>>;
 
@@ -25,7 +40,7 @@ export function checkParameters(specs: Specs, given: Readonly<Record<string, unk
     }
     const parsed = parameterSchema(spec).safeParse(value);
     if (parsed.success) values[name] = parsed.data;
-    else places.push(placeOf(name, spec, `must be ${rangeOf(spec)}`));
+    else places.push(placeOf(name, spec, `must be ${rangeOf(spec)}${givenInstead(value, KINDS[spec.type])}`));
   }
   return { values, places: [...places, ...unknownNames(specs, given)] };
 }
@@ -58,7 +73,7 @@ function rangeOf(spec: ParameterSpec): string {
     case 'string':
       return `a text of ${spec.minLength ?? 0} to ${spec.maxLength} characters${spec.pattern === undefined ? '' : ` that matches ${spec.pattern}`}`;
     case 'integer':
-      return `a whole number from ${spec.min} to ${spec.max}${spec.multipleOf === undefined ? '' : ` that is a multiple of ${spec.multipleOf}`}`;
+      return `${wholeNumberWords(spec.min, spec.max)}${spec.multipleOf === undefined ? '' : ` that is a multiple of ${spec.multipleOf}`}`;
     case 'number':
       return `a number from ${spec.min} to ${spec.max}`;
     case 'boolean':
@@ -93,9 +108,17 @@ function unknownNames(specs: Specs, given: Readonly<Record<string, unknown>>): r
   const known = Object.keys(specs);
   return Object.keys(given)
     .filter((name) => !Object.hasOwn(specs, name))
-    .map((name) => ({
-      pointer: `/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`,
-      message: 'is not a parameter of this template',
-      allowed: closestNames(name, known),
-    }));
+    .slice(0, MAX_PLACES)
+    .map((name) => unknownName(name, known));
+}
+
+function unknownName(name: string, known: readonly string[]): ProblemPlace {
+  const closest = closestNames(name, known);
+  const hint = closest.length === 0 ? 'it has none' : `the closest are ${closest.join(', ')}`;
+  return {
+    pointer: pointerOf([name]),
+    message: `is not a parameter of this template; ${hint}`,
+    closest,
+    ...(known.length <= MAX_LISTED_NAMES && { allowed: known }),
+  };
 }

@@ -15,12 +15,23 @@ export const DEFAULT_PORTS = {
 } as const;
 
 export type PortName = keyof typeof DEFAULT_PORTS;
+
+const WORDS: Readonly<Record<PortName, string>> = {
+  postgres: 'PostgreSQL',
+  temporal: 'Temporal',
+  temporalUi: "Temporal's Web UI",
+  minio: 'MinIO',
+  api: 'the API',
+  comfyui: 'the simulator',
+};
 export type Ports = Readonly<Record<PortName, number>>;
 
 export interface PortChoice {
   readonly folder: DataFolder;
   /** What the user asked for; it goes before what is remembered. */
   readonly wanted: Partial<Ports>;
+  /** Where a part listens when nothing is said; `DEFAULT_PORTS` but in tests. */
+  readonly usual?: Partial<Ports>;
   /** Tests take any free port and leave the well-known ones alone. */
   readonly anyFree: boolean;
   readonly say: (line: string) => void;
@@ -29,19 +40,40 @@ export interface PortChoice {
 const rememberedSchema = z.record(z.string(), z.number().int());
 const PORTS_TRIED = 200;
 
-/** A port for each named part: the wanted, the remembered or the default one, or the next that is free. */
+/**
+ * A port for each named part: the one that is asked for, else its usual one, else that of the last start, else the next
+ * that is free. What is asked for and taken is an error: moving it silently would be another service than asked for.
+ */
 export async function choosePorts(names: readonly PortName[], choice: PortChoice): Promise<Partial<Ports>> {
   const path = choice.folder.path('ports.json');
   const remembered = existsSync(path) ? rememberedSchema.parse(JSON.parse(readFileSync(path, 'utf8'))) : {};
   const chosen: Partial<Record<PortName, number>> = {};
   for (const name of names) {
-    const first = choice.wanted[name] ?? remembered[name] ?? (choice.anyFree ? 0 : DEFAULT_PORTS[name]);
-    const port = await freePortFrom(first, Object.values(chosen));
-    if (port !== first && first !== 0) choice.say(`Port ${first} is taken: ${name} moves to ${port}`);
+    const port = await portFor(name, { ...choice, remembered: remembered[name], exclude: Object.values(chosen) });
     chosen[name] = port;
   }
   writeFileSync(path, JSON.stringify({ ...remembered, ...chosen }, null, 2));
   return chosen;
+}
+
+async function portFor(
+  name: PortName,
+  choice: PortChoice & { readonly remembered: number | undefined; readonly exclude: readonly number[] },
+): Promise<number> {
+  const { wanted, remembered, exclude, anyFree, say } = choice;
+  const asked = wanted[name];
+  if (asked !== undefined) {
+    if (await isFree(asked)) return asked;
+    throw new EmbeddedError(
+      `Port ${asked} was asked for as the port of ${WORDS[name]}, but something listens there already`,
+    );
+  }
+  if (anyFree) return freePortFrom(remembered ?? 0, exclude);
+  const usual = choice.usual?.[name] ?? DEFAULT_PORTS[name];
+  if (!exclude.includes(usual) && (await isFree(usual))) return usual;
+  const port = await freePortFrom(remembered ?? usual + 1, exclude);
+  say(`Port ${usual} is taken: ${WORDS[name]} listens on ${port}`);
+  return port;
 }
 
 async function freePortFrom(first: number, exclude: readonly number[]): Promise<number> {

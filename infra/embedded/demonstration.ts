@@ -5,7 +5,7 @@ import { booleanFrom } from '../runtime/env.js';
 import type { Env } from '../runtime/env.js';
 import type { DataFolder } from './data-folder.js';
 import type { Reporter } from './reporter.js';
-import { demonstrationTemplate } from './welcome.js';
+import { demonstrationRequest } from './welcome.js';
 
 export interface Demonstration {
   readonly apiUrl: string;
@@ -46,8 +46,7 @@ export async function demonstrateOnce(demonstration: Demonstration, env: Env): P
 
 async function followed(demonstration: Demonstration, signal: AbortSignal): Promise<Generation> {
   const { apiUrl, isSimulated, report } = demonstration;
-  const prompt = isSimulated ? { prompt: 'a lighthouse at dusk', width: 512, height: 512 } : {};
-  const body = JSON.stringify({ template: demonstrationTemplate(isSimulated), parameters: prompt });
+  const body = JSON.stringify(demonstrationRequest(isSimulated));
   const headers = { 'content-type': 'application/json' };
   let generation = await generationFrom(`${apiUrl}/v1/generations`, { method: 'POST', headers, body, signal });
   let said = '';

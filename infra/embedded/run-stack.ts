@@ -1,6 +1,7 @@
 import type { Env } from '../runtime/env.js';
 import { ResourceStack } from '../runtime/resource-stack.js';
 import { versionInfo } from '../runtime/version.js';
+import { checkSettings } from './check-settings.js';
 import { dataFolderAt } from './data-folder.js';
 import type { DataFolder } from './data-folder.js';
 import { demonstrateOnce } from './demonstration.js';
@@ -41,7 +42,6 @@ export async function runStack(options: StackOptions): Promise<void> {
   } catch (error) {
     if (!stop.aborted) throw error;
   } finally {
-    if (options.children.length > 0) report.say('Stopping …');
     const failures = await resources.release();
     for (const { name, error } of failures) report.say(`${name} did not stop cleanly: ${String(error)}`);
   }
@@ -50,6 +50,7 @@ export async function runStack(options: StackOptions): Promise<void> {
 async function start(options: StackOptions, resources: ResourceStack): Promise<readonly Promise<never>[]> {
   const startedAt = performance.now();
   const { report, stop, throwaway } = options;
+  if (options.children.length > 0) checkSettings(options.env);
   const folder = dataFolderAt(options.dataDir);
   if (options.children.length > 0) report.say(`durable-comfy ${versionInfo.version}, commit ${versionInfo.commit}`);
   resources.add('lock', lockOf(folder));
@@ -68,6 +69,9 @@ async function start(options: StackOptions, resources: ResourceStack): Promise<r
   }
   report.say(`Starting ${options.children.map(({ name }) => name).join(' and ')}`);
   const children = await startChildren({ ...options, env: servers.env }, context, resources);
+  resources.add('first word', () => {
+    report.say('Stopping …');
+  });
   report.say(welcome(children, (performance.now() - startedAt) / 1000));
   options.onReady(children.env);
   const demonstration = { ...children, folder, report, stop };

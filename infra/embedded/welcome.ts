@@ -3,10 +3,7 @@ import type { Children } from './start-children.js';
 
 /** What is printed when everything is up. */
 export function welcome({ env, apiUrl, comfyUIAddress, isSimulated }: Children, seconds: number): string {
-  const body = JSON.stringify({
-    template: demonstrationTemplate(isSimulated),
-    parameters: { prompt: 'a lighthouse at dusk', width: 512, height: 512 },
-  });
+  const body = JSON.stringify(demonstrationRequest(isSimulated));
   return [
     '',
     `  API               ${apiUrl}   (schemas: ${apiUrl}/openapi.json)`,
@@ -26,6 +23,11 @@ export function welcome({ env, apiUrl, comfyUIAddress, isSimulated }: Children, 
 }
 
 /** A real ComfyUI may have no model at all; `test-card` needs none. */
-export function demonstrationTemplate(isSimulated: boolean): string {
-  return isSimulated ? 'sd15-text-to-image' : 'test-card';
+export function demonstrationRequest(isSimulated: boolean): {
+  readonly template: string;
+  readonly parameters: Readonly<Record<string, unknown>>;
+} {
+  const size = { width: 512, height: 512 };
+  if (!isSimulated) return { template: 'test-card', parameters: size };
+  return { template: 'sd15-text-to-image', parameters: { prompt: 'a lighthouse at dusk', ...size } };
 }

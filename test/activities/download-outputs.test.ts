@@ -153,8 +153,8 @@ describe('Downloads', () => {
   test('a prompt without any output is an invalid one, never an empty success', async () => {
     const { downloadOutputs } = downloading(`http://127.0.0.1:${await freePort()}`);
     const failure = await failureOf(environment().run(downloadOutputs, buildInput()));
-    expect(failure.type).toBe('OUTPUT_INVALID');
-    expect(factsOf(failure)).toMatchObject({ verdicts: [{ fault: 'wrong_count' }] });
+    expect(failure).toMatchObject({ type: 'WORKFLOW_ERROR', nonRetryable: true });
+    expect(failure.message).toContain('End it with a save node such as SaveImage');
   });
 
   test('what is spooled is not fetched again', async () => {

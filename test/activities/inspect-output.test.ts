@@ -152,7 +152,7 @@ describe('R3.2 Pictures', () => {
   });
 
   test.each([
-    ['allow', { ok: true, isFlat: false }],
+    ['allow', { ok: true, isFlat: true }],
     ['flag', { ok: true, isFlat: true }],
     ['fail', { ok: false, fault: 'flat' }],
   ] as const)('R4.4 a picture of one flat colour under the policy "%s"', async (flatImages, verdict) => {

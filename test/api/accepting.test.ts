@@ -190,8 +190,17 @@ test('Prefer: wait answers with the end when it comes in time, and with 202 when
   expect(Date.now() - startedAt).toBeLessThan(1_500); // by notification, not by the safety look
 });
 
+test('Prefer: wait beyond 60 seconds counts as 60', async () => {
+  const metadata = { probe: 'long wait' };
+  const waiting = post(`${api}/v1/generations`, { ...CARD, metadata }, { Prefer: 'respond-async, wait=600' });
+  const id = await untilFound(metadata.probe);
+  await call(`${api}/v1/generations/${id}/cancel`, { method: 'POST' });
+  const answer = await waiting;
+  expect([answer.status, answer.headers['preference-applied']]).toEqual([200, 'wait=60']);
+});
+
 test('a Prefer header that means nothing here is ignored', async () => {
-  for (const prefer of ['wait=0', 'wait=61', 'wait=abc', 'respond-async', 'wait=-1']) {
+  for (const prefer of ['wait=0', 'wait=abc', 'respond-async', 'wait=-1']) {
     const answer = await post(`${api}/v1/generations`, CARD, { Prefer: prefer });
     expect(answer.status).toBe(202);
     expect(answer.headers['preference-applied']).toBeUndefined();

@@ -20,10 +20,15 @@ interface Place {
   readonly message: string;
   readonly nodeId?: string;
   readonly allowed?: unknown;
+  readonly closest?: readonly string[];
 }
 
 function placesOf(answer: Answer): readonly Place[] {
   return (answer.json['errors'] ?? []) as readonly Place[];
+}
+
+function messagesOf(answer: Answer): Readonly<Record<string, string>> {
+  return Object.fromEntries(placesOf(answer).map(({ pointer, message }) => [pointer, message]));
 }
 
 function expectProblem(answer: Answer, status: number, code: string): void {
@@ -167,7 +172,112 @@ test('a wrong parameter comes with what would be right', async () => {
   const allowed = new Map(placesOf(answer).map((place) => [place.pointer, place.allowed]));
   expect(allowed.get('/parameters/width')).toEqual({ min: 64, max: 2048, multipleOf: 8 });
   expect(allowed.get('/parameters/sampler')).toContain('euler_ancestral');
-  expect(allowed.get('/parameters/stepz')).toContain('steps');
+  const stepz = placesOf(answer).find(({ pointer }) => pointer === '/parameters/stepz');
+  expect(stepz?.closest?.[0]).toBe('steps');
+  expect(stepz?.closest).toHaveLength(5);
+  const { json } = await call(`${api}/v1/templates/sd15-text-to-image`);
+  expect(stepz?.allowed).toEqual(Object.keys(json['parameters'] as object));
+  expect(stepz?.allowed).toContain('prompt');
+});
+
+describe('a body in another form is told how to be sent', () => {
+  const bare = { '1': node };
+  const ofPrompt = { prompt: bare, client_id: 'c' };
+  test.each<[string, unknown, string, string]>([
+    ['nothing', {}, 'invalid_request', 'holds neither `template` nor `graph`'],
+    ['parameters alone', { parameters: {} }, 'invalid_request', 'holds neither `template` nor `graph`'],
+    ['both', { ...CARD, graph: bare }, 'invalid_request', 'holds both `template` and `graph`'],
+    ['a bare graph', bare, 'invalid_request', 'a graph itself; send it as {"graph": {…}}'],
+    ['the body of /prompt', ofPrompt, 'invalid_request', 'Send the value of `prompt` as `graph`'],
+    ['the body of /prompt with a graph alone', { prompt: bare }, 'invalid_request', 'Send the value of `prompt` as'],
+    ['the body of /prompt as graph', { graph: ofPrompt }, 'invalid_graph', 'Send the value of `prompt` as `graph`'],
+    ["a bare graph in the editor's format", { nodes: [], links: [] }, 'graph_in_ui_format', 'API format'],
+  ])('%s', async (...[, body, code, detail]) => {
+    const answer = await post(`${api}/v1/generations`, body);
+    expectProblem(answer, 422, code);
+    expect(answer.json['detail']).toContain(detail);
+  });
+
+  test('the remedy shows a request that works', async () => {
+    const { json } = await post(`${api}/v1/generations`, {});
+    const example = /for example (.*)\.$/.exec(String(json['remedy']))?.[1] ?? '';
+    expect((await post(`${api}/v1/generations`, example)).status).toBe(202);
+  });
+
+  test('unknown fields are named with what was meant', async () => {
+    const answer = await post(`${api}/v1/generations`, { prompt: 'a cat', tmplate: 'test-card', prioritty: 1 });
+    expectProblem(answer, 422, 'invalid_request');
+    expect(messagesOf(answer)).toEqual({
+      '': 'needs either `template` or `graph`',
+      '/prompt': 'is not a field of this request; parameters of a template belong into `parameters`',
+      '/tmplate': 'is not a field of this request; the closest is `template`',
+      '/prioritty': 'is not a field of this request; the closest is `priority`',
+    });
+  });
+
+  test('fifty thousand unknown names are answered at once and in short', async () => {
+    const names = Object.fromEntries(Array.from({ length: 50_000 }, (_, index) => [`field${index}`, 1]));
+    for (const body of [names, { ...CARD, ...names }, { ...CARD, parameters: names }]) {
+      const answer = await post(`${api}/v1/generations`, body);
+      expect(placesOf(answer).length).toBeLessThanOrEqual(51);
+    }
+  });
+});
+
+describe('messages are in words, and say when another kind of value was given', () => {
+  const width = 'width must be a whole number from 64 to 2048 that is a multiple of 8';
+  test.each<[unknown, string, string]>([
+    [{ ...prompt.parameters, width: '512' }, '/width', `${width}; a text was given (leave out the quotes)`],
+    [{ ...prompt.parameters, width: 513 }, '/width', width],
+    [{ ...prompt.parameters, width: 'wide' }, '/width', `${width}; a text was given`],
+    [{ ...prompt.parameters, width: null }, '/width', `${width}; null was given`],
+    [{ prompt: 5 }, '/prompt', 'prompt must be a text of 1 to 4000 characters; a number was given'],
+    [[], '', 'must be an object; a list was given'],
+    [null, '', 'must be an object; null was given'],
+  ])('parameters %j', async (parameters, pointer, message) => {
+    const answer = await post(`${api}/v1/generations`, { ...prompt, parameters });
+    expect(messagesOf(answer)).toEqual({ [`/parameters${pointer}`]: message });
+  });
+
+  test.each<[string, unknown, string]>([
+    ['/priority', { ...CARD, priority: 9 }, 'must be a whole number from 1 to 5'],
+    ['/priority', { ...CARD, priority: 0 }, 'must be a whole number from 1 to 5'],
+    [
+      '/priority',
+      { ...CARD, priority: '3' },
+      'must be a whole number from 1 to 5; a text was given (leave out the quotes)',
+    ],
+    ['/timeoutMinutes', { ...CARD, timeoutMinutes: 2.5 }, 'must be a whole number from 1 to 1440'],
+    ['/template', { template: 5 }, 'must be a text; a number was given'],
+    ['/template', { template: '' }, 'is not the name of a template'],
+    ['/metadata/a', { ...CARD, metadata: { a: 'x'.repeat(513) } }, 'must have at most 512 characters'],
+    ['/metadata/', { ...CARD, metadata: { '': 'x' } }, 'has a name that must not be empty'],
+    ['/graph', { graph: [node] }, 'must be an object; a list was given'],
+    ['/graph/7/class_type', { graph: { '7': { inputs: {} } } }, 'is required and must be a text'],
+    ['/graph/7/inputs', { graph: { '7': { class_type: 'A' } } }, 'is required and must be an object'],
+  ])('%s of %j', async (pointer, body, message) => {
+    expect(messagesOf(await post(`${api}/v1/generations`, body))).toEqual({ [pointer]: message });
+  });
+
+  test.each([
+    ['limit=x', '?limit must be a whole number from 1 to 100'],
+    ['limit=0', '?limit must be a whole number from 1 to 100'],
+    ['limit=101', '?limit must be a whole number from 1 to 100'],
+    ['limit=1.5', '?limit must be a whole number from 1 to 100'],
+    ['status=DONE', '?status must be one of QUEUED, '],
+    ['status=FAILED&status=TIMEOUT', '?status must be a text; a list was given'],
+    ['limt=5', '?limt is not a field of this request; the closest is `limit`'],
+  ])('?%s', async (query, detail) => {
+    const { json } = await call(`${api}/v1/generations?${query}`);
+    expect(json['detail']).toContain(detail);
+    expect(json['detail']).not.toMatch(/expected|received|Invalid/);
+  });
+
+  test('numbers that would change are counted in words', async () => {
+    const detailOf = async (body: string) => (await post(`${api}/v1/generations`, body)).json['detail'];
+    expect(await detailOf('{"a":1e999}')).toBe('One number of the body would not arrive as it was sent.');
+    expect(await detailOf('[1e999,1e999]')).toBe('2 numbers of the body would not arrive as they were sent.');
+  });
 });
 
 test('an unknown template is answered with those that exist', async () => {
@@ -198,15 +308,22 @@ test('a node class that no ComfyUI has is refused with the closest names, once a
   const answer = await post(`${informed}/v1/generations`, { graph });
   expectProblem(answer, 422, 'node_class_unknown');
   expect(placesOf(answer)).toEqual([
-    expect.objectContaining({ pointer: '/graph/1/class_type', nodeId: '1', allowed: expect.any(Array) }),
+    expect.objectContaining({ pointer: '/graph/1/class_type', nodeId: '1', closest: expect.any(Array) }),
   ]);
-  expect((placesOf(answer)[0]?.allowed as string[])[0]).toBe('EmptyImage');
-  expect(placesOf(answer)[0]?.allowed).toHaveLength(5);
+  expect(placesOf(answer)[0]?.closest?.[0]).toBe('EmptyImage');
+  expect(placesOf(answer)[0]?.closest).toHaveLength(5);
+  expect(placesOf(answer)[0]?.allowed).toBeUndefined(); // that would be the complete list
+  expect(answer.json['detail']).toMatch(/"EmptyImag"; the 5 closest are EmptyImage, /);
 });
 
 describe('a body that is no JSON', () => {
+  test.each(['', ' \n'])('%j is empty', async (body) => {
+    const answer = await post(`${api}/v1/generations`, body);
+    expectProblem(answer, 400, 'invalid_json');
+    expect(answer.json['detail']).toBe('The body is empty.');
+  });
+
   test.each([
-    ['', 0],
     ['{', 1],
     ['{"template": tru}', 13],
     ['{"a": 1,}', 8],
@@ -280,6 +397,9 @@ test('an unknown path, an unknown method and an unreadable path are told apart',
   const wrong = await call(`${api}/v1/generations`, { method: 'DELETE' });
   expectProblem(wrong, 405, 'method_not_allowed');
   expect(wrong.headers['allow']).toBe('GET, HEAD, POST, OPTIONS');
+  const deleted = await call(`${api}/v1/generations/gen_${'0'.repeat(32)}`, { method: 'DELETE' });
+  expect([deleted.status, deleted.headers['allow']]).toEqual([405, 'GET, HEAD, OPTIONS']);
+  expect(deleted.json['detail']).toContain('POST /v1/generations/{id}/cancel');
   const unreadable = await call(`${api}/v1/templates/%ff`);
   expect([unreadable.status, unreadable.json['code']]).toEqual([404, 'route_not_found']);
   const options = await call(`${api}/v1/generations`, { method: 'OPTIONS' });

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { parseGenerationRequest } from '../../api/generations/parse-generation-request.js';
 import { ProblemError } from '../../api/problems.js';
+import { checkParameters } from '../../api/templates/check-parameters.js';
 import { loadTemplates } from '../../api/templates/load-templates.js';
 import type { ParameterSpec } from '../../api/templates/template-manifest.js';
 import type { Template, Templates } from '../../api/templates/template.js';
@@ -146,6 +147,18 @@ function pointersOf(body: unknown): readonly string[] {
     throw error;
   }
 }
+
+test.each([
+  [20, true],
+  [21, false],
+])('of %i parameters an unknown name gets all: %s, and the five closest in any case', (count, isListed) => {
+  const names = Array.from({ length: count }, (_, index) => `width${index}`);
+  const spec: ParameterSpec = { type: 'boolean', bindings: [] };
+  const { places } = checkParameters(Object.fromEntries(names.map((name) => [name, spec])), { widht1: true });
+  expect(places.map(({ pointer }) => pointer)).toEqual(['/widht1']);
+  expect(places[0]?.closest).toHaveLength(5);
+  expect(places[0]?.allowed).toEqual(isListed ? names : undefined);
+});
 
 describe('a template that is wrong stops the start with file and field', () => {
   type Edit = (document: Record<string, unknown>) => void;

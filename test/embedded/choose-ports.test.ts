@@ -22,38 +22,55 @@ afterEach(() => {
   rmSync(dataDir, { recursive: true, force: true });
 });
 
-test('a port that is taken is moved to the next free one, in one line', async () => {
+test('a usual port that is taken is moved to the next free one, in one line', async () => {
   const taken = await occupy();
-  const { minio } = await choosePorts(['minio'], choice({ minio: taken }));
+  const { minio } = await choosePorts(['minio'], choice({ usual: { minio: taken } }));
   expect(minio).toBeGreaterThan(taken);
-  expect(said).toEqual([`Port ${taken} is taken: minio moves to ${minio}`]);
+  expect(said).toEqual([`Port ${taken} is taken: MinIO listens on ${minio}`]);
 });
 
-test('a chosen port is remembered for the next start', async () => {
-  const { minio } = await choosePorts(['minio'], choice({}, true));
-  expect(await choosePorts(['minio'], choice({}))).toEqual({ minio });
-  expect(said).toEqual([]);
+test('a port that was moved is taken again while the usual one is taken, and every start says so', async () => {
+  const usual = { api: await occupy() };
+  const { api } = await choosePorts(['api'], choice({ usual }));
+  expect(await choosePorts(['api'], choice({ usual }))).toEqual({ api });
+  expect(said).toHaveLength(2);
 });
 
-test('a remembered port that is taken meanwhile is moved, and the new one is remembered', async () => {
+test('a port that was moved comes back once the usual one is free', async () => {
   const taken = await occupy();
-  await choosePorts(['api'], choice({ api: taken }));
-  const { api } = await choosePorts(['api'], choice({}));
-  expect(api).not.toBe(taken);
-  expect(said).toHaveLength(1);
+  await choosePorts(['api'], choice({ usual: { api: taken } }));
+  await Promise.all(servers.splice(0).map((server) => new Promise((resolve) => server.close(resolve))));
+  expect(await choosePorts(['api'], choice({ usual: { api: taken } }))).toEqual({ api: taken });
+});
+
+test('a port that is asked for and taken is an error, not another port', async () => {
+  const taken = await occupy();
+  await expect(choosePorts(['api'], choice({ wanted: { api: taken } }))).rejects.toThrow(
+    `Port ${taken} was asked for as the port of the API, but something listens there already`,
+  );
+});
+
+test('any free port is remembered, so that tests that restart find their servers', async () => {
+  const { minio } = await choosePorts(['minio'], choice({ anyFree: true }));
+  expect(await choosePorts(['minio'], choice({ anyFree: true }))).toEqual({ minio });
+  expect(said).toEqual([]);
 });
 
 test('two parts never get the same port', async () => {
   const taken = await occupy();
-  const { temporal, temporalUi } = await choosePorts(
-    ['temporal', 'temporalUi'],
-    choice({ temporal: taken, temporalUi: taken }),
-  );
+  const usual = { temporal: taken, temporalUi: taken };
+  const { temporal, temporalUi } = await choosePorts(['temporal', 'temporalUi'], choice({ usual }));
   expect(temporal).not.toBe(temporalUi);
 });
 
-function choice(wanted: PortChoice['wanted'], anyFree = false): PortChoice {
-  return { folder: dataFolderAt(dataDir), wanted, anyFree, say: (line) => void said.push(line) };
+function choice(settings: Partial<PortChoice>): PortChoice {
+  return {
+    folder: dataFolderAt(dataDir),
+    wanted: {},
+    anyFree: false,
+    say: (line) => void said.push(line),
+    ...settings,
+  };
 }
 
 async function occupy(): Promise<number> {

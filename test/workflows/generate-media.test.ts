@@ -187,6 +187,22 @@ test('a submission whose fate is unknown may be adopted by the next claim', asyn
   expect(run.calls.filter((call) => call.startsWith('stopPrompt'))).toEqual([]);
 });
 
+test('a cancel while the next claim waits frees what the last one may have left rendering', async () => {
+  let claims = 0;
+  const run = await temporal.run({
+    async discoverBackend() {
+      claims += 1;
+      if (claims > 1) return untilCancelled();
+      return { backendId: 'b1', taskQueue: 'gpu@b1', submission: 1, promptId: 'p1', decision: 'new', device: 'gpu' };
+    },
+    submitPrompt: async () => fails('NETWORK_ERROR'),
+  });
+  await until('the second claim', async () => claims === 2);
+  await run.handle.cancel();
+  await expect(run.handle.result()).rejects.toThrow(WorkflowFailedError);
+  expect(run.calls.slice(-2)).toEqual(['stopPrompt p1', 'recordOutcome CANCELLED']);
+});
+
 test('a damaged download is fetched again before anything is rendered again', async () => {
   let checks = 0;
   const run = await temporal.run({

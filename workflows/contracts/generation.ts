@@ -67,7 +67,7 @@ export interface StoredOutput {
   readonly sha256: string;
   readonly widthPx: number | null;
   readonly heightPx: number | null;
-  /** True when the picture is one flat colour and the policy is `flag`. */
+  /** True when every pixel of a picture has the same colour. */
   readonly isFlat: boolean;
 }
 

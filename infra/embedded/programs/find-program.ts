@@ -84,7 +84,9 @@ async function downloadedOrBuilt(program: KnownProgram, search: ProgramSearch): 
       return intoCache(made, cachedPathOf(search.env, program, way.version));
     } catch (error) {
       search.signal.throwIfAborted();
-      objections.push(error instanceof Error ? error.message : String(error));
+      const objection = error instanceof Error ? error.message : String(error);
+      search.report.say(`That did not work: ${objection}`);
+      objections.push(objection);
     } finally {
       rmSync(scratch, { recursive: true, force: true });
     }

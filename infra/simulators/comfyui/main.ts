@@ -1,9 +1,9 @@
-import { createLogger } from '../../runtime/logger.js';
+import { createLogger, logLevelFrom } from '../../runtime/logger.js';
 import { OptionError, simulatorOptionsFrom } from './options.js';
 import { startSimulator } from './simulator.js';
 
 /** A program of its own: `npm run simulator -- --port N`. */
-const logger = createLogger({ name: 'comfyui-simulator', level: process.env['LOG_LEVEL'] ?? 'info' });
+const logger = createLogger({ name: 'comfyui-simulator', level: logLevelFrom(process.env) });
 
 try {
   await main();

@@ -78,7 +78,7 @@ export function storeHolding(documents: Readonly<Record<string, unknown>>): Obje
   return {
     readJson: async (key) => (key in documents ? { value: documents[key], etag: key } : null),
     ...{ writeJson: unused, putFile: unused, facts: unused, open: unused, keysUnder: unused },
-    ...{ check: unused, createBucketIfAbsent: unused },
+    ...{ remove: unused, check: unused, createBucketIfAbsent: unused },
   };
 }
 

@@ -29,7 +29,7 @@ export interface TestSetting {
 /** A migrated database and a bucket of one's own, and APIs on them. */
 export async function createTestSetting(): Promise<TestSetting> {
   const resources = new ResourceStack();
-  const logger = createLogger({ name: 'test-api', level: process.env['TEST_LOG_LEVEL'] ?? 'silent' });
+  const logger = createLogger({ name: 'test-api', level: 'silent' });
   const [databaseUrl, storage] = [await createTestDatabase(), await createTestBucket()];
   await migrate(databaseUrl, logger);
   const connection = openDatabase({ url: databaseUrl, poolSize: 5, onIdleError: () => undefined });

@@ -1,0 +1,13 @@
+import { givenInstead } from './kind-of-value.js';
+import { z } from './openapi-zod.js';
+
+/** A whole number whose every complaint names both ends of the range; zod alone names only the one that was crossed. */
+export function wholeNumber(min: number, max: number): z.ZodInt {
+  const error = ({ input }: { readonly input?: unknown }) =>
+    `must be ${wholeNumberWords(min, max)}${givenInstead(input, 'a number')}`;
+  return z.int({ error }).min(min, { error }).max(max, { error });
+}
+
+export function wholeNumberWords(min: number, max: number): string {
+  return `a whole number from ${min} to ${max}`;
+}
