@@ -8,6 +8,8 @@ import { prefixOutputs } from '../workflows/domain/prefix-outputs.js';
 import type { ComfyUIBackend } from './comfyui/comfyui-backend.js';
 import type { ComfyUIClient } from './comfyui/comfyui-client.js';
 import { ComfyUIUnreachableError } from './comfyui/errors.js';
+import { PROMPT_MARKER } from './comfyui/prompt-marker.js';
+import type { PromptMarker } from './comfyui/prompt-marker.js';
 import type { PromptState } from './comfyui/prompt-state.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
 import { heartbeatWhile } from './heartbeat-while.js';
@@ -66,8 +68,7 @@ async function ensureSubmitted({ client, input, graph, signal }: Submission): Pr
       {
         graph: prefixOutputs(graph, input.generationId, input.submission),
         promptId: input.promptId,
-        // The marker by which a worker knows its own prompts in a queue that others use, too.
-        extraData: { durable_comfy: { generationId: input.generationId, submission: input.submission } },
+        extraData: { [PROMPT_MARKER]: markerOf(input) },
       },
       signal,
     );
@@ -77,6 +78,10 @@ async function ensureSubmitted({ client, input, graph, signal }: Submission): Pr
   }
   log.info('Submitted a prompt', { promptId: input.promptId, submission: input.submission });
   return stateOf(await client.promptState(input.promptId, signal));
+}
+
+function markerOf({ generationId, submission }: SubmitPromptInput): PromptMarker {
+  return { generationId, submission };
 }
 
 /** The outcome of the POST is unknown: the prompt is looked for until the grace period is over. */

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { Client } from '@temporalio/client';
 import { NativeConnection, Worker } from '@temporalio/worker';
 import { createAwaitCompletion } from '../activities/await-completion.js';
 import { createComfyUIBackend } from '../activities/comfyui/comfyui-backend.js';
@@ -19,6 +20,7 @@ import type { ResourceStack } from '../infra/runtime/resource-stack.js';
 import { backendIdOf } from './backend-identity.js';
 import { BackendReporter } from './backend-reporter.js';
 import { GpuSlots } from './gpu-slots.js';
+import { startOrphanSweep } from './orphan-sweep.js';
 import { SHARED_WORKER_OPTIONS } from './worker-options.js';
 import type { WorkerConfig } from './worker-config.js';
 
@@ -72,6 +74,9 @@ export async function createGpuWorker(options: GpuWorkerOptions): Promise<readon
     activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 2 },
   });
   reporter.start();
+  const client = new Client({ connection, namespace: config.temporal.namespace });
+  const sweep = startOrphanSweep({ backend, store, client, intervalMs: config.gpu.sweepIntervalMs, logger });
+  resources.add(`sweep ${backendId}`, async () => sweep.stop());
   logger.info({ backendId, pool: config.gpu.pool, capacity }, 'GPU worker is polling');
   return [claiming, rendering];
 }

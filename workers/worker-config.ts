@@ -32,6 +32,8 @@ export interface GpuConfig {
   /** Prompts that may wait in ComfyUI's own queue, so that the GPU does not idle between two. */
   readonly prefetch: number;
   readonly pollIntervalMs: number;
+  /** Between two looks for prompts that nobody waits for any more. */
+  readonly sweepIntervalMs: number;
 }
 
 /** Everything a worker process is configured by; throws `ConfigError` naming the variable. */
@@ -50,6 +52,7 @@ export function workerConfigFrom(env: Env): WorkerConfig {
       backendId: backendIdFrom(env),
       maxGpuJobs: integerFrom(env, 'MAX_GPU_JOBS', { fallback: 1, min: 1, max: 64 }),
       prefetch: integerFrom(env, 'PREFETCH', { fallback: 1, min: 0, max: 64 }),
+      sweepIntervalMs: integerFrom(env, 'SWEEP_INTERVAL_MS', { fallback: 15_000, min: 200, max: 600_000 }),
       pollIntervalMs: integerFrom(env, 'POLL_INTERVAL_MS', { fallback: 1_000, min: 50, max: 3_000 }), // R4.1: at most 3 s
     },
   };

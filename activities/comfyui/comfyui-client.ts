@@ -5,6 +5,8 @@ import { createComfyUIHttp } from './comfyui-http.js';
 import type { ComfyUIAnswer, ComfyUIHttp } from './comfyui-http.js';
 import { ComfyUIHttpError, NotComfyUIError, PromptRejectedError } from './errors.js';
 import { nodeFaultsOf } from './node-faults.js';
+import { PROMPT_MARKER, promptMarkerSchema } from './prompt-marker.js';
+import type { PromptMarker } from './prompt-marker.js';
 import { finishedStateOf } from './prompt-state.js';
 import type { PromptState } from './prompt-state.js';
 
@@ -19,6 +21,11 @@ export interface SubmittedGraph {
   readonly extraData: Readonly<Record<string, unknown>>;
 }
 
+/** A prompt in ComfyUI's queue that says which generation it renders. */
+export interface MarkedPrompt extends PromptMarker {
+  readonly promptId: string;
+}
+
 /** ComfyUI's REST routes, each under `/api` (proxies route on it), foreign names translated here and nowhere else. */
 export interface ComfyUIClient {
   readonly address: ComfyUIAddress;
@@ -28,6 +35,8 @@ export interface ComfyUIClient {
   promptState(promptId: string, signal?: AbortSignal): Promise<PromptState>;
   /** Queues a graph under our own prompt id. Throws `PromptRejectedError` when any part of the graph is refused. */
   submit(prompt: SubmittedGraph, signal?: AbortSignal): Promise<void>;
+  /** Prompts that run or wait and carry our marker, whichever installation of ours submitted them. */
+  markedPrompts(signal?: AbortSignal): Promise<readonly MarkedPrompt[]>;
   /** Takes a pending prompt out of the queue; does nothing to a running or unknown one. */
   removePending(promptId: string, signal?: AbortSignal): Promise<void>;
   /** Asks a running prompt to stop; answers the same whether it did anything (0.3.57 or newer: others are not hit). */
@@ -37,6 +46,10 @@ export interface ComfyUIClient {
 
 const queueRemainingSchema = z.object({ exec_info: z.object({ queue_remaining: z.number() }) });
 const queueItemSchema = z.tuple([z.number(), z.string()], z.unknown());
+const markedItemSchema = z.tuple(
+  [z.number(), z.string(), z.unknown(), z.looseObject({ [PROMPT_MARKER]: promptMarkerSchema })],
+  z.unknown(),
+);
 const queueSchema = z.object({ queue_running: z.array(queueItemSchema), queue_pending: z.array(queueItemSchema) });
 const jobSchema = z.looseObject({
   status: z.string(),
@@ -62,6 +75,14 @@ export function createComfyUIClient(address: ComfyUIAddress): ComfyUIClient {
     async queueRemaining(signal) {
       const answer = await http.json({ path: '/api/prompt', signal, totalMs: LOOK_MS });
       return parsed(queueRemainingSchema, answer, '/api/prompt').exec_info.queue_remaining;
+    },
+    async markedPrompts(signal) {
+      const answer = await http.json({ path: '/api/queue', signal, totalMs: LOOK_MS });
+      const queue = parsed(queueSchema, answer, '/api/queue');
+      return [...queue.queue_running, ...queue.queue_pending].flatMap((item) => {
+        const marked = markedItemSchema.safeParse(item).data;
+        return marked === undefined ? [] : [{ promptId: marked[1], ...marked[3][PROMPT_MARKER] }];
+      });
     },
     promptState: async (promptId, signal) => promptState(http, promptId, signal),
     submit: async (prompt, signal) => submit(http, prompt, signal),

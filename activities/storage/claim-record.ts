@@ -21,6 +21,12 @@ export function claimKey(generationId: string): string {
   return `claims/${generationId}.json`;
 }
 
+/** The record as it stands, `null` when nobody has claimed the generation in this store. */
+export async function readClaim(store: ObjectStore, generationId: string): Promise<ClaimRecord | null> {
+  const stored = await store.readJson(claimKey(generationId));
+  return stored === null ? null : claimSchema.parse(stored.value);
+}
+
 /**
  * Changes the record by compare-and-set until it sticks: `decide` sees the current record and answers the next one, or
  * `null` to leave it as it is. Answers the record that then stands (`null`: there is none).

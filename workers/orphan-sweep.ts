@@ -1,0 +1,83 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { WorkflowNotFoundError } from '@temporalio/client';
+import type { Client } from '@temporalio/client';
+import type { ComfyUIBackend } from '../activities/comfyui/comfyui-backend.js';
+import type { MarkedPrompt } from '../activities/comfyui/comfyui-client.js';
+import { ComfyUIError } from '../activities/comfyui/errors.js';
+import { readClaim } from '../activities/storage/claim-record.js';
+import type { ObjectStore } from '../activities/storage/object-store.js';
+import { generationWorkflowId } from '../workflows/contracts/generation.js';
+import type { Logger } from '../infra/runtime/logger.js';
+
+export interface OrphanSweepOptions {
+  readonly backend: ComfyUIBackend;
+  readonly store: ObjectStore;
+  readonly client: Client;
+  readonly intervalMs: number;
+  readonly logger: Logger;
+}
+
+/**
+ * Removes prompts of ours that nobody waits for any more, at start and then at intervals: their generation has ended,
+ * another backend or a later submission renders it, or its Workflow was terminated, which runs none of its own code.
+ */
+export function startOrphanSweep(options: OrphanSweepOptions): { stop(): Promise<void> } {
+  const stopping = new AbortController();
+  const sweeping = sweepUntil(options, stopping.signal);
+  return {
+    async stop() {
+      stopping.abort();
+      await sweeping;
+    },
+  };
+}
+
+async function sweepUntil(options: OrphanSweepOptions, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      await sweepOnce(options);
+    } catch (error) {
+      // A backend that is away has its own line in the log.
+      if (!(error instanceof ComfyUIError))
+        options.logger.warn({ err: error }, 'The sweep for orphaned prompts failed');
+    }
+    await sleep(options.intervalMs, undefined, { signal }).catch(() => undefined);
+  }
+}
+
+async function sweepOnce(options: OrphanSweepOptions): Promise<void> {
+  const { backend, logger } = options;
+  for (const prompt of await backend.use(async (client) => client.markedPrompts())) {
+    const reason = await orphanedBy(options, prompt);
+    if (reason === null) continue;
+    logger.warn({ ...prompt, backendId: backend.backendId, reason }, 'Removing an orphaned prompt');
+    await backend.use(async (client) => {
+      await client.removePending(prompt.promptId);
+      await client.interrupt(prompt.promptId);
+    });
+  }
+}
+
+/** Why nobody waits for a prompt, or `null` when somebody does, or may. */
+async function orphanedBy(
+  { store, client, backend }: OrphanSweepOptions,
+  prompt: MarkedPrompt,
+): Promise<string | null> {
+  const claim = await readClaim(store, prompt.generationId);
+  if (claim === null) return null; // another installation of ours shares this ComfyUI
+  if (claim.ended) return 'its generation has ended';
+  if (claim.backendId !== backend.backendId) return 'another backend has claimed its generation';
+  if (claim.submission > prompt.submission) return 'a later submission has taken its place';
+  return (await isClosed(client, prompt.generationId)) ? 'its Workflow is closed' : null;
+}
+
+/** By Workflow Id alone: after a reset the run that this prompt was submitted by is closed, and the latest is not. */
+async function isClosed(client: Client, generationId: string): Promise<boolean> {
+  try {
+    const { status } = await client.workflow.getHandle(generationWorkflowId(generationId)).describe();
+    return status.name !== 'RUNNING';
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return false; // nothing is known, so nothing is touched
+    throw error;
+  }
+}
