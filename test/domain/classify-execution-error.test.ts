@@ -11,7 +11,7 @@ function kindOf(exceptionType: string, exceptionMessage: string): FailureKind {
   return classifyExecutionError(buildError({ exceptionType, exceptionMessage }));
 }
 
-/** The rows of COMFYUI.md 4.4 that are exceptions of nodes, under their numbers, word for word. */
+/** Exceptions of nodes as people quoted them in public threads, word for word. */
 const CORPUS: readonly (readonly [row: number, type: string, text: string, kind: FailureKind])[] = [
   [1, 'torch.OutOfMemoryError', 'Allocation on device ', 'CUDA_OOM'],
   [

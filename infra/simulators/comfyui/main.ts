@@ -17,6 +17,7 @@ async function main(): Promise<void> {
   const hasParent = process.connected;
   const options = simulatorOptionsFrom(process.argv.slice(2));
   const simulator = await startSimulator(options, logger);
+  logger.info({ url: simulator.url }, 'The simulator is ready'); // with version and commit, as every line
   process.stdout.write(`ComfyUI simulator listening on ${simulator.url}\n`);
   if (process.connected) process.send?.({ kind: 'ready', url: simulator.url });
   const stop = () => {
