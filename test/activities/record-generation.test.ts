@@ -12,6 +12,7 @@ import type { StoredOutput } from '../../workflows/contracts/generation.js';
 import type { GenerationStatus } from '../../workflows/domain/generation-status.js';
 import { createTestBucket, createTestDatabase, uniqueName } from '../support/stack.js';
 import { environment, failureOf, silentLogger } from './support/activity-world.js';
+import { freePort } from './support/stub-server.js';
 
 let connection: DatabaseConnection;
 let store: ObjectStore;
@@ -240,5 +241,16 @@ describe('The outcome of a generation', () => {
     await recordOutcome(buildOutcome(id, { ...FAILED, submission: 0 }));
     const claim = await store.readJson(claimKey(id));
     expect(claim?.value).toEqual({ submission: 0, backendId: '', ended: true });
+  });
+
+  test('an outage of the database is retried without end, and so is what nobody expected: the picture is stored', async () => {
+    const url = `postgres://nobody@127.0.0.1:${await freePort()}/absent`;
+    const away = openDatabase({ url, poolSize: 1, onIdleError: () => undefined });
+    const record = createRecordOutcome({ database: away.database, store });
+    const outage = await failureOf(environment({ attempt: 50 }).run(record, buildOutcome('g-1')));
+    expect(outage).toMatchObject({ type: 'NETWORK_ERROR', nonRetryable: false });
+    await away.close();
+    const unknown = await failureOf(recordOutcome(buildOutcome('a generation that does not exist')));
+    expect(unknown).toMatchObject({ type: 'UNEXPECTED', nonRetryable: false });
   });
 });
