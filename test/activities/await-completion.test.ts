@@ -4,14 +4,22 @@ import type { AwaitCompletionInput } from '../../workflows/contracts/activities.
 import type { RenderingHeartbeat } from '../../workflows/contracts/generation.js';
 import { node } from '../simulator/graphs.js';
 import { until } from '../support/until.js';
-import { backendAt, clientAt, closeConnections, environment, factsOf, failureOf } from './support/activity-world.js';
+import {
+  backendAt,
+  clientAt,
+  closeConnections,
+  environment,
+  factsOf,
+  failureOf,
+  knownBackend,
+} from './support/activity-world.js';
 import { buildGraph, queued } from './support/prompts.js';
 import { arm, countOf, simulator, stopSimulators } from './support/simulators.js';
-import { freePort } from './support/stub-server.js';
+import { closeStubs, freePort, startStub } from './support/stub-server.js';
 
 afterEach(async () => {
   await closeConnections();
-  await stopSimulators();
+  await Promise.all([stopSimulators(), closeStubs()]);
 });
 
 function buildInput(promptId: string, facts: Partial<AwaitCompletionInput> = {}): AwaitCompletionInput {
@@ -203,4 +211,19 @@ describe('Awaiting a prompt', () => {
       expect(countOf(comfy, 'rendering_started')).toBe(1);
     },
   );
+
+  test('heartbeats go on while ComfyUI is silent: its event loop blocks while a model loads', async () => {
+    const silent = await startStub(() => undefined); // takes every request and answers none
+    const world = environment();
+    let beats = 0;
+    world.onHeartbeat(() => {
+      beats += 1;
+    });
+    const backend = knownBackend(clientAt(silent.url));
+    const running = world.run(createAwaitCompletion({ backend, pollIntervalMs: 100 }), buildInput('p-1'));
+    await until('beats during one look', async () => beats >= 3);
+    expect(silent.requests.filter((request) => request.includes('/api/jobs/'))).toHaveLength(1);
+    world.cancel('WORKER_SHUTDOWN');
+    await expect(running).rejects.toMatchObject({ name: 'CancelledFailure' });
+  });
 });

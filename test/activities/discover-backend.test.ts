@@ -10,6 +10,7 @@ import type { ClaimRecord } from '../../activities/storage/claim-record.js';
 import { createObjectStore } from '../../activities/storage/object-store.js';
 import type { ObjectStore } from '../../activities/storage/object-store.js';
 import { createTestBucket, uniqueName } from '../support/stack.js';
+import { until } from '../support/until.js';
 import { clientAt, closeConnections, environment, failureOf, knownBackend } from './support/activity-world.js';
 
 let store: ObjectStore;
@@ -148,5 +149,24 @@ describe('Prompt ids', () => {
 
   test('never change: a prompt that renders while the program is updated must be found', () => {
     expect(promptIdOf('g-1', 1)).toBe('3306554b-2399-5e77-921e-12dfd0941981');
+  });
+
+  test('a cancel ends a claim at once while ComfyUI is silent, and the record is not touched', async () => {
+    const generationId = uniqueName('g');
+    const world = environment();
+    let isAsked = false;
+    const client: ComfyUIClient = {
+      ...clientAt('http://127.0.0.1:1'),
+      queueRemaining: async () => {
+        isAsked = true;
+        return new Promise<never>(() => undefined);
+      },
+    };
+    const discoverBackend = createDiscoverBackend({ backend: knownBackend(client), store, onClaimed: () => undefined });
+    const running = world.run(discoverBackend, { generationId, endedSubmissions: [] });
+    await until('it is asked', async () => isAsked);
+    world.cancel('CANCELLED');
+    await expect(running).rejects.toMatchObject({ name: 'CancelledFailure' });
+    expect(await recordOf(generationId)).toBeUndefined();
   });
 });

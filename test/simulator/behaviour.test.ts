@@ -265,6 +265,34 @@ describe('the node cache', () => {
   });
 });
 
+describe('the switches to newer servers', () => {
+  test('a server that insists on UUIDs refuses other ids and mints one for null', async () => {
+    const simulator = await started({ extraArgs: ['--prompt-ids', 'uuid'] });
+    const post = (id: unknown) => call(`${simulator.url}/prompt`, { prompt: emptyImage(), prompt_id: id });
+    for (const id of ['job-42', 'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11', 7, '']) {
+      const { status, body } = await post(id);
+      expect(status).toBe(400);
+      expect(body).toMatchObject({ error: { type: 'invalid_prompt_id' }, node_errors: {} });
+    }
+    const own = 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11';
+    expect((await post(own)).body).toMatchObject({ prompt_id: own });
+    expect((await post(null)).body).toMatchObject({ prompt_id: expect.stringMatching(/^[0-9a-f-]{36}$/) });
+    expect(count(simulator, 'prompt_queued')).toBe(2);
+  });
+
+  test('a server that is fixed tells cached outputs without a client, too', async () => {
+    const simulator = await started({ extraArgs: ['--cached-outputs', 'always'] });
+    await finished(simulator, emptyImage());
+    const { body } = await call(`${simulator.url}/prompt`, { prompt: emptyImage() });
+    const { prompt_id: promptId } = body as { prompt_id: string };
+    await eventually(
+      () => call(`${simulator.url}/api/jobs/${promptId}`),
+      (job) => job.text.includes('completed'),
+    );
+    expect(Object.keys((await historyOf(simulator, promptId)).outputs)).toHaveLength(1);
+  });
+});
+
 describe('the queue', () => {
   test('runs the same id twice and keeps the later history', async () => {
     const simulator = await shared();

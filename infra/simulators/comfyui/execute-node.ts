@@ -50,10 +50,9 @@ interface Running {
 
 /** @NOTE without a client_id a cached output does not reach the history: 0.8.0's behaviour, fixed upstream in 2026. */
 function repeatCached(nodeId: string, cached: CachedNode, { run, deps }: Running): void {
-  if (deps.hub.clientId !== null) {
-    sendExecuted(nodeId, cached.ui?.output ?? null, { run, deps });
-    if (cached.ui !== null) run.ui.set(nodeId, cached.ui);
-  }
+  const hasClient = deps.hub.clientId !== null;
+  if (hasClient) sendExecuted(nodeId, cached.ui?.output ?? null, { run, deps });
+  if (cached.ui !== null && (hasClient || deps.cachedOutputs === 'always')) run.ui.set(nodeId, cached.ui);
   run.results.set(nodeId, cached);
   run.progress.finish(nodeId);
 }

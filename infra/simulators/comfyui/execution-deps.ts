@@ -4,6 +4,7 @@ import type { InterruptFlag } from './interrupt-flag.js';
 import type { Journal } from './journal.js';
 import type { CachedNode, NodeCache } from './node-cache.js';
 import type { ObjectInfo } from './object-info.js';
+import type { SimulatorOptions } from './options.js';
 import type { ProgressHub } from './progress-hub.js';
 import type { ProgressState } from './progress-state.js';
 import type { PromptItem } from './prompt-item.js';
@@ -18,6 +19,7 @@ export interface ExecutionDeps {
   readonly interrupt: InterruptFlag;
   readonly journal: Journal;
   readonly secondsPerStep: number;
+  readonly cachedOutputs: SimulatorOptions['cachedOutputs'];
 }
 
 /** What one prompt's run carries from node to node. */

@@ -10,6 +10,8 @@ const CACHES = ['classic', 'lru', 'none'] as const;
 const DEVICES = ['cpu', 'cuda'] as const;
 const CATALOGUES = ['full', 'recorded'] as const;
 const VERSIONS = ['0.8.0'] as const;
+const PROMPT_IDS = ['any', 'uuid'] as const;
+const CACHED_OUTPUTS = ['with-client', 'always'] as const;
 
 export interface SimulatorOptions {
   readonly host: string;
@@ -27,6 +29,10 @@ export interface SimulatorOptions {
   readonly maxUploadMb: number;
   /** `recorded`: exactly the recorded server's classes and models, without what was added for our graphs. */
   readonly catalogue: (typeof CATALOGUES)[number];
+  /** `uuid`: only canonical lower-case UUIDs are taken, as ComfyUI does since June 2026; 0.8.0 takes anything. */
+  readonly promptIds: (typeof PROMPT_IDS)[number];
+  /** `with-client`: cached outputs reach the history only of a prompt with a client_id, 0.8.0; `always`: since July 2026. */
+  readonly cachedOutputs: (typeof CACHED_OUTPUTS)[number];
   readonly version: (typeof VERSIONS)[number];
 }
 
@@ -41,6 +47,8 @@ const FLAGS = {
   'history-delay-ms': { type: 'string', default: '5' },
   'max-upload-size': { type: 'string', default: '100' },
   catalogue: { type: 'string', default: 'full' },
+  'prompt-ids': { type: 'string', default: 'any' },
+  'cached-outputs': { type: 'string', default: 'with-client' },
   version: { type: 'string', default: '0.8.0' },
 } as const;
 
@@ -62,6 +70,8 @@ export function simulatorOptionsFrom(args: readonly string[]): SimulatorOptions 
     historyDelayMs: numberOf(values, 'history-delay-ms', { min: 0, max: 600_000 }),
     maxUploadMb: numberOf(values, 'max-upload-size', { min: 0.001, max: 100_000 }),
     catalogue: choiceOf(values, 'catalogue', CATALOGUES),
+    promptIds: choiceOf(values, 'prompt-ids', PROMPT_IDS),
+    cachedOutputs: choiceOf(values, 'cached-outputs', CACHED_OUTPUTS),
     version: choiceOf(values, 'version', VERSIONS),
   };
 }

@@ -60,10 +60,10 @@ function assemble(options: SimulatorOptions, logger: Logger) {
     journal.write('history_evicted', { promptId });
   });
   const hub = new ProgressHub({ remaining: () => queue.remaining, features: serverFeatures(options) });
-  const { secondsPerStep, historyDelayMs } = options;
+  const { secondsPerStep, historyDelayMs, cachedOutputs } = options;
   const cache = new NodeCache(options.cache);
   const shared = { classes, faults, files, history, interrupt, journal, queue };
-  const worker = new PromptWorker({ ...shared, cache, hub, secondsPerStep, historyDelayMs });
+  const worker = new PromptWorker({ ...shared, cache, hub, secondsPerStep, historyDelayMs, cachedOutputs });
   const server = createServer(createApp({ ...shared, options, models, worker }, logger));
   hub.attach(server);
   return { hub, server, worker, files, journal };

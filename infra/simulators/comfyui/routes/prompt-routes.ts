@@ -13,6 +13,13 @@ const SENSITIVE_KEYS = ['auth_token_comfy_org', 'api_key_comfy_org'];
 
 const NO_PROMPT = { type: 'no_prompt', message: 'No prompt provided', details: 'No prompt provided', extra_info: {} };
 
+const INVALID_PROMPT_ID = {
+  type: 'invalid_prompt_id',
+  message: 'prompt_id must be a valid UUID',
+  details: 'prompt_id must be a valid UUID',
+  extra_info: {},
+};
+
 /** GET and POST /prompt. */
 export function promptRoutes(parts: ServerParts): readonly Route[] {
   const counter = { next: 0 };
@@ -52,12 +59,27 @@ function answerTo(parts: ServerParts, counter: { next: number }, request: Reques
     if (!isRecord(body)) throw new TypeError('the body is no object');
     const number = numberOf(body, counter); // advances on prompts that are then rejected, too
     if (!('prompt' in body)) return { status: 400, promptId, body: { error: NO_PROMPT, node_errors: {} } };
-    promptId = 'prompt_id' in body ? pythonStr(body['prompt_id']) : randomUUID();
+    if (parts.options.promptIds === 'uuid' && !isUuidOrAbsent(body['prompt_id'])) {
+      return { status: 400, promptId, body: { error: INVALID_PROMPT_ID, node_errors: {} } };
+    }
+    promptId = promptIdOf(parts, body);
     return submit(parts, { promptId, number, body });
   } catch (error) {
     if (!(error instanceof Error)) throw error;
     return { status: 500, promptId, body: null };
   }
+}
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+function isUuidOrAbsent(given: unknown): boolean {
+  return given === undefined || given === null || (typeof given === 'string' && UUID.test(given));
+}
+
+/** 0.8.0 takes the text of whatever is given, `None` included; the newer check mints an id for null. */
+function promptIdOf({ options }: ServerParts, body: Record<string, unknown>): string {
+  const isGiven = 'prompt_id' in body && (options.promptIds === 'any' || body['prompt_id'] !== null);
+  return isGiven ? pythonStr(body['prompt_id']) : randomUUID();
 }
 
 interface Submission {

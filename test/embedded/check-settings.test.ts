@@ -1,0 +1,34 @@
+import { expect, test } from '@jest/globals';
+import { checkSettings } from '../../infra/embedded/check-settings.js';
+
+test('nothing needs to be set', () => {
+  expect(() => {
+    checkSettings({});
+  }).not.toThrow();
+});
+
+test.each([
+  ['MAX_GPU_JOBS', '0', 'a whole number from 1 to 64'],
+  ['COMFYUI_URL', 'nonsense', 'http://127.0.0.1:8188'],
+  ['LOG_LEVEL', 'loud', 'must be one of trace, debug'],
+  ['DATABASE_URL', 'foo', 'postgres://user:password@127.0.0.1:5432/durable_comfy'],
+  ['PORT', 'abc', 'a whole number from 0 to 65535'],
+  ['WORKER_ROLES', 'gpus', 'knows only control and gpu'],
+  ['POOL', 'my pool', 'letters, digits'],
+  ['SEARCH_ATTRIBUTES', 'maybe', 'must be on or off'],
+])(
+  '%s=%s is one sentence that names the variable and what is allowed, before anything is started',
+  (name, value, allowed) => {
+    const check = () => {
+      checkSettings({ [name]: value });
+    };
+    expect(check).toThrow(name);
+    expect(check).toThrow(allowed);
+  },
+);
+
+test('a password in COMFYUI_URL is not repeated', () => {
+  expect(() => {
+    checkSettings({ COMFYUI_URL: 'ftp://me:secret@gpu' });
+  }).toThrow(expect.not.stringContaining('secret'));
+});
