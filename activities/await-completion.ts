@@ -13,6 +13,7 @@ import type { PromptState } from './comfyui/prompt-state.js';
 import { StallWatch } from './comfyui/stall-watch.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
 import { heartbeatWhile } from './heartbeat-while.js';
+import { crashPoint } from '../infra/runtime/crash-point.js';
 
 export interface AwaitCompletionDeps {
   readonly backend: ComfyUIBackend;
@@ -145,6 +146,7 @@ class PromptWatch {
         throw new PromptInterruptedError(this.#input.promptId);
       case 'running':
         await this.#noteRunning();
+        crashPoint('awaitCompletion.mid');
         return null;
       case 'pending':
         this.#stall.restart(performance.now());

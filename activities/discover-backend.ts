@@ -10,6 +10,7 @@ import { untilAborted } from './until-aborted.js';
 import type { ClaimRecord } from './storage/claim-record.js';
 import { changeClaim } from './storage/claim-record.js';
 import type { ObjectStore } from './storage/object-store.js';
+import { crashPoint } from '../infra/runtime/crash-point.js';
 
 export interface DiscoverBackendDeps {
   readonly backend: ComfyUIBackend;
@@ -55,6 +56,7 @@ async function claim(
   });
   const submission = record?.submission ?? 0;
   onClaimed(generationId);
+  crashPoint('discoverBackend.mid');
   log.info('Claimed a generation', { submission, decision, backendId });
   return {
     backendId,

@@ -10,6 +10,7 @@ import { superseded } from './failures/superseded.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
 import { changeClaim } from './storage/claim-record.js';
 import type { ObjectStore } from './storage/object-store.js';
+import { crashPoint } from '../infra/runtime/crash-point.js';
 
 export interface RecordOutcomeDeps {
   readonly database: Database;
@@ -26,6 +27,7 @@ export function createRecordOutcome({ database, store }: RecordOutcomeDeps): Con
   return async function recordOutcome(input) {
     try {
       await database.transaction().execute(async (transaction) => record(transaction, input));
+      crashPoint('recordOutcome.mid');
       await changeClaim(store, input.generationId, async (claim) =>
         claim?.ended === true ? null : { ...(claim ?? NEVER_CLAIMED), ended: true },
       );

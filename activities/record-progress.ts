@@ -7,6 +7,7 @@ import type { ControlActivities, RecordProgressInput } from '../workflows/contra
 import { isTerminal } from '../workflows/domain/generation-status.js';
 import { appendEvent } from './database/append-event.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
+import { crashPoint } from '../infra/runtime/crash-point.js';
 
 export function createRecordProgress({
   database,
@@ -17,6 +18,7 @@ export function createRecordProgress({
   return async function recordProgress(input) {
     try {
       await database.transaction().execute(async (transaction) => record(transaction, input));
+      crashPoint('recordProgress.mid');
     } catch (error) {
       throw toApplicationFailure(error, { retryUnexpected: true });
     }

@@ -5,6 +5,7 @@ import type { ComfyUIBackend } from './comfyui/comfyui-backend.js';
 import type { ComfyUIClient } from './comfyui/comfyui-client.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
 import { heartbeatWhile } from './heartbeat-while.js';
+import { crashPoint } from '../infra/runtime/crash-point.js';
 
 /** Between two looks. An interrupt that comes before execution has begun is lost, so it is repeated. */
 const LOOK_MS = 250;
@@ -33,6 +34,7 @@ async function stop(client: ComfyUIClient, promptId: string, signal: AbortSignal
         break;
       case 'running':
         await client.interrupt(promptId, signal);
+        crashPoint('stopPrompt.mid');
         outcome = 'interrupted';
         break;
       case 'succeeded':

@@ -14,6 +14,7 @@ import type { PromptState } from './comfyui/prompt-state.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
 import { heartbeatWhile } from './heartbeat-while.js';
 import type { ObjectStore } from './storage/object-store.js';
+import { crashPoint } from '../infra/runtime/crash-point.js';
 
 export interface SubmitPromptDeps {
   readonly backend: ComfyUIBackend;
@@ -76,6 +77,7 @@ async function ensureSubmitted({ client, input, graph, signal }: Submission): Pr
     if (!(error instanceof ComfyUIUnreachableError) || signal.aborted) throw error;
     return await lookAgain({ client, input, graph, signal }, error);
   }
+  crashPoint('submitPrompt.mid');
   log.info('Submitted a prompt', { promptId: input.promptId, submission: input.submission });
   return stateOf(await client.promptState(input.promptId, signal));
 }

@@ -8,6 +8,7 @@ import { toApplicationFailure } from './failures/to-application-failure.js';
 import { heartbeatWhile } from './heartbeat-while.js';
 import { ObjectStoreError } from './storage/errors.js';
 import type { FileUpload, ObjectFacts, ObjectStore } from './storage/object-store.js';
+import { crashPoint } from '../infra/runtime/crash-point.js';
 
 export interface UploadOutputsDeps {
   readonly spool: Spool;
@@ -56,6 +57,7 @@ async function ensureStored(target: Target): Promise<void> {
   const before = await store.facts(objectKey);
   if (before !== null && (await isSame(store, objectKey, before, output))) return;
   await put(target, before);
+  crashPoint('uploadOutputs.mid');
   const after = await store.facts(objectKey);
   if (after !== null && (await isSame(store, objectKey, after, output))) return;
   const cause = new Error(`the object has ${after?.bytes ?? 0} bytes, sent were ${output.bytes}, or other contents`);

@@ -12,6 +12,7 @@ import { heartbeatWhile } from './heartbeat-while.js';
 import type { OutputVerdict } from './media/errors.js';
 import { OutputInvalidError } from './media/errors.js';
 import { inspectOutput } from './media/inspect-output.js';
+import { crashPoint } from '../infra/runtime/crash-point.js';
 
 export interface ValidateOutputsDeps {
   readonly spool: Spool;
@@ -31,6 +32,7 @@ export function createValidateOutputs({
         const checked = await Promise.all(
           input.outputs.map(async (output) => decoding(async () => check(spool, input, output))),
         );
+        crashPoint('validateOutputs.mid');
         const invalid = [...checked.filter((result) => 'fault' in result), ...countFault(input)];
         if (invalid.length === 0) return checked.filter((result) => 'mediaType' in result);
         log.error('ComfyUI delivered invalid outputs', { generationId: input.generationId, invalid });

@@ -7,6 +7,7 @@ import { ResourceStack } from '../infra/runtime/resource-stack.js';
 import { announceReady, stopSignalOf } from '../infra/runtime/stop-signal.js';
 import { apiConfigFrom } from './api-config.js';
 import { startApi } from './start-api.js';
+import { armCrashPoint } from '../infra/runtime/crash-point.js';
 
 const logger = createLogger({ name: 'api', level: logLevelFrom(process.env) });
 const resources = new ResourceStack();
@@ -25,6 +26,7 @@ main()
   });
 
 async function main(): Promise<void> {
+  armCrashPoint(process.env);
   const config = apiConfigFrom(process.env);
   await migrate(config.databaseUrl, logger);
   await createObjectStore(config.storage).createBucketIfAbsent();

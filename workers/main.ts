@@ -4,12 +4,14 @@ import { ResourceStack } from '../infra/runtime/resource-stack.js';
 import { announceReady, stopSignalOf } from '../infra/runtime/stop-signal.js';
 import { runWorkers } from './run-workers.js';
 import { workerConfigFrom } from './worker-config.js';
+import { armCrashPoint } from '../infra/runtime/crash-point.js';
 
 const logger = createLogger({ name: 'worker', level: logLevelFrom(process.env) });
 const resources = new ResourceStack(); // released last in, first out; one failing release never skips the others
 const stop = stopSignalOf(process);
 
 async function main(): Promise<void> {
+  armCrashPoint(process.env);
   const config = workerConfigFrom(process.env);
   logger.info({ roles: config.roles }, 'Worker starts');
   const onReady = (): void => {

@@ -12,6 +12,7 @@ import type { GenerationInput } from '../workflows/contracts/generation.js';
 import { searchAttributeKeys } from '../workflows/contracts/search-attributes.js';
 import { GENERATION_TASK_QUEUE } from '../workflows/contracts/task-queues.js';
 import type { generateMedia } from '../workflows/generate-media.js';
+import { crashPoint } from '../infra/runtime/crash-point.js';
 
 export interface OutboxRelayOptions {
   readonly database: Database;
@@ -113,8 +114,10 @@ async function relayOne(options: OutboxRelayOptions): Promise<boolean> {
       .executeTakeFirst();
     if (row === undefined) return false;
     try {
+      crashPoint(row.kind === 'start' ? 'relayStart.before' : 'relayCancel.before');
       if (row.kind === 'start') await startWorkflow(options, transaction, row.generation_id);
       else await cancelWorkflow(options.client, row.generation_id, row.attempts);
+      crashPoint(row.kind === 'start' ? 'relayStart.mid' : 'relayCancel.mid');
       await transaction.deleteFrom('outbox').where('id', '=', row.id).execute();
     } catch (error) {
       options.logger.warn(

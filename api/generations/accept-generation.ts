@@ -21,6 +21,7 @@ import { parseGenerationRequest } from './parse-generation-request.js';
 import type { AcceptableRequest } from './parse-generation-request.js';
 import { isLockTimeout } from './postgres-error.js';
 import { refuseUnknownClasses } from './refuse-unknown-classes.js';
+import { crashPoint } from '../../infra/runtime/crash-point.js';
 
 /** Until accounts exist everything belongs to one. */
 const ACCOUNT_ID = 'default';
@@ -104,10 +105,12 @@ async function storeGraph(store: ObjectStore, graph: unknown): Promise<GraphRefe
 async function commit(deps: AcceptanceDeps, prepared: Prepared): Promise<Acceptance> {
   const { generationId, idempotency } = prepared;
   try {
+    crashPoint('acceptGeneration.before');
     const body = await deps.database.transaction().execute(async (transaction) => {
       await sql`SET LOCAL lock_timeout = '2s'`.execute(transaction);
       return insertAll(transaction, deps, prepared);
     });
+    crashPoint('acceptGeneration.mid');
     return { generationId, body, isReplay: false };
   } catch (error) {
     if (idempotency === null || !(error instanceof KeyTakenError || isLockTimeout(error))) throw error;

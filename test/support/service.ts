@@ -1,10 +1,9 @@
-import { fork } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
-import { createWriteStream, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
-import { projectRoot } from '../../infra/runtime/project-root.js';
+import { startNode } from './node-process.js';
+import type { ProcessEnd } from './node-process.js';
 import { createTestBucket, createTestDatabase, createTestNamespace, testServers } from './stack.js';
 import { until } from './until.js';
 
@@ -37,16 +36,18 @@ export interface Service {
   readonly bucket: Awaited<ReturnType<typeof createTestBucket>>;
   readonly temporal: Client;
   readonly workerLog: () => string;
-  readonly killWorker: () => Promise<void>;
-  readonly startWorker: () => Promise<void>;
+  readonly dataDir: string;
+  readonly killWorker: (signal?: NodeJS.Signals) => Promise<ProcessEnd>;
+  /** With settings of its own for this life of the worker, such as `CRASH_AT`. */
+  readonly startWorker: (env?: Readonly<Record<string, string>>) => Promise<void>;
+  /** Resolves when the worker that runs now has ended by itself. */
+  readonly workerEnded: () => Promise<ProcessEnd>;
   readonly post: (path: string, body?: unknown, headers?: Readonly<Record<string, string>>) => Promise<Response>;
   readonly submit: (body: unknown) => Promise<SeenGeneration>;
   readonly get: (id: string) => Promise<SeenGeneration>;
   readonly untilStatus: (id: string, status: string, timeoutMs?: number) => Promise<SeenGeneration>;
   readonly stop: () => Promise<void>;
 }
-
-const READY_WITHIN_MS = 30_000;
 
 export async function startService(options: {
   readonly comfyUrls: readonly string[];
@@ -74,7 +75,8 @@ export async function startService(options: {
     PORT: '0',
     ...options.env,
   };
-  const spawnNode = (name: string, main: string) => startNode({ name, main, env, dataDir });
+  const spawnNode = (name: string, main: string, extra: Readonly<Record<string, string>> = {}) =>
+    startNode({ name, main, env: { ...env, ...extra }, logDir: dataDir });
   const api = await spawnNode('api', 'api/main.js');
   let worker = await spawnNode('worker', 'workers/main.js').catch(async (error: unknown) => {
     await api.end('SIGKILL'); // a child that is left behind keeps Jest alive
@@ -97,10 +99,12 @@ export async function startService(options: {
     bucket,
     temporal,
     workerLog: () => readFileSync(join(dataDir, 'worker.log'), 'utf8'),
-    killWorker: async () => worker.end('SIGKILL'),
-    startWorker: async () => {
-      worker = await spawnNode('worker', 'workers/main.js');
+    dataDir,
+    killWorker: async (signal = 'SIGKILL') => worker.end(signal),
+    startWorker: async (extra) => {
+      worker = await spawnNode('worker', 'workers/main.js', extra);
     },
+    workerEnded: async () => worker.ended,
     post,
     get,
     submit: async (body) => {
@@ -125,56 +129,4 @@ export async function startService(options: {
       rmSync(dataDir, { recursive: true, force: true });
     },
   };
-}
-
-interface NodeProcess {
-  readonly url: string;
-  readonly end: (signal: NodeJS.Signals) => Promise<void>;
-}
-
-async function startNode(options: {
-  readonly name: string;
-  readonly main: string;
-  readonly env: Readonly<Record<string, string>>;
-  readonly dataDir: string;
-}): Promise<NodeProcess> {
-  const child = fork(join(projectRoot, 'dist', options.main), {
-    env: { ...options.env },
-    execArgv: [],
-    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-  });
-  const log = createWriteStream(join(options.dataDir, `${options.name}.log`), { flags: 'a' });
-  child.stdout?.pipe(log, { end: false });
-  child.stderr?.pipe(log, { end: false });
-  const ended = new Promise<void>((resolve) => {
-    child.once('exit', () => {
-      resolve();
-    });
-  });
-  const url = await readyUrl(child, () => readFileSync(join(options.dataDir, `${options.name}.log`), 'utf8'));
-  return {
-    url,
-    end: async (signal) => {
-      child.kill(signal);
-      await ended;
-      log.end();
-    },
-  };
-}
-
-function readyUrl(child: ChildProcess, log: () => string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      child.kill('SIGKILL');
-      reject(new Error(`Not ready within ${READY_WITHIN_MS} ms:\n${log()}`));
-    }, READY_WITHIN_MS);
-    child.once('message', (message: { readonly url?: string }) => {
-      clearTimeout(timer);
-      resolve(message.url ?? '');
-    });
-    child.once('exit', (code) => {
-      clearTimeout(timer);
-      reject(new Error(`Ended with ${String(code)} before it was ready:\n${log()}`));
-    });
-  });
 }

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { projectRoot } from '../../infra/runtime/project-root.js';
 import type { JournalEntry } from '../../infra/simulators/comfyui/journal.js';
+import type { ProcessEnd } from './node-process.js';
 
 export const SIMULATOR_MAIN = join(projectRoot, 'dist', 'infra', 'simulators', 'comfyui', 'main.js');
 
@@ -30,11 +31,6 @@ export interface SimulatorProcess {
   /** SIGTERM, wait, and remove the data folder if it was made here. */
   readonly stop: () => Promise<void>;
   readonly ended: Promise<ProcessEnd>;
-}
-
-export interface ProcessEnd {
-  readonly code: number | null;
-  readonly signal: NodeJS.Signals | null;
 }
 
 /** Starts a simulator as its own process, so that killing it is real; rejects with what it wrote when it does not start. */
