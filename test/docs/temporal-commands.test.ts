@@ -26,7 +26,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await service.stop();
   await simulator.stop();
-}, 30_000);
+}, 60_000);
 
 test('there are commands to try', () => {
   expect(commands.length).toBeGreaterThan(4);

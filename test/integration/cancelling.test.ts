@@ -16,7 +16,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await service.stop();
   await simulator.stop();
-}, 30_000);
+}, 60_000);
 
 test('a cancel while rendering frees the GPU within two seconds and ends as CANCELLED, in Temporal, too', async () => {
   const { id } = await service.submit(longRequest(1));

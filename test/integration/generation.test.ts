@@ -18,7 +18,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await service.stop();
   await simulator.stop();
-}, 30_000);
+}, 60_000);
 
 const request = {
   template: 'sd15-text-to-image',

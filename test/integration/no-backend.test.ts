@@ -23,7 +23,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await service.stop();
   page.close();
-}, 30_000);
+}, 60_000);
 
 test('R2.2 without any ComfyUI a generation says why it waits, and at the start deadline what every address said', async () => {
   const { id } = await service.submit({ template: 'test-card', parameters: {} });

@@ -17,7 +17,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await service.stop();
   await simulator.stop();
-}, 30_000);
+}, 60_000);
 
 test('the prompt of a Workflow that was terminated is removed, prompts of others stay', async () => {
   const { id } = await service.submit({

@@ -19,7 +19,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await service.stop();
   await Promise.all(simulators.map((simulator) => simulator.stop()));
-}, 30_000);
+}, 60_000);
 
 test('R4.3 every address in COMFYUI_URL renders, each holds at most MAX_GPU_JOBS + PREFETCH prompts, and none is lost', async () => {
   const requests = Array.from({ length: GENERATIONS }, async (_, seed) =>

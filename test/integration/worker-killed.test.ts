@@ -16,7 +16,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await service.stop();
   await simulator.stop();
-}, 30_000);
+}, 60_000);
 
 test('kill -9 of the worker while a prompt renders: the next worker takes the same prompt, which is rendered once', async () => {
   const { id } = await service.submit({

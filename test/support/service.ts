@@ -2,6 +2,8 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
+import type { CheckedSystem } from './checker/check-invariants.js';
+import { expectClean } from './checker/expect-clean.js';
 import { startNode } from './node-process.js';
 import type { ProcessEnd } from './node-process.js';
 import { createTestBucket, createTestDatabase, createTestNamespace, testServers } from './stack.js';
@@ -46,12 +48,19 @@ export interface Service {
   readonly submit: (body: unknown) => Promise<SeenGeneration>;
   readonly get: (id: string) => Promise<SeenGeneration>;
   readonly untilStatus: (id: string, status: string, timeoutMs?: number) => Promise<SeenGeneration>;
+  /** What the checker of invariants looks at. */
+  readonly checked: CheckedSystem & { readonly apiUrl: string };
+  /** Cancels what is open, checks every invariant, and stops. Throws when one is broken. */
   readonly stop: () => Promise<void>;
 }
 
 export async function startService(options: {
   readonly comfyUrls: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** For the first life of the worker alone, such as `CRASH_AT`. */
+  readonly firstWorkerEnv?: Readonly<Record<string, string>>;
+  /** Another build than `dist/`: a copy that is broken on purpose. */
+  readonly dist?: string;
 }): Promise<Service> {
   const servers = testServers();
   const [databaseUrl, bucket, namespace] = await Promise.all([
@@ -76,9 +85,12 @@ export async function startService(options: {
     ...options.env,
   };
   const spawnNode = (name: string, main: string, extra: Readonly<Record<string, string>> = {}) =>
-    startNode({ name, main, env: { ...env, ...extra }, logDir: dataDir });
+    startNode({
+      ...{ name, main, env: { ...env, ...extra }, logDir: dataDir },
+      ...(options.dist !== undefined && { dist: options.dist }),
+    });
   const api = await spawnNode('api', 'api/main.js');
-  let worker = await spawnNode('worker', 'workers/main.js').catch(async (error: unknown) => {
+  let worker = await spawnNode('worker', 'workers/main.js', options.firstWorkerEnv).catch(async (error: unknown) => {
     await api.end('SIGKILL'); // a child that is left behind keeps Jest alive
     throw error;
   });
@@ -92,7 +104,7 @@ export async function startService(options: {
       headers: { 'content-type': 'application/json', ...headers },
       ...(body !== undefined && { body: JSON.stringify(body) }),
     });
-  return {
+  const service: Service = {
     apiUrl: api.url,
     namespace,
     databaseUrl,
@@ -123,10 +135,19 @@ export async function startService(options: {
       ).catch(async (error: unknown) => {
         throw new Error(`${String(error)}; it is ${JSON.stringify(await get(id))}`);
       }),
+    checked: {
+      ...{ databaseUrl, storage: bucket, temporal, comfyUrls: options.comfyUrls, apiUrl: api.url },
+      spoolFolders: [join(dataDir, 'spool')],
+    },
     stop: async () => {
-      await Promise.all([api.end('SIGTERM'), worker.end('SIGTERM')]);
-      await connection.close();
-      rmSync(dataDir, { recursive: true, force: true });
+      try {
+        await expectClean(service.checked);
+      } finally {
+        await Promise.all([api.end('SIGTERM'), worker.end('SIGTERM')]);
+        await connection.close();
+        rmSync(dataDir, { recursive: true, force: true });
+      }
     },
   };
+  return service;
 }

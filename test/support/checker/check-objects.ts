@@ -1,0 +1,57 @@
+import { createHash } from 'node:crypto';
+import { Client } from 'minio';
+import type { Evidence, Violation } from './check-invariants.js';
+
+interface OutputRow {
+  readonly object_key: string;
+  readonly bytes: string;
+  readonly sha256: string;
+  readonly status: string;
+}
+
+/** I2: no object without a row, no row without an object, and every byte is what the row says. */
+export async function checkObjects({ database, storage }: Evidence): Promise<readonly Violation[]> {
+  const { rows } = await database.query<OutputRow>(
+    'SELECT object_key, bytes, sha256, status FROM outputs JOIN generations ON id = generation_id',
+  );
+  const client = new Client({
+    endPoint: storage.endpoint.hostname,
+    port: Number(storage.endpoint.port),
+    useSSL: false,
+    accessKey: storage.accessKeyId,
+    secretKey: storage.secretAccessKey,
+    region: storage.region,
+  });
+  const keys = await keysIn(client, storage.bucket);
+  const wrong = await Promise.all(rows.map(async (row) => checkObject(client, storage.bucket, row)));
+  const rowKeys = new Set(rows.map((row) => row.object_key));
+  return [
+    ...wrong.filter((violation) => violation !== null),
+    ...keys.filter((key) => !rowKeys.has(key)).map((key): Violation => `I2 the object ${key} has no row`),
+  ];
+}
+
+async function keysIn(client: Client, bucket: string): Promise<readonly string[]> {
+  const keys: string[] = [];
+  for await (const { name } of client.listObjectsV2(bucket, 'jobs/', true) as AsyncIterable<{ name?: string }>) {
+    if (name !== undefined) keys.push(name);
+  }
+  return keys;
+}
+
+async function checkObject(client: Client, bucket: string, row: OutputRow): Promise<Violation | null> {
+  const { object_key: key, bytes, sha256, status } = row;
+  if (status !== 'COMPLETED') return `I2 ${key} belongs to a generation that is ${status}`;
+  try {
+    const hash = createHash('sha256');
+    let count = 0;
+    for await (const chunk of (await client.getObject(bucket, key)) as AsyncIterable<Uint8Array>) {
+      hash.update(chunk);
+      count += chunk.byteLength;
+    }
+    const isSame = count === Number(bytes) && hash.digest('hex') === sha256;
+    return isSame ? null : `I2 the object ${key} has ${count} bytes, its row says ${bytes} and another hash`;
+  } catch (error) {
+    return `I2 the row of ${key} has no object: ${String(error)}`;
+  }
+}

@@ -1,0 +1,35 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Evidence, Violation } from './check-invariants.js';
+
+/** I5: when everything has ended, nothing is left: no prompt, no Workflow, no file in a spool, nothing untold. */
+export async function checkQuiet(evidence: Evidence): Promise<readonly Violation[]> {
+  const { database, temporal } = evidence;
+  const violations: Violation[] = [];
+  for (const url of evidence.comfyUrls) {
+    const left = await promptsIn(url);
+    if (left > 0) violations.push(`I5 ${left} prompts are left in the queue of ${url}`);
+  }
+  const query = "WorkflowType = 'generateMedia' AND ExecutionStatus = 'Running'";
+  const { count } = await temporal.workflow.count(query);
+  if (count > 0) violations.push(`I5 ${count} Workflows are still running`);
+  for (const folder of evidence.spoolFolders) {
+    for (const file of filesIn(folder)) violations.push(`I5 ${file} was left in the spool`);
+  }
+  const outbox = await database.query<{ count: string }>('SELECT count(*) FROM outbox');
+  if (outbox.rows[0]?.count !== '0') violations.push(`I5 ${outbox.rows[0]?.count ?? '?'} rows are left in the outbox`);
+  return violations;
+}
+
+async function promptsIn(url: string): Promise<number> {
+  const response = await fetch(`${url}/prompt`).catch(() => null);
+  if (response?.headers.get('content-type')?.includes('json') !== true) return 0; // no ComfyUI is there any more
+  return ((await response.json()) as { exec_info: { queue_remaining: number } }).exec_info.queue_remaining;
+}
+
+function filesIn(folder: string): readonly string[] {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name));
+}
