@@ -38,7 +38,7 @@ export async function startServers(options: ServerOptions): Promise<Servers> {
   const started: Supervised[] = [];
   const resources = new ResourceStack();
   try {
-    const parts = await missingParts(options);
+    const parts = await serverParts(options);
     if (!options.throwaway) options.context.report.say(startingLine(parts));
     for (const spec of parts.map((part) => part.spec)) {
       const supervised = supervise(spec, options.context);
@@ -57,13 +57,14 @@ export async function startServers(options: ServerOptions): Promise<Servers> {
   }
 }
 
-interface Part {
+/** One server: how it is run, and by which settings ours find it. */
+export interface ServerPart {
   readonly spec: ProcessSpec;
   readonly env: Env;
 }
 
-/** In the order of their start; they are stopped the other way round. */
-async function missingParts(options: ServerOptions): Promise<readonly Part[]> {
+/** What the environment does not name, in the order of its start; it is stopped the other way round. */
+export async function serverParts(options: ServerOptions): Promise<readonly ServerPart[]> {
   const { env, context, throwaway, signal } = options;
   const isMissing = {
     postgres: isUnset(env, 'DATABASE_URL'),
@@ -92,7 +93,7 @@ async function missingParts(options: ServerOptions): Promise<readonly Part[]> {
   ];
 }
 
-async function postgresPart({ context, throwaway }: ServerOptions, port: number): Promise<Part> {
+async function postgresPart({ context, throwaway }: ServerOptions, port: number): Promise<ServerPart> {
   const { folder, report } = context;
   const { url, spec } = await postgresServer({
     folder: folder.path('postgres'),
@@ -107,7 +108,7 @@ async function postgresPart({ context, throwaway }: ServerOptions, port: number)
 function temporalPart(
   { context, env, throwaway }: ServerOptions,
   server: { readonly program: string; readonly port: number; readonly uiPort: number },
-): Part {
+): ServerPart {
   const namespace = stringFrom(env, 'TEMPORAL_NAMESPACE', 'default');
   const databaseFile = context.folder.path('temporal', 'temporal.db');
   const spec = temporalServer({ ...server, env, namespace, databaseFile, throwaway });
@@ -127,7 +128,10 @@ function temporalPart(
   };
 }
 
-function minioPart({ context, env }: ServerOptions, server: { readonly program: string; readonly port: number }): Part {
+function minioPart(
+  { context, env }: ServerOptions,
+  server: { readonly program: string; readonly port: number },
+): ServerPart {
   const { minioUser, minioPassword } = secretsOf(context.folder);
   const storageEnv: Env = {
     S3_ENDPOINT: `http://127.0.0.1:${server.port}`,
@@ -145,7 +149,7 @@ function minioPart({ context, env }: ServerOptions, server: { readonly program: 
   return { spec, env: storageEnv };
 }
 
-function startingLine(parts: readonly Part[]): string {
+function startingLine(parts: readonly ServerPart[]): string {
   const names = parts.map(({ spec }) => spec.name);
   return names.length === 0 ? 'All servers are your own: none is started' : `Starting ${names.join(', ')}`;
 }

@@ -7,6 +7,7 @@ import { expectClean } from './checker/expect-clean.js';
 import { startNode } from './node-process.js';
 import type { ProcessEnd } from './node-process.js';
 import { createTestBucket, createTestDatabase, createTestNamespace, testServers } from './stack.js';
+import type { TestServers } from './stack.js';
 import { until } from './until.js';
 
 /** A generation as the API shows it; only what tests look at. */
@@ -39,6 +40,12 @@ export interface Service {
   readonly temporal: Client;
   readonly workerLog: () => string;
   readonly dataDir: string;
+  readonly killApi: (signal?: NodeJS.Signals) => Promise<ProcessEnd>;
+  /** On the port it had. */
+  readonly startApi: (env?: Readonly<Record<string, string>>) => Promise<void>;
+  readonly apiEnded: () => Promise<ProcessEnd>;
+  readonly workerPid: () => number;
+  readonly signalWorker: (signal: NodeJS.Signals) => void;
   readonly killWorker: (signal?: NodeJS.Signals) => Promise<ProcessEnd>;
   /** With settings of its own for this life of the worker, such as `CRASH_AT`. */
   readonly startWorker: (env?: Readonly<Record<string, string>>) => Promise<void>;
@@ -52,6 +59,8 @@ export interface Service {
   readonly checked: CheckedSystem & { readonly apiUrl: string };
   /** Cancels what is open, checks every invariant, and stops. Throws when one is broken. */
   readonly stop: () => Promise<void>;
+  /** Stops a service that is broken on purpose. */
+  readonly endUnchecked: () => Promise<void>;
 }
 
 export async function startService(options: {
@@ -61,12 +70,14 @@ export async function startService(options: {
   readonly firstWorkerEnv?: Readonly<Record<string, string>>;
   /** Another build than `dist/`: a copy that is broken on purpose. */
   readonly dist?: string;
+  /** Servers of its own, which the test kills; else those of the whole run. */
+  readonly servers?: TestServers;
 }): Promise<Service> {
-  const servers = testServers();
+  const { servers = testServers() } = options;
   const [databaseUrl, bucket, namespace] = await Promise.all([
-    createTestDatabase(),
-    createTestBucket(),
-    createTestNamespace(),
+    createTestDatabase(servers),
+    createTestBucket(servers),
+    createTestNamespace(servers),
   ]);
   const dataDir = mkdtempSync(join(tmpdir(), 'durable-comfy-service-'));
   const env = {
@@ -89,7 +100,8 @@ export async function startService(options: {
       ...{ name, main, env: { ...env, ...extra }, logDir: dataDir },
       ...(options.dist !== undefined && { dist: options.dist }),
     });
-  const api = await spawnNode('api', 'api/main.js');
+  let api = await spawnNode('api', 'api/main.js');
+  const { url: apiUrl } = api;
   let worker = await spawnNode('worker', 'workers/main.js', options.firstWorkerEnv).catch(async (error: unknown) => {
     await api.end('SIGKILL'); // a child that is left behind keeps Jest alive
     throw error;
@@ -97,21 +109,30 @@ export async function startService(options: {
   const connection = await Connection.connect({ address: servers.temporalAddress });
   const temporal = new Client({ connection, namespace });
 
-  const get = async (id: string) => (await (await fetch(`${api.url}/v1/generations/${id}`)).json()) as SeenGeneration;
+  const get = async (id: string) => (await (await fetch(`${apiUrl}/v1/generations/${id}`)).json()) as SeenGeneration;
   const post: Service['post'] = async (path, body, headers) =>
-    fetch(`${api.url}${path}`, {
+    fetch(`${apiUrl}${path}`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', ...headers },
       ...(body !== undefined && { body: JSON.stringify(body) }),
     });
   const service: Service = {
-    apiUrl: api.url,
+    apiUrl,
     namespace,
     databaseUrl,
     bucket,
     temporal,
     workerLog: () => readFileSync(join(dataDir, 'worker.log'), 'utf8'),
     dataDir,
+    killApi: async (signal = 'SIGKILL') => api.end(signal),
+    startApi: async (extra) => {
+      api = await spawnNode('api', 'api/main.js', { PORT: new URL(apiUrl).port, ...extra });
+    },
+    apiEnded: async () => api.ended,
+    workerPid: () => worker.pid,
+    signalWorker: (signal) => {
+      process.kill(worker.pid, signal);
+    },
     killWorker: async (signal = 'SIGKILL') => worker.end(signal),
     startWorker: async (extra) => {
       worker = await spawnNode('worker', 'workers/main.js', extra);
@@ -136,17 +157,20 @@ export async function startService(options: {
         throw new Error(`${String(error)}; it is ${JSON.stringify(await get(id))}`);
       }),
     checked: {
-      ...{ databaseUrl, storage: bucket, temporal, comfyUrls: options.comfyUrls, apiUrl: api.url },
+      ...{ databaseUrl, storage: bucket, temporal, comfyUrls: options.comfyUrls, apiUrl },
       spoolFolders: [join(dataDir, 'spool')],
     },
     stop: async () => {
       try {
         await expectClean(service.checked);
       } finally {
-        await Promise.all([api.end('SIGTERM'), worker.end('SIGTERM')]);
-        await connection.close();
-        rmSync(dataDir, { recursive: true, force: true });
+        await service.endUnchecked();
       }
+    },
+    endUnchecked: async () => {
+      await Promise.all([api.end('SIGTERM'), worker.end('SIGTERM')]);
+      await connection.close();
+      rmSync(dataDir, { recursive: true, force: true });
     },
   };
   return service;

@@ -48,8 +48,7 @@ export function uniqueName(prefix: string): string {
 }
 
 /** An empty database of one's own; answers its address. */
-export async function createTestDatabase(): Promise<string> {
-  const { databaseUrl } = testServers();
+export async function createTestDatabase({ databaseUrl }: TestServers = testServers()): Promise<string> {
   const name = uniqueName('test').replaceAll('-', '_');
   const client = new pg.Client({ connectionString: databaseUrl });
   await client.connect();
@@ -64,8 +63,7 @@ export async function createTestDatabase(): Promise<string> {
 }
 
 /** An empty bucket of one's own. */
-export async function createTestBucket(): Promise<StorageConfig> {
-  const { s3 } = testServers();
+export async function createTestBucket({ s3 }: TestServers = testServers()): Promise<StorageConfig> {
   const storage = storageConfigFrom({
     S3_ENDPOINT: s3.endpoint,
     S3_ACCESS_KEY_ID: s3.accessKeyId,
@@ -86,8 +84,7 @@ export async function createTestBucket(): Promise<StorageConfig> {
 }
 
 /** A Temporal namespace of one's own with all Search Attributes, usable when this returns. */
-export async function createTestNamespace(): Promise<string> {
-  const { temporalAddress: address } = testServers();
+export async function createTestNamespace({ temporalAddress: address }: TestServers = testServers()): Promise<string> {
   const namespace = uniqueName('test');
   const connection = await Connection.connect({ address });
   try {

@@ -44,7 +44,7 @@ function specOf(place: PostgresPlace, request: PostgresRequest & { cluster: stri
     'listen_addresses=127.0.0.1',
     'unix_socket_directories=', // socket paths have a length limit that a deep checkout exceeds
     'max_connections=200', // API and worker keep a pool each; tests run several of both
-    ...(request.throwaway ? ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off'] : []),
+    ...(request.throwaway ? ['fsync=off', 'full_page_writes=off'] : []),
   ];
   return {
     name: 'postgres',

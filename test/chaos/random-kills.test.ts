@@ -1,0 +1,158 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { startOwnServers } from '../support/own-servers.js';
+import type { OwnServers } from '../support/own-servers.js';
+import { startService } from '../support/service.js';
+import type { Service } from '../support/service.js';
+import { startSimulator } from '../support/simulator-process.js';
+import type { SimulatorProcess } from '../support/simulator-process.js';
+import { createRandom } from '../support/random.js';
+
+const GENERATIONS = Number(process.env['CHAOS_GENERATIONS'] ?? 500);
+const SEED = Number(process.env['CHAOS_SEED'] ?? Date.now() % 1_000_000);
+const SIMULATORS = 4;
+const KILL_EVERY_MS = 5_000;
+const ENDS_WITHIN_MS = 20 * 60_000;
+const TERMINAL = ['COMPLETED', 'FAILED', 'TIMEOUT', 'CANCELLED'];
+
+let own: OwnServers;
+let simulators: SimulatorProcess[];
+let service: Service;
+
+beforeAll(async () => {
+  own = await startOwnServers();
+  simulators = await Promise.all(
+    Array.from({ length: SIMULATORS }, async () => startSimulator({ secondsPerStep: 0.05 })),
+  );
+  service = await startService({ comfyUrls: simulators.map(({ url }) => url), servers: own.servers });
+}, 120_000);
+
+afterAll(async () => {
+  await service.stop(); // runs the checker
+  await Promise.all(simulators.map(async (simulator) => simulator.stop()));
+  await own.stop();
+}, 120_000);
+
+test(
+  `${GENERATIONS} generations while a random process dies every 5 s: all end`,
+  async () => {
+    const random = createRandom(SEED);
+    const over = new AbortController();
+    const kills: string[] = [];
+    const killing = killUntil(over.signal, random, kills);
+    try {
+      const ids = await submitAll(random);
+      const statuses = await untilAllEnded(ids);
+      process.stdout.write(
+        `random kills: seed ${SEED}, ${kills.length} kills (${summary(kills)}), ${ids.length} generations (${summary(statuses)})\n`,
+      );
+      expect(new Set(ids).size).toBe(GENERATIONS);
+      expect(kills.length).toBeGreaterThan(3);
+      // Two crashes of a ComfyUI under one generation make it poisonous; nothing else may end without a picture.
+      const unfinished = statuses.filter((status) => status !== 'COMPLETED').length;
+      expect(unfinished / GENERATIONS).toBeLessThan(0.02);
+    } finally {
+      over.abort();
+      await killing;
+    }
+  },
+  ENDS_WITHIN_MS + 60_000,
+);
+
+async function killUntil(signal: AbortSignal, random: () => number, kills: string[]): Promise<void> {
+  const victims: Readonly<Record<string, () => Promise<void>>> = {
+    worker: async () => {
+      await service.killWorker();
+      await service.startWorker();
+    },
+    api: async () => {
+      await service.killApi();
+      await service.startApi();
+    },
+    ...Object.fromEntries(
+      (['postgres', 'temporal', 'minio'] as const).map((name) => [
+        name,
+        async () => {
+          await own.kill(name);
+          await own.start(name);
+        },
+      ]),
+    ),
+    ...Object.fromEntries(
+      simulators.map((_, index) => [`simulator ${index + 1}`, async () => restartSimulator(index)] as const),
+    ),
+  };
+  const names = Object.keys(victims);
+  while (!signal.aborted) {
+    await sleep(KILL_EVERY_MS, undefined, { signal }).catch(() => undefined);
+    if (signal.aborted) return;
+    const name = names[Math.floor(random() * names.length)] ?? 'worker';
+    kills.push(name.replace(/ \d+$/, ''));
+    await victims[name]?.();
+  }
+}
+
+async function restartSimulator(index: number): Promise<void> {
+  const simulator = simulators[index];
+  if (simulator === undefined) return;
+  await simulator.kill('SIGKILL');
+  const { port, dataDir } = simulator;
+  simulators[index] = await startSimulator({ secondsPerStep: 0.05, port, dataDir });
+}
+
+/** As a careful client does: the same key again until there is an answer. */
+async function submitAll(random: () => number): Promise<readonly string[]> {
+  const requests = Array.from({ length: GENERATIONS }, (_, index) => ({
+    key: `${SEED}-${index}`,
+    body: {
+      template: 'sd15-text-to-image',
+      parameters: { prompt: `ship ${index}`, width: 64, height: 64, steps: 3 + Math.floor(random() * 12), seed: index },
+    },
+  }));
+  const ids: string[] = [];
+  for (const { key, body } of requests) {
+    const id = await untilAnswer(async () => {
+      const response = await service.post('/v1/generations', body, { 'Idempotency-Key': key });
+      if (response.status === 202) return ((await response.json()) as { id: string }).id;
+      if (response.status < 500 && response.status !== 409) throw new Error(await response.text());
+      await response.body?.cancel();
+      return null;
+    });
+    ids.push(id);
+  }
+  return ids;
+}
+
+async function untilAllEnded(ids: readonly string[]): Promise<readonly string[]> {
+  const open = new Set(ids);
+  const statuses: string[] = [];
+  const deadline = Date.now() + ENDS_WITHIN_MS;
+  while (open.size > 0) {
+    if (Date.now() > deadline) throw new Error(`${open.size} have not ended: ${[...open].slice(0, 5).join(', ')}`);
+    for (const id of open) {
+      const { status } = await untilAnswer(async () => service.get(id).catch(() => null));
+      if (!TERMINAL.includes(status)) break; // the oldest come first, so the rest is open, too, or soon will be
+      statuses.push(status);
+      open.delete(id);
+    }
+    await sleep(250);
+  }
+  return statuses;
+}
+
+async function untilAnswer<T>(ask: () => Promise<T | null>): Promise<T> {
+  for (;;) {
+    const answer = await ask().catch((error: unknown) => {
+      if (error instanceof TypeError) return null; // fetch: the API is being started again
+      throw error;
+    });
+    if (answer !== null && answer !== undefined) return answer;
+    await sleep(200);
+  }
+}
+
+function summary(names: readonly string[]): string {
+  const counts = new Map<string, number>();
+  for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
+  return [...counts].map(([name, count]) => `${name} ${count}`).join(', ');
+}
