@@ -22,9 +22,9 @@ afterAll(async () => {
 test.each([
   { point: 'discoverBackend.before', steps: 10 },
   { point: 'discoverBackend.mid', steps: 10 },
-  { point: 'submitPrompt.before', steps: 600 },
-  { point: 'submitPrompt.mid', steps: 600 },
-  { point: 'awaitCompletion.mid', steps: 600 },
+  { point: 'submitPrompt.before', steps: 150 },
+  { point: 'submitPrompt.mid', steps: 150 },
+  { point: 'awaitCompletion.mid', steps: 150 },
   { point: 'downloadOutputs.before', steps: 2 },
   { point: 'downloadOutputs.mid', steps: 2 },
   { point: 'validateOutputs.mid', steps: 2 },

@@ -55,7 +55,7 @@ function timesOf(events: readonly string[], event: string): number {
 
 /** One generation on a stack of its own, whose worker dies there and is started again; stopping it runs the checker. */
 async function crashAt(point: string, status: string): Promise<Outcome> {
-  const simulator = await startSimulator({ secondsPerStep: 0.1 });
+  const simulator = await startSimulator({ secondsPerStep: status === 'CANCELLED' ? 0.3 : 0.1 });
   try {
     const service = await startService({ comfyUrls: [simulator.url], firstWorkerEnv: { CRASH_AT: point } });
     try {
@@ -69,7 +69,7 @@ async function crashAt(point: string, status: string): Promise<Outcome> {
 }
 
 async function crash(service: Service, simulator: SimulatorProcess, status: string): Promise<Outcome> {
-  const steps = status === 'CANCELLED' ? 600 : 15;
+  const steps = status === 'CANCELLED' ? 150 : 15;
   const { id } = await service.submit({
     template: 'sd15-text-to-image',
     parameters: { prompt: 'a pier', width: 64, height: 64, steps, seed: 1 },
