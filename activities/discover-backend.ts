@@ -1,12 +1,13 @@
-import { cancellationSignal, log } from '@temporalio/activity';
+import { activityInfo, cancellationSignal, log } from '@temporalio/activity';
 import type { BackendClaim, ClaimActivities, DiscoverBackendInput } from '../workflows/contracts/activities.js';
 import { backendTaskQueue } from '../workflows/contracts/task-queues.js';
 import type { ComfyUIBackend } from './comfyui/comfyui-backend.js';
 import { promptIdOf } from './comfyui/prompt-id.js';
-import { superseded } from './failures/superseded.js';
+import { alreadyEnded } from './failures/already-ended.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
 import { heartbeatWhile } from './heartbeat-while.js';
 import { untilAborted } from './until-aborted.js';
+import { readBackendReport } from './storage/backend-reports.js';
 import type { ClaimRecord } from './storage/claim-record.js';
 import { changeClaim } from './storage/claim-record.js';
 import type { ObjectStore } from './storage/object-store.js';
@@ -26,7 +27,8 @@ export function createDiscoverBackend({
 }: DiscoverBackendDeps): ClaimActivities['discoverBackend'] {
   /**
    * Safe to retry: the claim record is changed by compare-and-set, and an open record of this backend whose prompt lives
-   * is adopted. A retry may land on another backend, which then holds the claim under a higher number.
+   * is adopted. A retry may land on another backend, which then holds the claim under a higher number. After a reset the
+   * claim stays where the run before it has put it, and the answer leads there: a prompt that renders is not rendered twice.
    */
   return async function discoverBackend(input) {
     try {
@@ -44,17 +46,20 @@ async function claim(
 ): Promise<BackendClaim> {
   const { generationId } = input;
   const { backendId } = backend;
+  const { runId } = activityInfo().workflowExecution ?? {};
   // The gate let this through on an older look: a backend that fell ill meanwhile fails fast, and another may claim.
   await backend.use(async (client) => client.queueRemaining());
   let decision: BackendClaim['decision'] = 'new';
   const record = await changeClaim(store, generationId, async (current) => {
     cancellationSignal().throwIfAborted(); // an attempt that was left behind must not move the fence
-    if (current?.ended === true) throw superseded(`Generation ${generationId} has ended. Retry it to get a new one`);
-    decision = (await isAlive(backend, input, current)) ? 'adopt' : 'new';
+    if (current?.ended === true) throw alreadyEnded(generationId);
+    const isHeld = isHeldElsewhere(current, { input, backendId, runId });
+    decision = isHeld || (await isAlive(backend, input, current)) ? 'adopt' : 'new';
     if (decision === 'adopt') return null;
-    return { submission: (current?.submission ?? 0) + 1, backendId, ended: false };
+    return { submission: (current?.submission ?? 0) + 1, backendId, ended: false, runId };
   });
   const submission = record?.submission ?? 0;
+  if (record !== null && record.backendId !== backendId) return claimOf(store, generationId, record);
   onClaimed(generationId);
   crashPoint('discoverBackend.mid');
   log.info('Claimed a generation', { submission, decision, backendId });
@@ -65,6 +70,30 @@ async function claim(
     promptId: promptIdOf(generationId, submission),
     decision,
     device: backend.snapshot().found?.device ?? 'gpu',
+  };
+}
+
+/** After a reset: the claim of the run before, on a backend that this run has not asked yet. */
+function isHeldElsewhere(
+  record: ClaimRecord | null,
+  asker: { readonly input: DiscoverBackendInput; readonly backendId: string; readonly runId: string | undefined },
+): boolean {
+  if (record === null || record.backendId === asker.backendId) return false;
+  return record.runId !== undefined && record.runId !== asker.runId && record.submission > asker.input.lastSubmission;
+}
+
+/** The claim that another backend holds. */
+async function claimOf(store: ObjectStore, generationId: string, record: ClaimRecord): Promise<BackendClaim> {
+  const { submission, backendId } = record;
+  log.info('The generation is claimed by another backend', { submission, backendId });
+  const report = await readBackendReport(store, backendId);
+  return {
+    backendId,
+    taskQueue: backendTaskQueue(backendId),
+    submission,
+    promptId: promptIdOf(generationId, submission),
+    decision: 'adopt',
+    device: report?.device ?? 'gpu',
   };
 }
 

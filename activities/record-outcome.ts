@@ -1,4 +1,4 @@
-import { log } from '@temporalio/activity';
+import { activityInfo, log } from '@temporalio/activity';
 import { sql } from 'kysely';
 import type { Transaction } from 'kysely';
 import type { Database } from '../infra/postgres/database.js';
@@ -6,61 +6,81 @@ import type { DatabaseSchema } from '../infra/postgres/database-schema.js';
 import type { ControlActivities, RecordOutcomeInput } from '../workflows/contracts/activities.js';
 import { isTerminal } from '../workflows/domain/generation-status.js';
 import { appendEvent } from './database/append-event.js';
+import { alreadyEnded } from './failures/already-ended.js';
 import { superseded } from './failures/superseded.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
-import { changeClaim } from './storage/claim-record.js';
+import { closeClaim } from './storage/claim-record.js';
 import type { ObjectStore } from './storage/object-store.js';
 import { crashPoint } from '../infra/runtime/crash-point.js';
 
 export interface RecordOutcomeDeps {
   readonly database: Database;
   readonly store: ObjectStore;
+  /** Is this the run that Temporal has now? One that was reset is not, and its activities may still be under way. */
+  readonly isLatestRun: (generationId: string, runId: string) => Promise<boolean>;
 }
 
-const NEVER_CLAIMED = { submission: 0, backendId: '' };
-
-export function createRecordOutcome({ database, store }: RecordOutcomeDeps): ControlActivities['recordOutcome'] {
+export function createRecordOutcome(deps: RecordOutcomeDeps): ControlActivities['recordOutcome'] {
+  const { database, store } = deps;
   /**
    * Safe to retry: one transaction under a row lock, which leaves an ended generation alone; after it the claim record is
    * closed, so that not even a reset renders the generation again.
    */
   return async function recordOutcome(input) {
     try {
-      await database.transaction().execute(async (transaction) => record(transaction, input));
+      await database.transaction().execute(async (transaction) => record(deps, transaction, input));
       crashPoint('recordOutcome.mid');
-      await changeClaim(store, input.generationId, async (claim) =>
-        claim?.ended === true ? null : { ...(claim ?? NEVER_CLAIMED), ended: true },
-      );
+      await closeClaim(store, input.generationId);
     } catch (error) {
       throw toApplicationFailure(error, { retryUnexpected: true });
     }
   };
 }
 
-async function record(transaction: Transaction<DatabaseSchema>, input: RecordOutcomeInput): Promise<void> {
-  const { generationId, submission, status, failure } = input;
+async function record(
+  { isLatestRun }: RecordOutcomeDeps,
+  transaction: Transaction<DatabaseSchema>,
+  input: RecordOutcomeInput,
+): Promise<void> {
+  const { generationId, submission, status } = input;
+  const runId = activityInfo().workflowExecution?.runId ?? '';
   const row = await transaction
     .selectFrom('generations')
-    .select(['status', 'submission'])
+    .select(['status', 'submission', 'ended_by_run'])
     .where('id', '=', generationId)
     .forUpdate()
     .executeTakeFirstOrThrow();
   if (isTerminal(row.status)) {
-    log.info('The generation has ended already', { generationId, recorded: row.status, offered: status });
+    const isRepetition = row.ended_by_run === null ? row.status === status : row.ended_by_run === runId;
+    if (!isRepetition) throw alreadyEnded(generationId);
+    log.info('The outcome has been recorded already', { generationId, recorded: row.status, offered: status });
     return;
   }
-  // A run that has claimed nothing (it was cancelled while it waited) has no number to be fenced by.
-  if (submission > 0 && row.submission > submission)
+  // A run that has claimed nothing (it was cancelled while it waited) has no number to be fenced by; one that was reset
+  // to a point before the last claim has a low number and counts all the same.
+  if (submission > 0 && row.submission > submission && !(await isLatestRun(generationId, runId)))
     throw superseded(`Submission ${row.submission} is under way, this is ${submission}`);
+  await writeOutcome(transaction, input, { runId, submission: row.submission });
+}
+
+/** Ends a generation whose row the caller's transaction holds and has found open. */
+export async function writeOutcome(
+  transaction: Transaction<DatabaseSchema>,
+  input: RecordOutcomeInput,
+  known: { readonly runId: string | null; readonly submission: number; readonly note?: string },
+): Promise<void> {
+  const { generationId, submission, status, failure } = input;
+  const words = failure ?? (known.note === undefined ? null : { detail: known.note, facts: {} });
   await insertOutputs(transaction, input);
   await transaction
     .updateTable('generations')
     .set({
       status,
-      submission: Math.max(submission, row.submission),
+      submission: Math.max(submission, known.submission),
+      ended_by_run: known.runId,
       finished_at: sql<Date>`now()`,
       failure_kind: failure?.kind ?? null,
-      failure: failure === null ? null : JSON.stringify({ detail: failure.detail, facts: failure.facts }),
+      failure: words === null ? null : JSON.stringify({ detail: words.detail, facts: words.facts }),
       // Nothing changes what was asked yet; with recoveries that do, the Workflow says what was delivered.
       ...(status === 'COMPLETED' && { delivered: sql<string>`asked` }),
     })
@@ -71,7 +91,7 @@ async function record(transaction: Transaction<DatabaseSchema>, input: RecordOut
     .set({ success: status === 'COMPLETED' })
     .where('generation_id', '=', generationId)
     .execute();
-  await appendEvent(transaction, generationId, { type: status.toLowerCase(), data: eventDataOf(input) });
+  await appendEvent(transaction, generationId, { type: status.toLowerCase(), data: eventDataOf(input, words?.detail) });
 }
 
 async function insertOutputs(
@@ -94,6 +114,14 @@ async function insertOutputs(
   await transaction.insertInto('outputs').values(rows).execute();
 }
 
-function eventDataOf({ status, outputs, failure }: RecordOutcomeInput): Readonly<Record<string, unknown>> {
-  return { status, outputs: outputs.length, ...(failure !== null && { kind: failure.kind, detail: failure.detail }) };
+function eventDataOf(
+  { status, outputs, failure }: RecordOutcomeInput,
+  detail: string | undefined,
+): Readonly<Record<string, unknown>> {
+  return {
+    status,
+    outputs: outputs.length,
+    ...(failure !== null && { kind: failure.kind }),
+    ...(detail !== undefined && { detail }),
+  };
 }

@@ -16,7 +16,9 @@ import { ConfigError } from '../infra/runtime/env.js';
 import type { Logger } from '../infra/runtime/logger.js';
 import { projectRoot } from '../infra/runtime/project-root.js';
 import type { ResourceStack } from '../infra/runtime/resource-stack.js';
+import { latestRun } from './latest-run.js';
 import { startOutboxRelay } from './outbox-relay.js';
+import { startReconciliation } from './reconciliation.js';
 import { ensureSearchAttributes } from './search-attributes.js';
 import { SHARED_WORKER_OPTIONS } from './worker-options.js';
 import type { WorkerConfig } from './worker-config.js';
@@ -51,7 +53,14 @@ export async function createControlWorker({ config, store, logger, resources }: 
 
   const activities: ControlActivities = {
     recordProgress: createRecordProgress({ database }),
-    recordOutcome: createRecordOutcome({ database, store }),
+    recordOutcome: createRecordOutcome({
+      database,
+      store,
+      isLatestRun: async (generationId, runId) => {
+        const latest = await latestRun(client, generationId);
+        return latest.state !== 'missing' && latest.runId === runId;
+      },
+    }),
     observeBackendQueue: createObserveBackendQueue({ client }),
     explainNoCapacity: createExplainNoCapacity({ store }),
   };
@@ -68,6 +77,9 @@ export async function createControlWorker({ config, store, logger, resources }: 
   });
   const relay = startOutboxRelay({ database, databaseUrl, client, logger, searchAttributes: config.searchAttributes });
   resources.add('outbox relay', async () => relay.stop());
+  const { reconcileIntervalMs: intervalMs } = config;
+  const reconciliation = startReconciliation({ database, store, client, logger, intervalMs });
+  resources.add('reconciliation', async () => reconciliation.stop());
   return worker;
 }
 

@@ -20,6 +20,8 @@ export interface WorkerConfig {
   readonly databaseUrl: string | null;
   readonly dataDir: string;
   readonly searchAttributes: boolean;
+  /** Between two comparisons of Temporal with PostgreSQL. */
+  readonly reconcileIntervalMs: number;
   readonly gpu: GpuConfig;
 }
 
@@ -46,6 +48,7 @@ export function workerConfigFrom(env: Env): WorkerConfig {
     databaseUrl: roles.includes('control') ? databaseUrlFrom(env) : null,
     dataDir: dataDirFrom(env),
     searchAttributes: booleanFrom(env, 'SEARCH_ATTRIBUTES', true),
+    reconcileIntervalMs: integerFrom(env, 'RECONCILE_INTERVAL_MS', { fallback: 60_000, min: 200, max: 3_600_000 }),
     gpu: {
       targets: comfyUITargetsFrom(env),
       pool: poolFrom(env),

@@ -1,7 +1,7 @@
 import { proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
 import type { RetryPolicy } from '@temporalio/common';
 import type { BackendActivities, BackendClaim, ClaimActivities, ControlActivities } from './contracts/activities.js';
-import { ALREADY_ENDED } from './contracts/generation.js';
+import { ALREADY_ENDED, SUPERSEDED } from './contracts/generation.js';
 import { GENERATION_TASK_QUEUE, gpuTaskQueue } from './contracts/task-queues.js';
 import { FINAL_IN_PLACE } from './domain/failure.js';
 
@@ -10,7 +10,7 @@ const BACK_OFF: RetryPolicy = {
   initialInterval: '2 seconds',
   backoffCoefficient: 2,
   maximumInterval: '30 seconds',
-  nonRetryableErrorTypes: [...FINAL_IN_PLACE, ALREADY_ENDED],
+  nonRetryableErrorTypes: [...FINAL_IN_PLACE, ALREADY_ENDED, SUPERSEDED],
 };
 
 /** Without this the SDK only tries to cancel and goes on at once: cleaning up would begin before the activity has let go. */

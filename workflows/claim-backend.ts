@@ -33,7 +33,10 @@ export async function claimBackend(run: GenerationRun): Promise<BackendClaim> {
 async function claim(run: GenerationRun, waitMs: number): Promise<BackendClaim> {
   const { generationId, pool, template } = run.input;
   const { discoverBackend } = claimOptions(pool, { waitMs, summary: `Wait for a GPU: ${template}` });
-  const claimed = await checked(discoverBackend({ generationId, endedSubmissions: run.endedSubmissions }));
+  const { endedSubmissions, progress } = run;
+  const claimed = await checked(
+    discoverBackend({ generationId, endedSubmissions, lastSubmission: progress.submission }),
+  );
   run.noteClaim(claimed);
   return claimed;
 }

@@ -1,6 +1,6 @@
 import { ActivityFailure, ApplicationFailure, TimeoutFailure } from '@temporalio/common';
 import type { FailureRecord } from './contracts/activities.js';
-import { ALREADY_ENDED } from './contracts/generation.js';
+import { ALREADY_ENDED, SUPERSEDED } from './contracts/generation.js';
 import { isFailureKind } from './domain/failure.js';
 import { MEDIA_FAULTS } from './domain/media-signature.js';
 import type { MediaFault } from './domain/media-signature.js';
@@ -39,10 +39,14 @@ export function isClaimTimeout(error: unknown): boolean {
   return timeoutTypeOf(error) === 'SCHEDULE_TO_CLOSE' || timeoutTypeOf(error) === 'SCHEDULE_TO_START';
 }
 
-/** True when this run was left behind: the generation has ended, or a later submission is under way. */
+/** True when the generation has ended already: this run was reset too late. */
 export function isAlreadyEnded(error: unknown): boolean {
-  const cause = error instanceof ActivityFailure ? error.cause : error;
-  return cause instanceof ApplicationFailure && cause.type === ALREADY_ENDED;
+  return typeOf(error) === ALREADY_ENDED;
+}
+
+/** True when this run was reset to a point before a later submission, which is the one that counts. */
+export function isSuperseded(error: unknown): boolean {
+  return typeOf(error) === SUPERSEDED;
 }
 
 /** What was wrong with the outputs, from the facts of an `OUTPUT_INVALID`. */
@@ -53,6 +57,11 @@ export function mediaFaultsOf({ facts }: FailureRecord): readonly MediaFault[] {
     const fault = isRecord(verdict) ? MEDIA_FAULTS.find((known) => known === verdict['fault']) : undefined;
     return fault === undefined ? [] : [fault];
   });
+}
+
+function typeOf(error: unknown): string | null {
+  const cause = error instanceof ActivityFailure ? error.cause : error;
+  return cause instanceof ApplicationFailure ? (cause.type ?? null) : null;
 }
 
 function timeoutTypeOf(error: unknown): TimeoutFailure['timeoutType'] | null {

@@ -10,7 +10,7 @@ import { limitsOn } from './domain/deadlines.js';
 import { mayStillRender } from './domain/failure.js';
 import { decideRecovery } from './domain/recovery.js';
 import type { Recovery } from './domain/recovery.js';
-import { failureRecordOf, isAlreadyEnded, mediaFaultsOf } from './failure-record.js';
+import { failureRecordOf, isAlreadyEnded, isSuperseded, mediaFaultsOf } from './failure-record.js';
 import { GenerationRun } from './generation-run.js';
 import { publishStatus } from './generation-story.js';
 import { freeGpu, renderPrompt } from './render-prompt.js';
@@ -26,18 +26,16 @@ export async function generateMedia(input: GenerationInput): Promise<GenerationR
   setHandler(startedSignal, ({ promptId, startedAtMs }) => {
     if (promptId === run.progress.promptId) run.noteProcessing(startedAtMs);
   });
-  let outputs: readonly StoredOutput[];
   try {
-    outputs = await generate(run);
+    return await generate(run);
   } catch (error) {
-    await recordUnfinished(run, error);
-    throw isCancellation(error) ? error : toWorkflowFailure(error);
+    const reason = await recordUnfinished(run, error);
+    throw isCancellation(reason) ? reason : toWorkflowFailure(reason);
   }
-  return recordCompleted(run, outputs);
 }
 
-/** Renders until there are stored outputs, or until nothing is left to try. */
-async function generate(run: GenerationRun): Promise<readonly StoredOutput[]> {
+/** Renders until there are stored and recorded outputs, or until nothing is left to try. */
+async function generate(run: GenerationRun): Promise<GenerationResult> {
   let claim = await claimFirstBackend(run);
   const { totalSeconds } = limitsOn(claim.device, run.input.limits);
   for (;;) {
@@ -46,8 +44,12 @@ async function generate(run: GenerationRun): Promise<readonly StoredOutput[]> {
       const rendered = await withinTotalDeadline(run.remainingSeconds(totalSeconds), async () =>
         renderPrompt(run, claim),
       );
-      return await collectOutputs(run, claim, rendered);
+      return await recordCompleted(run, await collectOutputs(run, claim, rendered));
     } catch (error) {
+      if (isSuperseded(error) && run.followsLaterSubmission()) {
+        claim = await claimAgain(run, claim, { error, totalSeconds });
+        continue;
+      }
       const recovery = recoveryFor(run, error);
       if (recovery.action === 'give_up') {
         await freeIfOccupied(claim, error);
@@ -92,22 +94,26 @@ async function recordCompleted(run: GenerationRun, outputs: readonly StoredOutpu
   return { generationId, backendId: run.progress.backendId ?? '', submission: run.progress.submission, outputs };
 }
 
-async function recordUnfinished(run: GenerationRun, error: unknown): Promise<void> {
-  if (isAlreadyEnded(error)) return; // what is recorded stands
-  await CancellationScope.nonCancellable(async () => {
-    if (isCancellation(error)) {
-      await end(run, { status: 'CANCELLED', outputs: [], failure: null });
-      return;
-    }
-    const failure = failureRecordOf(error);
-    await end(run, { status: failure.kind === 'TIMEOUT' ? 'TIMEOUT' : 'FAILED', outputs: [], failure });
-  });
+/** Answers what the Workflow closes with: the error, or that the generation has ended already. */
+async function recordUnfinished(run: GenerationRun, error: unknown): Promise<unknown> {
+  if (isAlreadyEnded(error)) return error; // what is recorded stands
+  try {
+    await CancellationScope.nonCancellable(async () => end(run, unfinishedOutcome(error)));
+    return error;
+  } catch (refusal) {
+    return refusal;
+  }
 }
 
-async function end(
-  run: GenerationRun,
-  outcome: Pick<RecordOutcomeInput, 'status' | 'outputs'> & { readonly failure: FailureRecord | null },
-): Promise<void> {
+function unfinishedOutcome(error: unknown): Outcome {
+  if (isCancellation(error)) return { status: 'CANCELLED', outputs: [], failure: null };
+  const failure = failureRecordOf(error);
+  return { status: failure.kind === 'TIMEOUT' ? 'TIMEOUT' : 'FAILED', outputs: [], failure };
+}
+
+type Outcome = Pick<RecordOutcomeInput, 'status' | 'outputs'> & { readonly failure: FailureRecord | null };
+
+async function end(run: GenerationRun, outcome: Outcome): Promise<void> {
   run.advance({ phase: 'recording' });
   await run.recorded();
   const { recordOutcome } = recordingOptions(`Record ${outcome.status}`);

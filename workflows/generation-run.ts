@@ -9,6 +9,9 @@ import { publishStatus, tellStory } from './generation-story.js';
 
 type TriedRecovery = Exclude<Recovery, { action: 'give_up' }>;
 
+/** One leads to the submission that counts; it may be passed by another meanwhile. */
+const MAX_FOLLOWED = 3;
+
 /** What one run of the Workflow knows; `progress` is replaced, never changed in place. */
 export class GenerationRun {
   readonly input: GenerationInput;
@@ -23,6 +26,7 @@ export class GenerationRun {
   readonly #endedSubmissions: number[] = [];
   readonly #recordings: Promise<void>[] = [];
   #claimedAtMs: number | null = null;
+  #followed = 0;
 
   constructor(input: GenerationInput) {
     this.input = input;
@@ -68,6 +72,17 @@ export class GenerationRun {
   noteRecovery(kind: FailureKind, recovery: TriedRecovery): void {
     if (!mayStillRender(kind)) this.#endedSubmissions.push(this.#progress.submission);
     this.#note(kind, recovery, 'waiting');
+  }
+
+  /**
+   * A reset has brought this run back before a later submission. The next claim leads to that one; false when that has
+   * happened too often to be the reason.
+   */
+  followsLaterSubmission(): boolean {
+    this.#followed += 1;
+    if (this.#followed > MAX_FOLLOWED) return false;
+    this.advance({ phase: 'waiting' });
+    return true;
   }
 
   /** The files are fetched once more; the submission stands. */

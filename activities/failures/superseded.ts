@@ -1,7 +1,7 @@
 import { ApplicationFailure } from '@temporalio/common';
-import { ALREADY_ENDED } from '../../workflows/contracts/generation.js';
+import { SUPERSEDED } from '../../workflows/contracts/generation.js';
 
-/** This run was left behind: the generation has ended, or a later submission is under way. Nothing it does counts. */
+/** A later submission is under way: nothing that this one does counts. A claim tells where that one is, or that it ended. */
 export function superseded(message: string): ApplicationFailure {
-  return ApplicationFailure.create({ type: ALREADY_ENDED, message, nonRetryable: true });
+  return ApplicationFailure.create({ type: SUPERSEDED, message, nonRetryable: true });
 }

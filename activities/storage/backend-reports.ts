@@ -1,5 +1,9 @@
 import { z } from 'zod';
-import { BACKEND_REPORT_PREFIX, BACKEND_REPORT_STALE_MS } from '../../workflows/contracts/backend-report.js';
+import {
+  BACKEND_REPORT_PREFIX,
+  BACKEND_REPORT_STALE_MS,
+  backendReportKey,
+} from '../../workflows/contracts/backend-report.js';
 import type { BackendReport } from '../../workflows/contracts/backend-report.js';
 import type { ObjectStore } from './object-store.js';
 
@@ -34,6 +38,12 @@ export async function readBackendReports(store: ObjectStore): Promise<readonly K
     const report = reportSchema.safeParse(document?.value).data;
     return report === undefined ? [] : [{ ...report, isFresh: isFresh(report) }];
   });
+}
+
+/** What one backend reported last, `null` when there is no report that this version understands. */
+export async function readBackendReport(store: ObjectStore, backendId: string): Promise<BackendReport | null> {
+  const document = await store.readJson(backendReportKey(backendId));
+  return reportSchema.safeParse(document?.value).data ?? null;
 }
 
 function isFresh({ reportedAt }: BackendReport): boolean {

@@ -9,12 +9,19 @@ export interface ClaimRecord {
   readonly backendId: string;
   /** The generation has ended: nobody may claim it again. */
   readonly ended: boolean;
+  /** The Workflow run that claimed: after a reset another run finds the claim of this one. */
+  readonly runId?: string | undefined;
 }
 
 /** More than ever race for one claim; a store that refuses every write must not be asked for ever. */
 const MAX_ROUNDS = 10;
 
-const claimSchema = z.object({ submission: z.number().int().nonnegative(), backendId: z.string(), ended: z.boolean() });
+const claimSchema = z.object({
+  submission: z.number().int().nonnegative(),
+  backendId: z.string(),
+  ended: z.boolean(),
+  runId: z.string().optional(),
+});
 
 /** `claims/<generationId>.json` */
 export function claimKey(generationId: string): string {
@@ -25,6 +32,15 @@ export function claimKey(generationId: string): string {
 export async function readClaim(store: ObjectStore, generationId: string): Promise<ClaimRecord | null> {
   const stored = await store.readJson(claimKey(generationId));
   return stored === null ? null : claimSchema.parse(stored.value);
+}
+
+const NEVER_CLAIMED = { submission: 0, backendId: '' };
+
+/** The generation has ended: not even a reset may claim it again, and a prompt that it left on a GPU is removed. */
+export async function closeClaim(store: ObjectStore, generationId: string): Promise<void> {
+  await changeClaim(store, generationId, async (claim) =>
+    claim?.ended === true ? null : { ...(claim ?? NEVER_CLAIMED), ended: true },
+  );
 }
 
 /**

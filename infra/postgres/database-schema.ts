@@ -15,6 +15,7 @@ export interface DatabaseSchema {
   recovery_attempts: RecoveryAttemptsTable;
   outbox: OutboxTable;
   idempotency_keys: IdempotencyKeysTable;
+  reconciliation: ReconciliationTable;
 }
 
 export interface GenerationsTable {
@@ -35,6 +36,7 @@ export interface GenerationsTable {
   submission: Generated<number>;
   retry_of: string | null;
   cancel_requested_at: OptionalTime;
+  ended_by_run: string | null;
   event_sequence: Generated<number>;
   created_at: DatabaseTime;
   started_at: OptionalTime;
@@ -97,4 +99,10 @@ export interface IdempotencyKeysTable {
   generation_id: string;
   response_body: string;
   created_at: DatabaseTime;
+}
+
+/** One row. */
+export interface ReconciliationTable {
+  is_only_row: Generated<boolean>;
+  closed_until: DatabaseTime;
 }

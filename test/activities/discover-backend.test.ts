@@ -9,6 +9,8 @@ import { changeClaim, claimKey } from '../../activities/storage/claim-record.js'
 import type { ClaimRecord } from '../../activities/storage/claim-record.js';
 import { createObjectStore } from '../../activities/storage/object-store.js';
 import type { ObjectStore } from '../../activities/storage/object-store.js';
+import { backendReportKey } from '../../workflows/contracts/backend-report.js';
+import type { BackendReport } from '../../workflows/contracts/backend-report.js';
 import { createTestBucket, uniqueName } from '../support/stack.js';
 import { until } from '../support/until.js';
 import { clientAt, closeConnections, environment, failureOf, knownBackend } from './support/activity-world.js';
@@ -36,8 +38,14 @@ function buildBackend(backendId = 'gpu-1', state: PromptState = { status: 'absen
 
 function claiming(backend: ComfyUIBackend, onClaimed: (generationId: string) => void = () => undefined) {
   const discoverBackend = createDiscoverBackend({ backend, store, onClaimed });
-  return async (generationId: string, endedSubmissions: readonly number[] = []) =>
-    environment().run(discoverBackend, { generationId, endedSubmissions });
+  return async (
+    generationId: string,
+    endedSubmissions: readonly number[] = [],
+    { lastSubmission = 0, runId = 'run-1' } = {},
+  ) =>
+    environment({ workflowExecution: { workflowId: 'generation/g', runId } }).run(discoverBackend, {
+      ...{ generationId, endedSubmissions, lastSubmission },
+    });
 }
 
 async function recordOf(generationId: string): Promise<unknown> {
@@ -48,6 +56,15 @@ async function recorded(record: ClaimRecord): Promise<string> {
   const generationId = uniqueName('g');
   await changeClaim(store, generationId, async () => record);
   return generationId;
+}
+
+function buildReport(facts: Partial<BackendReport>): BackendReport {
+  return {
+    ...{ backendId: 'gpu-1', pool: 'default', health: 'healthy', reason: 'answers', addresses: [], device: 'gpu' },
+    ...{ comfyuiVersion: '0.8.0', deviceName: null, vramTotalBytes: null, queueRemaining: 0, maxGpuJobs: 1 },
+    ...{ capabilitiesKey: null, reportedAt: new Date().toISOString() },
+    ...facts,
+  };
 }
 
 const open = { submission: 3, backendId: 'gpu-1', ended: false };
@@ -63,7 +80,9 @@ describe('Claims', () => {
       promptId: promptIdOf(generationId, 1),
     });
     expect(told).toEqual([generationId]);
-    await expect(recordOf(generationId)).resolves.toEqual({ submission: 1, backendId: 'gpu-1', ended: false });
+    await expect(recordOf(generationId)).resolves.toEqual({
+      ...{ submission: 1, backendId: 'gpu-1', ended: false, runId: 'run-1' },
+    });
   });
 
   test.each<PromptState>([{ status: 'pending' }, { status: 'running' }, { status: 'succeeded', finished }])(
@@ -97,7 +116,33 @@ describe('Claims', () => {
     const claim = await claiming(backend)(generationId);
     expect(claim).toMatchObject({ submission: 4, decision: 'new', backendId: 'gpu-1' });
     expect(asked).toEqual([]);
-    await expect(recordOf(generationId)).resolves.toEqual({ submission: 4, backendId: 'gpu-1', ended: false });
+    await expect(recordOf(generationId)).resolves.toMatchObject({ submission: 4, backendId: 'gpu-1', ended: false });
+  });
+
+  test('after a reset the claim of the run before leads to the backend that holds it, and the gate here counts nothing', async () => {
+    const held = { submission: 3, backendId: 'gpu-2', ended: false, runId: 'run-0' };
+    const generationId = await recorded(held);
+    await store.writeJson(backendReportKey('gpu-2'), buildReport({ backendId: 'gpu-2', device: 'cpu' }), {
+      kind: 'always',
+    });
+    const told: string[] = [];
+    const { backend, asked } = buildBackend('gpu-1', { status: 'running' });
+    const claim = await claiming(backend, (id) => told.push(id))(generationId, [1], { lastSubmission: 1 });
+    expect(claim).toEqual({
+      ...{ backendId: 'gpu-2', taskQueue: 'gpu@gpu-2', submission: 3, decision: 'adopt', device: 'cpu' },
+      promptId: promptIdOf(generationId, 3),
+    });
+    expect([told, asked]).toEqual([[], []]);
+    await expect(recordOf(generationId)).resolves.toEqual(held);
+  });
+
+  test.each([
+    ['this run made it, and its answer was lost before anything was submitted', 'run-1', 0],
+    ['this run has tried it already', 'run-0', 3],
+  ])('the claim of another backend is taken over when %s', async (_why, runId, lastSubmission) => {
+    const generationId = await recorded({ submission: 3, backendId: 'gpu-2', ended: false, runId });
+    const claim = await claiming(buildBackend().backend)(generationId, [], { lastSubmission });
+    expect(claim).toMatchObject({ submission: 4, decision: 'new', backendId: 'gpu-1' });
   });
 
   test('a submission that the Workflow has seen end is not adopted, though its prompt has succeeded', async () => {
@@ -163,7 +208,7 @@ describe('Prompt ids', () => {
       },
     };
     const discoverBackend = createDiscoverBackend({ backend: knownBackend(client), store, onClaimed: () => undefined });
-    const running = world.run(discoverBackend, { generationId, endedSubmissions: [] });
+    const running = world.run(discoverBackend, { generationId, endedSubmissions: [], lastSubmission: 0 });
     await until('it is asked', async () => isAsked);
     world.cancel('CANCELLED');
     await expect(running).rejects.toMatchObject({ name: 'CancelledFailure' });

@@ -68,8 +68,11 @@ function recovering(generationId: string, attempt = 1, submission = 1): RecordPr
 
 const recordProgress = async (input: RecordProgressInput, database = connection.database) =>
   environment().run(createRecordProgress({ database }), input);
-const recordOutcome = async (input: RecordOutcomeInput, database = connection.database) =>
-  environment().run(createRecordOutcome({ database, store }), input);
+const recordOutcome = async (input: RecordOutcomeInput, { runId = 'run-1', latestRunId = 'run-9' } = {}) => {
+  const isLatestRun = async (_generationId: string, asked: string) => asked === latestRunId;
+  const record = createRecordOutcome({ database: connection.database, store, isLatestRun });
+  return environment({ workflowExecution: { workflowId: 'generation/g', runId } }).run(record, input);
+};
 
 const rowOf = async (id: string) =>
   connection.database.selectFrom('generations').selectAll().where('id', '=', id).executeTakeFirstOrThrow();
@@ -182,7 +185,8 @@ describe('The outcome of a generation', () => {
 
   test('two outcomes that race: one is recorded whole, of the other nothing', async () => {
     const id = await accepted();
-    await Promise.all([recordOutcome(buildOutcome(id)), recordOutcome(buildOutcome(id, FAILED))]);
+    const outcomes = [buildOutcome(id), buildOutcome(id, FAILED)];
+    await Promise.all(outcomes.map(async (outcome) => recordOutcome(outcome)));
     const { status } = await rowOf(id);
     expect(await outputsOf(id)).toHaveLength(status === 'COMPLETED' ? 1 : 0);
     expect(await eventsOf(id)).toEqual([`1 ${status.toLowerCase()}`]);
@@ -221,10 +225,39 @@ describe('The outcome of a generation', () => {
     const id = await accepted();
     await recordProgress(processing(id, 2));
     const failure = await failureOf(recordOutcome(buildOutcome(id, { submission: 1 })));
-    expect(failure).toMatchObject({ type: 'ALREADY_ENDED', nonRetryable: true });
+    expect(failure).toMatchObject({ type: 'SUPERSEDED', nonRetryable: true });
     expect(failure.message).toMatch(/Submission 2 is under way, this is 1/);
     expect(await rowOf(id)).toMatchObject({ status: 'PROCESSING' });
     expect(await outputsOf(id)).toEqual([]);
+  });
+
+  test('an outcome of a lower submission counts when its run is the latest: it was reset to before the last claim', async () => {
+    const id = await accepted();
+    await recordProgress(processing(id, 2));
+    await recordOutcome(buildOutcome(id, { submission: 1 }), { latestRunId: 'run-1' });
+    expect(await rowOf(id)).toMatchObject({ status: 'COMPLETED', submission: 2, ended_by_run: 'run-1' });
+  });
+
+  test.each(['COMPLETED', 'CANCELLED'] as const)(
+    'a run that was reset after the end is refused, though it offers %s',
+    async (status) => {
+      const id = await accepted();
+      await recordOutcome(buildOutcome(id));
+      const outputs = status === 'COMPLETED' ? [buildOutput()] : [];
+      const failure = await failureOf(recordOutcome(buildOutcome(id, { status, outputs }), { runId: 'run-2' }));
+      expect(failure).toMatchObject({ type: 'ALREADY_ENDED', nonRetryable: true });
+      expect(await eventsOf(id)).toEqual(['1 completed']);
+    },
+  );
+
+  test('a Workflow that was cancelled before anybody knew that it had started agrees with the row', async () => {
+    const id = await accepted();
+    const ended = { status: 'CANCELLED', finished_at: new Date() } as const;
+    await connection.database.updateTable('generations').set(ended).where('id', '=', id).execute();
+    await recordOutcome(buildOutcome(id, { status: 'CANCELLED', outputs: [], submission: 0 }));
+    expect(await eventsOf(id)).toEqual([]);
+    const failure = await failureOf(recordOutcome(buildOutcome(id)));
+    expect(failure).toMatchObject({ type: 'ALREADY_ENDED' });
   });
 
   test('the claim is closed, so that not even a reset renders again', async () => {
@@ -246,7 +279,7 @@ describe('The outcome of a generation', () => {
   test('an outage of the database is retried without end, and so is what nobody expected: the picture is stored', async () => {
     const url = `postgres://nobody@127.0.0.1:${await freePort()}/absent`;
     const away = openDatabase({ url, poolSize: 1, onIdleError: () => undefined });
-    const record = createRecordOutcome({ database: away.database, store });
+    const record = createRecordOutcome({ database: away.database, store, isLatestRun: async () => true });
     const outage = await failureOf(environment({ attempt: 50 }).run(record, buildOutcome('g-1')));
     expect(outage).toMatchObject({ type: 'NETWORK_ERROR', nonRetryable: false });
     await away.close();

@@ -105,7 +105,7 @@ describe('Uploads', () => {
     await environment().run(createUploadOutputs({ ...spoolOf('new!'), store }), next);
     const late = buildInput([buildOutput('late')], { generationId });
     const failure = await failureOf(environment().run(createUploadOutputs({ ...spoolOf('late'), store }), late));
-    expect(failure).toMatchObject({ type: 'ALREADY_ENDED', nonRetryable: true });
+    expect(failure).toMatchObject({ type: 'SUPERSEDED', nonRetryable: true });
     expect(failure.message).toMatch(/Submission 2 has stored .*image_0\.png, this is 1/);
     await expect(textAt(`jobs/${generationId}/image_0.png`)).resolves.toBe('new!');
   });

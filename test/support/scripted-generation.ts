@@ -20,6 +20,7 @@ export interface ScriptedTemporal {
     script: Partial<ScriptedActivities>,
     limits?: Partial<GenerationInput['limits']>,
   ) => Promise<ScriptedRun>;
+  readonly client: Client;
   readonly close: () => Promise<void>;
 }
 
@@ -40,6 +41,7 @@ export async function startScriptedTemporal(): Promise<ScriptedTemporal> {
   const client = new Client({ connection, namespace });
   const stops: (() => Promise<void>)[] = [];
   return {
+    client,
     async run(script, limits = {}) {
       await Promise.all(stops.splice(0).map(async (stop) => stop()));
       const calls: string[] = [];

@@ -18,7 +18,7 @@ afterAll(async () => {
   await temporal.close();
 }, 30_000);
 
-const fails = (type: FailureKind | 'ALREADY_ENDED', facts: Readonly<Record<string, unknown>> = {}) => {
+const fails = (type: FailureKind | 'ALREADY_ENDED' | 'SUPERSEDED', facts: Readonly<Record<string, unknown>> = {}) => {
   throw ApplicationFailure.create({ type, message: `it is ${type}`, nonRetryable: true, details: [facts] });
 };
 /** Runs until it is cancelled, as an activity does that looks at its cancellation. */
@@ -250,3 +250,39 @@ test('a run that was left behind records nothing: the generation has ended alrea
   expect((await failureOf(run)).type).toBe('ALREADY_ENDED');
   expect(run.calls.filter((call) => call.startsWith('recordOutcome'))).toEqual([]);
 });
+
+test('a run that was reset to before a later submission claims again, and nothing counts as a recovery', async () => {
+  let submissions = 0;
+  const run = await temporal.run({
+    submitPrompt: async () => {
+      submissions += 1;
+      return submissions === 1 ? fails('SUPERSEDED') : { state: 'running', nodeCount: 3 };
+    },
+  });
+  await expect(run.handle.result()).resolves.toMatchObject({ submission: 2 });
+  expect(run.calls.filter((call) => call.startsWith('discoverBackend'))).toHaveLength(2);
+  expect(run.calls).not.toContain('recordProgress recovering');
+});
+
+test('a run that always finds itself left behind ends, and says so', async () => {
+  const run = await temporal.run({ submitPrompt: async () => fails('SUPERSEDED') });
+  expect((await failureOf(run)).type).toBe('UNEXPECTED');
+  expect(run.calls.at(-1)).toBe('recordOutcome FAILED UNEXPECTED');
+});
+
+test.each(['COMPLETED', 'FAILED', 'CANCELLED'] as const)(
+  'a run whose outcome %s is refused because the generation has ended closes with just that',
+  async (status) => {
+    const run = await temporal.run({
+      recordOutcome: async () => fails('ALREADY_ENDED'),
+      ...(status === 'FAILED' && { awaitCompletion: async () => fails('NO_FACE') }),
+      ...(status === 'CANCELLED' && { awaitCompletion: untilCancelled }),
+    });
+    if (status === 'CANCELLED') {
+      await until('it renders', async () => run.calls.includes('awaitCompletion p1'));
+      await run.handle.cancel();
+    }
+    expect((await failureOf(run)).type).toBe('ALREADY_ENDED');
+    expect(run.calls.filter((call) => call.startsWith('recordOutcome'))).toHaveLength(1);
+  },
+);

@@ -9,6 +9,8 @@ export interface DiscoverBackendInput {
   readonly generationId: string;
   /** Submissions that this Workflow has seen end; a claim record of one of them is not adopted. */
   readonly endedSubmissions: readonly number[];
+  /** The last submission that this Workflow has claimed, 0 before the first; a higher one is of a run before a reset. */
+  readonly lastSubmission: number;
 }
 
 /** The claim: which backend renders, and under which number. */
@@ -19,7 +21,7 @@ export interface BackendClaim {
   /** Minted by the claim record; grows over resets. */
   readonly submission: number;
   readonly promptId: string;
-  /** `adopt`: the prompt of this number is alive or has succeeded on this backend. */
+  /** `adopt`: the prompt of this number is alive or has succeeded; after a reset perhaps on another backend. */
   readonly decision: 'new' | 'adopt';
   readonly device: DeviceKind;
 }

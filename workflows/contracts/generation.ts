@@ -8,6 +8,9 @@ export const GENERATE_MEDIA = 'generateMedia';
 /** `ApplicationFailure.type` of a Workflow that was reset after its generation had ended. No failure kind: nothing failed. */
 export const ALREADY_ENDED = 'ALREADY_ENDED';
 
+/** `ApplicationFailure.type` of an activity that was left behind by a later submission: the claim says which one counts. */
+export const SUPERSEDED = 'SUPERSEDED';
+
 /** What happens with a picture of one flat colour: let it pass, let it pass and say so, or fail. */
 export type FlatImagePolicy = 'allow' | 'flag' | 'fail';
 
