@@ -34,8 +34,22 @@ function buildBackend(backendId = 'gpu-1', state: PromptState = { status: 'absen
   return { backend: knownBackend(client, backendId), asked };
 }
 
-function claiming(backend: ComfyUIBackend, onClaimed: (generationId: string) => void = () => undefined) {
-  const discoverBackend = createDiscoverBackend({ backend, store, onClaimed });
+/** Exchanges with a ComfyUI that has this many prompts in its queue. */
+function useWithQueue(inComfyQueue: number, state: PromptState): ComfyUIBackend['use'] {
+  const client: ComfyUIClient = {
+    ...clientAt('http://127.0.0.1:1'),
+    queueRemaining: async () => inComfyQueue,
+    promptState: async () => state,
+  };
+  return async (exchange) => exchange(client);
+}
+
+function claiming(
+  backend: ComfyUIBackend,
+  claimed: (generationId: string) => void = () => undefined,
+  refusal: (inComfyQueue: number) => string | null = () => null,
+) {
+  const discoverBackend = createDiscoverBackend({ backend, store, slots: { claimed, refusal } });
   return async (generationId: string, endedSubmissions: readonly number[] = []) =>
     environment().run(discoverBackend, { generationId, endedSubmissions });
 }
@@ -124,6 +138,36 @@ describe('Claims', () => {
     await expect(recordOf(generationId)).resolves.toMatchObject({ submission: 6, backendId: last?.backendId });
   });
 
+  test('a gate that was shut since it let the claim through refuses it at once, to be tried again a second later', async () => {
+    const generationId = uniqueName('g');
+    const told: string[] = [];
+    const failure = await failureOf(
+      claiming(
+        buildBackend().backend,
+        (id) => told.push(id),
+        () => 'The gate of backend gpu-1 is draining',
+      )(generationId),
+    );
+    expect(failure).toMatchObject({ type: 'NETWORK_ERROR', nonRetryable: false, nextRetryDelay: '1 second' });
+    expect(failure.message).toBe('The gate of backend gpu-1 is draining');
+    expect(told).toEqual([]);
+    await expect(recordOf(generationId)).resolves.toBeUndefined();
+  });
+
+  test('prompts that others have posted since the gate looked refuse a new claim, never one that is adopted', async () => {
+    const isFull = (inComfyQueue: number) => (inComfyQueue >= 2 ? 'full' : null);
+    const generationId = uniqueName('g');
+    const full = { ...buildBackend('gpu-1').backend, use: useWithQueue(2, { status: 'absent' }) };
+    await expect(failureOf(claiming(full, undefined, isFull)(generationId))).resolves.toMatchObject({
+      message: 'full',
+    });
+    await expect(recordOf(generationId)).resolves.toBeUndefined();
+
+    const adopting = { ...buildBackend('gpu-1').backend, use: useWithQueue(2, { status: 'running' }) };
+    const claim = await claiming(adopting, undefined, isFull)(await recorded(open));
+    expect(claim).toMatchObject({ submission: 3, decision: 'adopt' });
+  });
+
   test('R2.2 a backend that fell ill since the gate looked fails with every address and claims nothing', async () => {
     const generationId = uniqueName('g');
     const { backend } = buildBackend();
@@ -162,7 +206,11 @@ describe('Prompt ids', () => {
         return new Promise<never>(() => undefined);
       },
     };
-    const discoverBackend = createDiscoverBackend({ backend: knownBackend(client), store, onClaimed: () => undefined });
+    const discoverBackend = createDiscoverBackend({
+      backend: knownBackend(client),
+      store,
+      slots: { claimed: () => undefined, refusal: () => null },
+    });
     const running = world.run(discoverBackend, { generationId, endedSubmissions: [] });
     await until('it is asked', async () => isAsked);
     world.cancel('CANCELLED');
