@@ -14,7 +14,7 @@ import type { GateSwitch } from './comfyui/gate-switch.js';
 import { PROMPT_MARKER } from './comfyui/prompt-marker.js';
 import type { PromptMarker } from './comfyui/prompt-marker.js';
 import type { PromptState } from './comfyui/prompt-state.js';
-import { claimedAnew, superseded } from './failures/superseded.js';
+import { superseded } from './failures/superseded.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
 import { heartbeatWhile } from './heartbeat-while.js';
 import { readClaim } from './storage/claim-record.js';
@@ -125,7 +125,7 @@ async function throwIfLeftBehind(
   if (claim === null) return;
   if (claim.ended) throw superseded(`Generation ${generationId} has ended`);
   if (claim.backendId === backendId && claim.submission === submission) return;
-  throw claimedAnew(
+  throw superseded(
     `Backend ${claim.backendId} holds submission ${claim.submission}, this is ${submission} on ${backendId}`,
   );
 }

@@ -95,9 +95,7 @@ export function createComfyUIBackend(options: {
   };
 
   return {
-    backendId,
-    forecast: new RenderingForecast(),
-    client,
+    ...{ backendId, client, forecast: new RenderingForecast() },
     async use(exchange) {
       const current = await client();
       try {
