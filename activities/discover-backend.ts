@@ -24,6 +24,8 @@ export interface DiscoverBackendDeps {
     /** Told of a claim before it is answered, so that it counts until the prompt is in ComfyUI's queue. */
     claimed(generationId: string): void;
   };
+  /** Throws when this attempt was given up while the process was stopped: it must not move the fence. */
+  readonly ensureCurrent: () => Promise<void>;
 }
 
 export function createDiscoverBackend(deps: DiscoverBackendDeps): ClaimActivities['discoverBackend'] {
@@ -42,7 +44,7 @@ export function createDiscoverBackend(deps: DiscoverBackendDeps): ClaimActivitie
 }
 
 async function claim(
-  { backend, store, slots }: DiscoverBackendDeps,
+  { backend, store, slots, ensureCurrent }: DiscoverBackendDeps,
   input: DiscoverBackendInput,
 ): Promise<BackendClaim> {
   const { generationId } = input;
@@ -52,7 +54,8 @@ async function claim(
   const inComfyQueue = await backend.use(async (client) => client.queueRemaining());
   let decision: BackendClaim['decision'] = 'new';
   const record = await changeClaim(store, generationId, async (current) => {
-    cancellationSignal().throwIfAborted(); // an attempt that was left behind must not move the fence
+    cancellationSignal().throwIfAborted(); // nor may one that was cancelled move the fence
+    await ensureCurrent();
     if (current?.ended === true) throw superseded(`Generation ${generationId} has ended. Retry it to get a new one`);
     decision = (await isAlive(backend, input, current)) ? 'adopt' : 'new';
     if (decision === 'adopt') return null; // its prompt is one of those in the queue

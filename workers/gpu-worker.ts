@@ -7,6 +7,7 @@ import type { ComfyUIBackend } from '../activities/comfyui/comfyui-backend.js';
 import { GateSwitch } from '../activities/comfyui/gate-switch.js';
 import { createSpool } from '../activities/comfyui/spool.js';
 import { createDiscoverBackend } from '../activities/discover-backend.js';
+import { createEnsureCurrent } from '../activities/ensure-current.js';
 import { createDownloadOutputs } from '../activities/download-outputs.js';
 import { createStopPrompt } from '../activities/stop-prompt.js';
 import type { ObjectStore } from '../activities/storage/object-store.js';
@@ -55,12 +56,14 @@ export async function createGpuWorker(options: GpuWorkerOptions): Promise<readon
   const surroundings = new Surroundings({ spoolFolder: spoolFolderOf(config, backend), store, logger });
   const slots = new GpuSlots({ ...config.gpu, backend, gate, surroundings, logger });
   resources.add(`gate ${backendId}`, async () => slots.close());
+  const { ensureCurrent, close } = createEnsureCurrent();
+  resources.add(`pauses ${backendId}`, async () => close());
   const shared = { ...SHARED_WORKER_OPTIONS, connection, namespace: config.temporal.namespace };
   const claiming = await Worker.create({
     ...shared,
     identity: `${backendId} claims`,
     taskQueue: gpuTaskQueue(config.gpu.pool),
-    activities: claimActivities({ backend, store, slots }),
+    activities: claimActivities({ backend, store, slots, ensureCurrent }),
     tuner: {
       activityTaskSlotSupplier: slots,
       workflowTaskSlotSupplier: { type: 'fixed-size', numSlots: 2 },
@@ -89,6 +92,7 @@ function claimActivities(deps: {
   readonly backend: ComfyUIBackend;
   readonly store: ObjectStore;
   readonly slots: GpuSlots;
+  readonly ensureCurrent: () => Promise<void>;
 }): ClaimActivities {
   return { discoverBackend: createDiscoverBackend(deps) };
 }

@@ -1,3 +1,4 @@
+import { ApplicationFailure } from '@temporalio/common';
 import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import type { ComfyUIBackend } from '../../activities/comfyui/comfyui-backend.js';
 import type { ComfyUIClient } from '../../activities/comfyui/comfyui-client.js';
@@ -44,12 +45,19 @@ function useWithQueue(inComfyQueue: number, state: PromptState): ComfyUIBackend[
   return async (exchange) => exchange(client);
 }
 
+const current = async (): Promise<void> => undefined;
+
 function claiming(
   backend: ComfyUIBackend,
   claimed: (generationId: string) => void = () => undefined,
   refusal: (inComfyQueue: number) => string | null = () => null,
 ) {
-  const discoverBackend = createDiscoverBackend({ backend, store, slots: { claimed, refusal } });
+  const discoverBackend = createDiscoverBackend({
+    backend,
+    store,
+    slots: { claimed, refusal },
+    ensureCurrent: current,
+  });
   return async (generationId: string, endedSubmissions: readonly number[] = []) =>
     environment().run(discoverBackend, { generationId, endedSubmissions });
 }
@@ -127,6 +135,21 @@ describe('Claims', () => {
     expect(failure).toMatchObject({ type: 'ALREADY_ENDED', nonRetryable: true });
     expect(told).toEqual([]);
     await expect(recordOf(generationId)).resolves.toEqual({ ...open, ended: true });
+  });
+
+  test('an attempt that was given up while its worker was stopped does not move the fence', async () => {
+    const generationId = await recorded(open);
+    const discoverBackend = createDiscoverBackend({
+      backend: buildBackend('gpu-2').backend,
+      store,
+      slots: { claimed: () => undefined, refusal: () => null },
+      ensureCurrent: async () => {
+        throw ApplicationFailure.nonRetryable('given up');
+      },
+    });
+    const failure = await failureOf(environment().run(discoverBackend, { generationId, endedSubmissions: [] }));
+    expect(failure.message).toBe('given up');
+    await expect(recordOf(generationId)).resolves.toEqual(open);
   });
 
   test('claims that race never get the same number', async () => {
@@ -210,6 +233,7 @@ describe('Prompt ids', () => {
       backend: knownBackend(client),
       store,
       slots: { claimed: () => undefined, refusal: () => null },
+      ensureCurrent: current,
     });
     const running = world.run(discoverBackend, { generationId, endedSubmissions: [] });
     await until('it is asked', async () => isAsked);

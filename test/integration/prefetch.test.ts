@@ -8,7 +8,7 @@ import { until } from '../support/until.js';
 const stops: (() => Promise<void>)[] = [];
 afterEach(async () => {
   for (const stop of stops.splice(0).reverse()) await stop();
-}, 30_000);
+}, 90_000);
 
 async function start(
   simulators: readonly { readonly secondsPerStep: number }[],
