@@ -52,6 +52,7 @@ class PromptWatch {
   #runningSinceMs: number | null = previousHeartbeat()?.runningSinceMs ?? null;
   #percent = previousHeartbeat()?.percent ?? 0;
   #hasSignalled = false;
+  #hasSucceeded = false;
 
   constructor(deps: AwaitCompletionDeps, input: AwaitCompletionInput) {
     this.#deps = deps;
@@ -66,6 +67,7 @@ class PromptWatch {
       const state = await this.#look();
       if (state !== null) {
         const completed = await this.#finishedOf(state);
+        this.#tellForecast();
         if (completed !== null) return completed;
       }
       this.#enforceLimits();
@@ -90,6 +92,7 @@ class PromptWatch {
 
   close(): void {
     this.#socket?.close();
+    this.#deps.backend.forecast.ended(this.#input.promptId, { hasSucceeded: this.#hasSucceeded });
   }
 
   /** One look, or `null` while the backend is away for less than its limit. */
@@ -126,6 +129,7 @@ class PromptWatch {
 
   #onEvent(): void {
     heartbeat(this.heartbeat());
+    this.#tellForecast();
     const progress = this.#socket?.progress();
     const isNews = progress?.hasEnded === true || (progress?.hasStarted === true && this.#state === 'pending');
     if (isNews) this.#wake();
@@ -139,6 +143,7 @@ class PromptWatch {
   async #finishedOf(state: PromptState): Promise<CompletedPrompt | null> {
     switch (state.status) {
       case 'succeeded':
+        this.#hasSucceeded = true;
         return { outputs: state.finished.outputs, startedAtMs: state.finished.startedAtMs };
       case 'failed':
         throw new ExecutionFailedError(state.error);
@@ -157,6 +162,12 @@ class PromptWatch {
       default:
         return assertNever(state);
     }
+  }
+
+  /** What the gate goes by when it decides whether the next prompt may be bound to this GPU. */
+  #tellForecast(): void {
+    const { forecast } = this.#deps.backend;
+    forecast.observed(this.#input.promptId, this.#runningSinceMs, this.#socket?.progress() ?? null);
   }
 
   async #noteRunning(): Promise<void> {

@@ -1,6 +1,8 @@
 import { activityInfo, cancellationSignal, log } from '@temporalio/activity';
+import { ApplicationFailure } from '@temporalio/common';
 import type { BackendClaim, ClaimActivities, DiscoverBackendInput } from '../workflows/contracts/activities.js';
 import { backendTaskQueue } from '../workflows/contracts/task-queues.js';
+import type { FailureKind } from '../workflows/domain/failure.js';
 import type { ComfyUIBackend } from './comfyui/comfyui-backend.js';
 import { promptIdOf } from './comfyui/prompt-id.js';
 import { alreadyEnded } from './failures/already-ended.js';
@@ -16,15 +18,18 @@ import { crashPoint } from '../infra/runtime/crash-point.js';
 export interface DiscoverBackendDeps {
   readonly backend: ComfyUIBackend;
   readonly store: ObjectStore;
-  /** Told of a claim before it is answered, so that the gate counts it until the prompt is in ComfyUI's queue. */
-  readonly onClaimed: (generationId: string) => void;
+  /** The gate that let the claim through. */
+  readonly slots: {
+    /** Why the gate would be shut to the claim by now, `null` when it would not. */
+    refusal(inComfyQueue: number): string | null;
+    /** Told of a claim before it is answered, so that it counts until the prompt is in ComfyUI's queue. */
+    claimed(generationId: string): void;
+  };
+  /** Throws when this attempt was given up while the process was stopped: it must not move the fence. */
+  readonly ensureCurrent: () => Promise<void>;
 }
 
-export function createDiscoverBackend({
-  backend,
-  store,
-  onClaimed,
-}: DiscoverBackendDeps): ClaimActivities['discoverBackend'] {
+export function createDiscoverBackend(deps: DiscoverBackendDeps): ClaimActivities['discoverBackend'] {
   /**
    * Safe to retry: the claim record is changed by compare-and-set, and an open record of this backend whose prompt lives
    * is adopted. A retry may land on another backend, which then holds the claim under a higher number. After a reset the
@@ -33,7 +38,7 @@ export function createDiscoverBackend({
   return async function discoverBackend(input) {
     try {
       const signal = cancellationSignal();
-      return await heartbeatWhile(async () => untilAborted(signal, claim({ backend, store, onClaimed }, input)));
+      return await heartbeatWhile(async () => untilAborted(signal, claim(deps, input)));
     } catch (error) {
       throw toApplicationFailure(error);
     }
@@ -41,26 +46,29 @@ export function createDiscoverBackend({
 }
 
 async function claim(
-  { backend, store, onClaimed }: DiscoverBackendDeps,
+  { backend, store, slots, ensureCurrent }: DiscoverBackendDeps,
   input: DiscoverBackendInput,
 ): Promise<BackendClaim> {
   const { generationId } = input;
   const { backendId } = backend;
   const { runId } = activityInfo().workflowExecution ?? {};
-  // The gate let this through on an older look: a backend that fell ill meanwhile fails fast, and another may claim.
-  await backend.use(async (client) => client.queueRemaining());
+  // The gate let this through on an older look: where that no longer holds it fails fast, and another may claim.
+  throwIfRefused(slots.refusal(0));
+  const inComfyQueue = await backend.use(async (client) => client.queueRemaining());
   let decision: BackendClaim['decision'] = 'new';
   const record = await changeClaim(store, generationId, async (current) => {
-    cancellationSignal().throwIfAborted(); // an attempt that was left behind must not move the fence
+    cancellationSignal().throwIfAborted(); // nor may one that was cancelled move the fence
+    await ensureCurrent();
     if (current?.ended === true) throw alreadyEnded(generationId);
     const isHeld = isHeldElsewhere(current, { input, backendId, runId });
     decision = isHeld || (await isAlive(backend, input, current)) ? 'adopt' : 'new';
-    if (decision === 'adopt') return null;
+    if (decision === 'adopt') return null; // its prompt is one of those in the queue
+    throwIfRefused(slots.refusal(inComfyQueue));
     return { submission: (current?.submission ?? 0) + 1, backendId, ended: false, runId };
   });
   const submission = record?.submission ?? 0;
   if (record !== null && record.backendId !== backendId) return claimOf(store, generationId, record);
-  onClaimed(generationId);
+  slots.claimed(generationId);
   crashPoint('discoverBackend.mid');
   log.info('Claimed a generation', { submission, decision, backendId });
   return {
@@ -95,6 +103,13 @@ async function claimOf(store: ObjectStore, generationId: string, record: ClaimRe
     decision: 'adopt',
     device: report?.device ?? 'gpu',
   };
+}
+
+/** The claim goes back into the queue, for whoever is free; pauses that grow would keep it from a gate that opens. */
+function throwIfRefused(message: string | null): void {
+  if (message === null) return;
+  const type: FailureKind = 'NETWORK_ERROR';
+  throw ApplicationFailure.create({ type, message, nextRetryDelay: '1 second' });
 }
 
 /** True when the prompt of an open record of this backend still runs, waits or has succeeded. */

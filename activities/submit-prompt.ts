@@ -1,24 +1,32 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { cancellationSignal, log } from '@temporalio/activity';
+import { activityInfo, cancellationSignal, log } from '@temporalio/activity';
+import { ApplicationFailure } from '@temporalio/common';
 import pLimit from 'p-limit';
 import { z } from 'zod';
 import type { BackendActivities, SubmitPromptInput, SubmittedPrompt } from '../workflows/contracts/activities.js';
+import type { FailureKind } from '../workflows/domain/failure.js';
 import type { ApiGraph } from '../workflows/domain/graph.js';
 import { prefixOutputs } from '../workflows/domain/prefix-outputs.js';
 import type { ComfyUIBackend } from './comfyui/comfyui-backend.js';
 import type { ComfyUIClient } from './comfyui/comfyui-client.js';
 import { ComfyUIUnreachableError } from './comfyui/errors.js';
+import type { GateSwitch } from './comfyui/gate-switch.js';
 import { PROMPT_MARKER } from './comfyui/prompt-marker.js';
 import type { PromptMarker } from './comfyui/prompt-marker.js';
 import type { PromptState } from './comfyui/prompt-state.js';
+import { superseded } from './failures/superseded.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
 import { heartbeatWhile } from './heartbeat-while.js';
+import { readClaim } from './storage/claim-record.js';
 import type { ObjectStore } from './storage/object-store.js';
 import { crashPoint } from '../infra/runtime/crash-point.js';
 
 export interface SubmitPromptDeps {
   readonly backend: ComfyUIBackend;
   readonly store: ObjectStore;
+  readonly gate: GateSwitch;
+  /** Prompts of everybody that ComfyUI may hold before one more is posted. */
+  readonly maxQueued: number;
   /** Told that the submission begins; what it answers is called when it is over, with or without a prompt in the queue. */
   readonly claims: { submitting(generationId: string): () => void };
 }
@@ -26,23 +34,32 @@ export interface SubmitPromptDeps {
 /** After a POST whose answer was lost ComfyUI may still be validating: the prompt can appear this much later. */
 const GRACE_MS = 5_000;
 const GRACE_LOOK_MS = 500;
+/** How long a submission waits for others that were posted since the gate looked; then another backend may claim. */
+const MAX_WAIT_MS = 20_000;
+const WAIT_LOOK_MS = 250;
+/** Between its looks and its POST a worker may have been paused, and been given up; after less than this it was not. */
+const PAUSED_MS = 5_000;
 
-export function createSubmitPrompt({ backend, store, claims }: SubmitPromptDeps): BackendActivities['submitPrompt'] {
+export function createSubmitPrompt(deps: SubmitPromptDeps): BackendActivities['submitPrompt'] {
+  const { backend, store, claims } = deps;
   // One at a time for each backend: between looking and posting nobody else of ours may post.
   const exclusive = pLimit(1);
   /**
    * Safe to retry: the prompt id follows from generation and submission number, and it is looked for before it is
-   * posted, so a prompt that survived a lost answer is found, not queued twice.
+   * posted, so a prompt that survived a lost answer is found, not queued twice. An attempt that was left behind finds
+   * the claim record changed and posts nothing.
    */
   return async function submitPrompt(input) {
     const signal = cancellationSignal();
     const settled = claims.submitting(input.generationId);
+    const waitUntilMs = performance.now() + MAX_WAIT_MS;
     try {
       return await heartbeatWhile(async () => {
         const graph = await loadGraph(store, input);
         const state = await exclusive(async () =>
-          backend.use(async (client) => ensureSubmitted({ client, input, graph, signal })),
+          backend.use(async (client) => ensureSubmitted({ ...deps, client, input, graph, signal, waitUntilMs })),
         );
+        backend.forecast.submitted(input.promptId, graph); // before the claim stops counting
         return { state, nodeCount: Object.keys(graph).length };
       });
     } catch (error) {
@@ -53,17 +70,69 @@ export function createSubmitPrompt({ backend, store, claims }: SubmitPromptDeps)
   };
 }
 
-interface Submission {
+interface Submission extends SubmitPromptDeps {
   readonly client: ComfyUIClient;
   readonly input: SubmitPromptInput;
   readonly graph: ApiGraph;
   readonly signal: AbortSignal;
+  readonly waitUntilMs: number;
 }
 
-async function ensureSubmitted({ client, input, graph, signal }: Submission): Promise<SubmittedPrompt['state']> {
-  const known = await client.promptState(input.promptId, signal);
-  if (known.status !== 'absent') return stateOf(known);
+async function ensureSubmitted(submission: Submission): Promise<SubmittedPrompt['state']> {
+  const { client, input, signal } = submission;
+  const known = await untilFree(submission);
+  if (known.status !== 'absent') {
+    await removeCopies(submission);
+    return stateOf(known);
+  }
   signal.throwIfAborted();
+  const lookedAtMs = performance.now();
+  const isCertain = await post(submission);
+  if (!isCertain || activityInfo().attempt > 1) await removeCopies(submission);
+  if (performance.now() - lookedAtMs > PAUSED_MS) await takeBackIfLeftBehind(submission);
+  return stateOf(await client.promptState(input.promptId, signal));
+}
+
+/** The state of the prompt, once nothing speaks against posting it if it is absent. */
+async function untilFree(submission: Submission): Promise<PromptState> {
+  const { client, backend, store, gate, maxQueued, input, signal, waitUntilMs } = submission;
+  for (;;) {
+    const [state, inComfyQueue] = await Promise.all([
+      client.promptState(input.promptId, signal),
+      client.queueRemaining(signal),
+      throwIfLeftBehind(store, backend.backendId, input),
+    ]);
+    if (state.status !== 'absent') return state;
+    if (gate.position === 'closed') throw refused(`The gate of backend ${backend.backendId} is closed`);
+    if (inComfyQueue < maxQueued) return state;
+    if (performance.now() > waitUntilMs) throw refused(`Others have ${inComfyQueue} prompts in the queue of ComfyUI`);
+    await sleep(WAIT_LOOK_MS, undefined, { signal });
+  }
+}
+
+/** Another backend may claim; here nothing was posted. */
+function refused(message: string): ApplicationFailure {
+  const type: FailureKind = 'NETWORK_ERROR';
+  return ApplicationFailure.create({ type, message, nonRetryable: true });
+}
+
+/** The fence of a worker without a database. No record at all says nothing: a store may have been emptied. */
+async function throwIfLeftBehind(
+  store: ObjectStore,
+  ...[backendId, { generationId, submission }]: [string, SubmitPromptInput]
+): Promise<void> {
+  const claim = await readClaim(store, generationId);
+  if (claim === null) return;
+  if (claim.ended) throw superseded(`Generation ${generationId} has ended`);
+  if (claim.backendId === backendId && claim.submission === submission) return;
+  throw superseded(
+    `Backend ${claim.backendId} holds submission ${claim.submission}, this is ${submission} on ${backendId}`,
+  );
+}
+
+/** True when ComfyUI said that it has the prompt; false when its answer was lost and the prompt was found. */
+async function post(submission: Submission): Promise<boolean> {
+  const { client, graph, input, signal } = submission;
   try {
     await client.submit(
       {
@@ -75,11 +144,31 @@ async function ensureSubmitted({ client, input, graph, signal }: Submission): Pr
     );
   } catch (error) {
     if (!(error instanceof ComfyUIUnreachableError) || signal.aborted) throw error;
-    return await lookAgain({ client, input, graph, signal }, error);
+    await lookAgain(submission, error);
+    return false;
   }
   crashPoint('submitPrompt.mid');
   log.info('Submitted a prompt', { promptId: input.promptId, submission: input.submission });
-  return stateOf(await client.promptState(input.promptId, signal));
+  return true;
+}
+
+/** ComfyUI never de-duplicates: a POST that was late beside its repetition is a second prompt under the same id. */
+async function removeCopies({ client, input, signal }: Submission): Promise<void> {
+  const copies = (await client.markedPrompts(signal)).filter(({ promptId }) => promptId === input.promptId);
+  for (const { promptId } of copies.slice(1)) {
+    log.warn('Removing a second copy of a prompt', { promptId });
+    await client.removePending(promptId, signal);
+  }
+}
+
+async function takeBackIfLeftBehind({ client, store, backend, input }: Submission): Promise<void> {
+  try {
+    await throwIfLeftBehind(store, backend.backendId, input);
+  } catch (error) {
+    if (!(error instanceof ApplicationFailure)) throw error;
+    await client.stop(input.promptId);
+    throw error;
+  }
 }
 
 function markerOf({ generationId, submission }: SubmitPromptInput): PromptMarker {
@@ -87,14 +176,11 @@ function markerOf({ generationId, submission }: SubmitPromptInput): PromptMarker
 }
 
 /** The outcome of the POST is unknown: the prompt is looked for until the grace period is over. */
-async function lookAgain(
-  { client, input, signal }: Submission,
-  cause: ComfyUIUnreachableError,
-): Promise<SubmittedPrompt['state']> {
+async function lookAgain({ client, input, signal }: Submission, cause: ComfyUIUnreachableError): Promise<void> {
   const deadline = performance.now() + GRACE_MS;
   while (performance.now() < deadline) {
-    const state = await client.promptState(input.promptId, signal);
-    if (state.status !== 'absent') return stateOf(state);
+    const { status } = await client.promptState(input.promptId, signal);
+    if (status !== 'absent') return;
     await sleep(GRACE_LOOK_MS, undefined, { signal });
   }
   throw cause;

@@ -2,43 +2,64 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ActivitySlotInfo, CustomSlotSupplier, SlotPermit, SlotReserveContext } from '@temporalio/worker';
 import type { ComfyUIBackend } from '../activities/comfyui/comfyui-backend.js';
 import { ComfyUIError } from '../activities/comfyui/errors.js';
+import type { GateSwitch } from '../activities/comfyui/gate-switch.js';
+import { QueueWatch } from '../activities/comfyui/queue-watch.js';
 import type { Logger } from '../infra/runtime/logger.js';
+import { OpenClaims } from './open-claims.js';
+import type { Surroundings } from './surroundings.js';
 
-/** How often a gate that is shut looks at ComfyUI again: the most that a waiting claim loses. */
+/** How often a gate that is shut looks at ComfyUI again when no event wakes it: the most that a waiting claim loses. */
 const LOOK_MS = 250;
 /** A backend that does not answer is asked less often: at most two probes a second reach it. */
 const LOOK_AT_SICK_MS = 1_000;
-/** A claim whose submission never began here (the Workflow was cancelled, or its worker died) stops counting. */
-const CLAIM_LIFE_MS = 15_000;
+/** The next prompt is bound to this GPU only when that will be free so soon: another may be free earlier. */
+const PREFETCH_AHEAD_MS = 3_000;
+
+export interface GpuSlotsOptions {
+  readonly backend: ComfyUIBackend;
+  readonly gate: GateSwitch;
+  readonly surroundings: Pick<Surroundings, 'fault'>;
+  readonly maxGpuJobs: number;
+  /** Prompts that may wait in ComfyUI's own queue besides; 0: none. */
+  readonly prefetch: number;
+  readonly logger: Logger;
+}
 
 /**
  * The gate in front of one GPU: a permit to poll for a claim is given only while
- * `running + pending + claims not yet submitted < MAX_GPU_JOBS + PREFETCH` and the backend answers. ComfyUI's own queue
- * is the truth about the GPU: it survives crashes of workers and counts what others post. Waiting work stays in
- * Temporal's queue, ordered by priority.
+ * `running + pending + claims not yet submitted < MAX_GPU_JOBS + PREFETCH`, the backend, the spool and the object store
+ * answer, and no operator has shut it. ComfyUI's own queue is the truth about the GPU: it survives crashes of workers and
+ * counts what others post. Waiting work stays in Temporal's queue, ordered by priority.
  */
 export class GpuSlots implements CustomSlotSupplier<ActivitySlotInfo> {
   readonly type = 'custom';
-  readonly #backend: ComfyUIBackend;
-  readonly #capacity: number;
-  readonly #logger: Logger;
+  readonly #options: GpuSlotsOptions;
+  readonly #claims = new OpenClaims(() => {
+    this.#wake();
+  });
+  readonly #queueWatch: QueueWatch;
   /** Permits that were given and not given back: the poll that is open, and claims that are being made. */
   #permits = 0;
-  /** Claims between their answer and the prompt's place in ComfyUI's queue, with the time when they stop counting. */
-  readonly #claims = new Map<string, { readonly endsAt: number }>();
+  /** Ends every pause at once. */
+  #alarm = new AbortController();
 
-  constructor(options: { readonly backend: ComfyUIBackend; readonly capacity: number; readonly logger: Logger }) {
-    this.#backend = options.backend;
-    this.#capacity = options.capacity;
-    this.#logger = options.logger;
+  constructor(options: GpuSlotsOptions) {
+    this.#options = options;
+    options.gate.onChange(() => {
+      this.#wake();
+    });
+    this.#queueWatch = new QueueWatch(options.backend, () => {
+      this.#wake();
+    });
   }
 
   async reserveSlot(_context: SlotReserveContext, abortSignal: AbortSignal): Promise<SlotPermit> {
     for (;;) {
       abortSignal.throwIfAborted();
+      const alarm = this.#alarm.signal; // what happens during the look must not be slept through
       const look = await this.#look();
       if (look === 'free') return {};
-      await this.#pause(look === 'sick' ? LOOK_AT_SICK_MS : LOOK_MS, abortSignal);
+      await this.#pause(look === 'sick' ? LOOK_AT_SICK_MS : LOOK_MS, abortSignal, alarm);
     }
   }
 
@@ -53,53 +74,75 @@ export class GpuSlots implements CustomSlotSupplier<ActivitySlotInfo> {
 
   releaseSlot(): void {
     this.#permits -= 1;
+    this.#wake();
+  }
+
+  /** Why a claim that came through on an older look is refused; `null` when it may be made. */
+  refusal(inComfyQueue: number): string | null {
+    const { gate, backend } = this.#options;
+    if (gate.position !== 'open') return `The gate of backend ${backend.backendId} is ${gate.position}`;
+    if (inComfyQueue < this.capacity) return null;
+    return `ComfyUI has ${inComfyQueue} prompts of others in its queue`;
+  }
+
+  /** Prompts of everybody that ComfyUI may have in its queue before one more is posted. */
+  get capacity(): number {
+    return this.#options.maxGpuJobs + this.#options.prefetch;
   }
 
   /** A claim was made here; its submission is expected on this worker. */
   claimed(generationId: string): void {
-    this.#claims.set(generationId, { endsAt: Date.now() + CLAIM_LIFE_MS });
+    this.#claims.claimed(generationId);
   }
 
-  /**
-   * The submission has begun: it counts for as long as it takes. To be called when it is over, the prompt being in
-   * ComfyUI's queue or not; an attempt that was left behind does not end the claim of the one that follows it.
-   */
+  /** The submission has begun; to be called when it is over, the prompt being in ComfyUI's queue or not. */
   submitting(generationId: string): () => void {
-    const claim = { endsAt: Number.POSITIVE_INFINITY };
-    this.#claims.set(generationId, claim);
-    return () => {
-      if (this.#claims.get(generationId) === claim) this.#claims.delete(generationId);
-    };
+    return this.#claims.submitting(generationId);
+  }
+
+  close(): void {
+    this.#queueWatch.close();
   }
 
   /** Takes a permit when there is one: `free` means it is taken. */
   async #look(): Promise<'free' | 'busy' | 'sick'> {
+    const { backend, gate, surroundings, logger } = this.#options;
+    if (gate.position !== 'open') return 'busy'; // its change wakes us
     try {
+      if ((await surroundings.fault()) !== null) return 'sick';
       // A claim that is settled while ComfyUI answers may be missing in both counts, so the larger one counts.
-      const claimsBefore = this.#liveClaims();
-      const inComfyQueue = await this.#backend.use(async (client) => client.queueRemaining());
-      const claims = Math.max(claimsBefore, this.#liveClaims());
-      if (inComfyQueue + this.#permits + claims >= this.#capacity) return 'busy';
+      const claimsBefore = this.#claims.count();
+      const inComfyQueue = await backend.use(async (client) => client.queueRemaining());
+      const claims = Math.max(claimsBefore, this.#claims.count());
+      if (!this.#hasRoom(inComfyQueue, claims)) return 'busy';
       this.#permits += 1; // before anything is awaited: another look may be under way
       return 'free';
     } catch (error) {
       // The SDK swallows what a slot supplier throws, so nothing may leave here unsaid.
-      if (!(error instanceof ComfyUIError)) this.#logger.error({ err: error }, 'The gate of a GPU could not look');
+      if (!(error instanceof ComfyUIError)) logger.error({ err: error }, 'The gate of a GPU could not look');
       return 'sick';
     }
   }
 
-  #liveClaims(): number {
-    const now = Date.now();
-    for (const [generationId, { endsAt }] of this.#claims) {
-      if (endsAt < now) this.#claims.delete(generationId);
-    }
-    return this.#claims.size;
+  #hasRoom(inComfyQueue: number, claims: number): boolean {
+    const { backend, gate, maxGpuJobs } = this.#options;
+    if (gate.position !== 'open') return false; // it was shut while ComfyUI answered
+    const coming = claims + this.#permits;
+    if (inComfyQueue + coming < maxGpuJobs) return true;
+    if (inComfyQueue + coming >= this.capacity) return false;
+    // How long the ones that are still coming will render nobody knows.
+    const aheadMs = coming === 0 ? backend.forecast.aheadMs(inComfyQueue) : null;
+    return aheadMs !== null && aheadMs < PREFETCH_AHEAD_MS;
   }
 
-  async #pause(ms: number, abortSignal: AbortSignal): Promise<void> {
+  #wake(): void {
+    this.#alarm.abort();
+    this.#alarm = new AbortController();
+  }
+
+  async #pause(ms: number, ...[abortSignal, alarm]: [AbortSignal, AbortSignal]): Promise<void> {
     try {
-      await sleep(ms, undefined, { signal: abortSignal });
+      await sleep(ms, undefined, { signal: AbortSignal.any([abortSignal, alarm]) });
     } catch {
       abortSignal.throwIfAborted(); // the SDK wants its own reason back
     }

@@ -4,8 +4,10 @@ import { NativeConnection, Worker } from '@temporalio/worker';
 import { createAwaitCompletion } from '../activities/await-completion.js';
 import { createComfyUIBackend } from '../activities/comfyui/comfyui-backend.js';
 import type { ComfyUIBackend } from '../activities/comfyui/comfyui-backend.js';
+import { GateSwitch } from '../activities/comfyui/gate-switch.js';
 import { createSpool } from '../activities/comfyui/spool.js';
 import { createDiscoverBackend } from '../activities/discover-backend.js';
+import { createEnsureCurrent } from '../activities/ensure-current.js';
 import { createDownloadOutputs } from '../activities/download-outputs.js';
 import { createStopPrompt } from '../activities/stop-prompt.js';
 import type { ObjectStore } from '../activities/storage/object-store.js';
@@ -21,6 +23,7 @@ import { backendIdOf } from './backend-identity.js';
 import { BackendReporter } from './backend-reporter.js';
 import { GpuSlots } from './gpu-slots.js';
 import { startOrphanSweep } from './orphan-sweep.js';
+import { Surroundings } from './surroundings.js';
 import { SHARED_WORKER_OPTIONS } from './worker-options.js';
 import type { WorkerConfig } from './worker-config.js';
 
@@ -49,14 +52,18 @@ export async function createGpuWorker(options: GpuWorkerOptions): Promise<readon
   const connection = await NativeConnection.connect(config.temporal.connection);
   resources.add(`connection ${backendId}`, async () => connection.close());
 
-  const capacity = config.gpu.maxGpuJobs + config.gpu.prefetch;
-  const slots = new GpuSlots({ backend, capacity, logger });
+  const gate = new GateSwitch();
+  const surroundings = new Surroundings({ spoolFolder: spoolFolderOf(config, backend), store, logger });
+  const slots = new GpuSlots({ ...config.gpu, backend, gate, surroundings, logger });
+  resources.add(`gate ${backendId}`, async () => slots.close());
+  const { ensureCurrent, close } = createEnsureCurrent();
+  resources.add(`pauses ${backendId}`, async () => close());
   const shared = { ...SHARED_WORKER_OPTIONS, connection, namespace: config.temporal.namespace };
   const claiming = await Worker.create({
     ...shared,
     identity: `${backendId} claims`,
     taskQueue: gpuTaskQueue(config.gpu.pool),
-    activities: claimActivities({ backend, store, slots }),
+    activities: claimActivities({ backend, store, slots, ensureCurrent }),
     tuner: {
       activityTaskSlotSupplier: slots,
       workflowTaskSlotSupplier: { type: 'fixed-size', numSlots: 2 },
@@ -69,7 +76,7 @@ export async function createGpuWorker(options: GpuWorkerOptions): Promise<readon
     ...shared,
     identity: backendId,
     taskQueue: backendTaskQueue(backendId),
-    activities: backendActivities({ ...options, backend, slots }),
+    activities: backendActivities({ ...options, backend, gate, slots }),
     maxConcurrentActivityTaskExecutions: BACKEND_SLOTS,
     activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 2 },
   });
@@ -77,7 +84,7 @@ export async function createGpuWorker(options: GpuWorkerOptions): Promise<readon
   const client = new Client({ connection, namespace: config.temporal.namespace });
   const sweep = startOrphanSweep({ backend, store, client, intervalMs: config.gpu.sweepIntervalMs, logger });
   resources.add(`sweep ${backendId}`, async () => sweep.stop());
-  logger.info({ backendId, pool: config.gpu.pool, capacity }, 'GPU worker is polling');
+  logger.info({ backendId, pool: config.gpu.pool, capacity: slots.capacity }, 'GPU worker is polling');
   return [claiming, rendering];
 }
 
@@ -85,24 +92,26 @@ function claimActivities(deps: {
   readonly backend: ComfyUIBackend;
   readonly store: ObjectStore;
   readonly slots: GpuSlots;
+  readonly ensureCurrent: () => Promise<void>;
 }): ClaimActivities {
-  const { backend, store, slots } = deps;
-  return {
-    discoverBackend: createDiscoverBackend({
-      backend,
-      store,
-      onClaimed: (generationId) => slots.claimed(generationId),
-    }),
-  };
+  return { discoverBackend: createDiscoverBackend(deps) };
+}
+
+function spoolFolderOf({ dataDir }: WorkerConfig, { backendId }: ComfyUIBackend): string {
+  return join(dataDir, 'spool', backendId);
 }
 
 function backendActivities(
-  deps: GpuWorkerOptions & { readonly backend: ComfyUIBackend; readonly slots: GpuSlots },
+  deps: GpuWorkerOptions & {
+    readonly backend: ComfyUIBackend;
+    readonly gate: GateSwitch;
+    readonly slots: GpuSlots;
+  },
 ): BackendActivities {
-  const { backend, store, slots, logger, config } = deps;
-  const spool = createSpool({ folder: join(config.dataDir, 'spool', backend.backendId), backend, logger });
+  const { backend, gate, store, slots, logger, config } = deps;
+  const spool = createSpool({ folder: spoolFolderOf(config, backend), backend, logger });
   return {
-    submitPrompt: createSubmitPrompt({ backend, store, claims: slots }),
+    submitPrompt: createSubmitPrompt({ backend, store, gate, maxQueued: slots.capacity, claims: slots }),
     awaitCompletion: createAwaitCompletion({ backend, pollIntervalMs: config.gpu.pollIntervalMs }),
     stopPrompt: createStopPrompt({ backend }),
     downloadOutputs: createDownloadOutputs({ spool }),

@@ -19,7 +19,8 @@ export interface OrphanSweepOptions {
 
 /**
  * Removes prompts of ours that nobody waits for any more, at start and then at intervals: their generation has ended,
- * another backend or a later submission renders it, or its Workflow was terminated, which runs none of its own code.
+ * another backend or another submission renders it, or its Workflow was terminated, which runs none of its own code. So are
+ * second copies of prompts that live: ComfyUI never de-duplicates, and a POST may arrive late.
  */
 export function startOrphanSweep(options: OrphanSweepOptions): { stop(): Promise<void> } {
   const stopping = new AbortController();
@@ -47,12 +48,24 @@ async function sweepUntil(options: OrphanSweepOptions, signal: AbortSignal): Pro
 
 async function sweepOnce(options: OrphanSweepOptions): Promise<void> {
   const { backend, logger } = options;
+  const seen = new Set<string>();
   for (const prompt of await backend.use(async (client) => client.markedPrompts())) {
+    const isCopy = seen.has(prompt.promptId);
+    seen.add(prompt.promptId);
     const reason = await orphanedBy(options, prompt);
-    if (reason === null) continue;
+    if (reason === null) {
+      if (isCopy) await removeCopy(options, prompt);
+      continue;
+    }
     logger.warn({ ...prompt, backendId: backend.backendId, reason }, 'Removing an orphaned prompt');
     await backend.use(async (client) => client.stop(prompt.promptId));
   }
+}
+
+/** The one that runs, or else the last of those that wait, stays. */
+async function removeCopy({ backend, logger }: OrphanSweepOptions, { promptId }: MarkedPrompt): Promise<void> {
+  logger.warn({ promptId, backendId: backend.backendId }, 'Removing a second copy of a prompt');
+  await backend.use(async (client) => client.removePending(promptId));
 }
 
 /** Why nobody waits for a prompt, or `null` when somebody does, or may. */
@@ -64,7 +77,7 @@ async function orphanedBy(
   if (claim === null) return null; // another installation of ours shares this ComfyUI
   if (claim.ended) return 'its generation has ended';
   if (claim.backendId !== backend.backendId) return 'another backend has claimed its generation';
-  if (claim.submission > prompt.submission) return 'a later submission has taken its place';
+  if (claim.submission !== prompt.submission) return 'another submission has taken its place';
   return (await isClosed(client, prompt.generationId)) ? 'its Workflow is closed' : null;
 }
 

@@ -37,9 +37,14 @@ export async function onBackend<T>(claim: BackendClaim, call: () => Promise<T>):
       if (await hasPoller(claim)) continue;
       const type: FailureKind = 'NETWORK_ERROR';
       const message = `The worker of backend ${claim.backendId} is gone`;
-      throw ApplicationFailure.create({ type, message, nonRetryable: true, details: [{ backendId: claim.backendId }] });
+      throw ApplicationFailure.create({ type, message, nonRetryable: true, details: [workerIsGone(claim)] });
     }
   }
+}
+
+/** Facts of this failure: by them a recovery knows that the prompt may go on rendering. */
+function workerIsGone({ backendId }: BackendClaim) {
+  return { backendId, isWorkerGone: true } as const;
 }
 
 /** When Temporal does not say, the worker counts as alive: claiming anew may render a second time. */

@@ -37,7 +37,7 @@ async function fetchValid(
       if (isCancellation(error)) throw error;
       const failure = failureRecordOf(error);
       const recovery = decideRecovery(
-        { kind: failure.kind, mediaFaults: mediaFaultsOf(failure) },
+        { kind: failure.kind, mediaFaults: mediaFaultsOf(failure), isAbandoned: false },
         run.progress.recoveries,
       );
       if (recovery.action !== 'download_again') throw error;

@@ -84,7 +84,9 @@ async function freeIfOccupied(claim: BackendClaim, error: unknown): Promise<void
 function recoveryFor(run: GenerationRun, error: unknown): Recovery {
   if (isCancellation(error) || isAlreadyEnded(error)) return { action: 'give_up' };
   const failure = failureRecordOf(error);
-  return decideRecovery({ kind: failure.kind, mediaFaults: mediaFaultsOf(failure) }, run.progress.recoveries);
+  const isAbandoned = failure.facts['isWorkerGone'] === true && run.progress.phase !== 'collecting';
+  const observed = { kind: failure.kind, mediaFaults: mediaFaultsOf(failure), isAbandoned };
+  return decideRecovery(observed, run.progress.recoveries);
 }
 
 /** From here on nothing is cancellable: the picture is stored, and an outage of the database is waited out. */

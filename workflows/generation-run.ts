@@ -4,6 +4,7 @@ import type { BackendClaim, ProgressRecord } from './contracts/activities.js';
 import type { GenerationInput, GenerationProgress } from './contracts/generation.js';
 import { mayStillRender } from './domain/failure.js';
 import type { FailureKind } from './domain/failure.js';
+import { abandonedRenderingsIn } from './domain/recovery.js';
 import type { Recovery } from './domain/recovery.js';
 import { publishStatus, tellStory } from './generation-story.js';
 
@@ -22,6 +23,7 @@ export class GenerationRun {
     submission: 0,
     promptId: null,
     recoveries: [],
+    abandonedRenderings: 0,
   };
   readonly #endedSubmissions: number[] = [];
   readonly #recordings: Promise<void>[] = [];
@@ -98,7 +100,8 @@ export class GenerationRun {
   #note(kind: FailureKind, ...[{ strategy, message }, phase]: [TriedRecovery, GenerationProgress['phase']]): void {
     const { recoveries } = this.#progress;
     const recovery = { attempt: recoveries.length + 1, kind, strategy, message };
-    this.advance({ status: 'RECOVERING', phase, recoveries: [...recoveries, recovery] });
+    const all = [...recoveries, recovery];
+    this.advance({ status: 'RECOVERING', phase, recoveries: all, abandonedRenderings: abandonedRenderingsIn(all) });
     if (recoveries.length === 0) publishStatus(this.#progress, null);
     this.#record({ type: 'recovering', recovery });
   }

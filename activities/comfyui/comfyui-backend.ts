@@ -15,6 +15,7 @@ import {
   NotComfyUIError,
   reasonOf,
 } from './errors.js';
+import { RenderingForecast } from './rendering-forecast.js';
 
 /** What is known of a backend right now; `found` and `answers` exclude each other. */
 export interface BackendSnapshot {
@@ -30,6 +31,8 @@ export interface BackendSnapshot {
  */
 export interface ComfyUIBackend {
   readonly backendId: string;
+  /** When it will be through with what its queue holds, as far as this worker can tell. */
+  readonly forecast: RenderingForecast;
   /** The client of the ComfyUI that answers now; discovers when none is known. Throws `NoComfyUIError`. */
   client(): Promise<ComfyUIClient>;
   /** Runs one exchange and forgets the address when it breaks. */
@@ -92,8 +95,7 @@ export function createComfyUIBackend(options: {
   };
 
   return {
-    backendId,
-    client,
+    ...{ backendId, client, forecast: new RenderingForecast() },
     async use(exchange) {
       const current = await client();
       try {

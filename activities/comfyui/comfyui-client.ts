@@ -42,6 +42,8 @@ export interface ComfyUIClient {
    * nothing to stop. Only the next look says what came of it: a request that arrives too early is lost.
    */
   stop(promptId: string, signal?: AbortSignal): Promise<void>;
+  /** Takes one copy of a prompt that waits out of the queue, and leaves the one that runs alone. */
+  removePending(promptId: string, signal?: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -90,6 +92,7 @@ export function createComfyUIClient(address: ComfyUIAddress): ComfyUIClient {
     promptState: async (promptId, signal) => promptState(http, promptId, signal),
     submit: async (prompt, signal) => submit(http, prompt, signal),
     stop: async (promptId, signal) => stop(http, promptId, signal),
+    removePending: async (promptId, signal) => removePending(http, promptId, signal),
     close: async () => http.close(),
   };
 }
@@ -128,23 +131,28 @@ async function queueThenHistory(http: ComfyUIHttp, promptId: string, signal?: Ab
 
 /** Before mid 2026 there is no route that does both, so both are sent: what waits at one request may run at the next. */
 async function stop(http: ComfyUIHttp, promptId: string, signal?: AbortSignal): Promise<void> {
-  const post = async (path: string, body?: unknown) =>
-    http.send({ method: 'POST', path, body, signal, totalMs: LOOK_MS });
   const path = `/api/jobs/${encodeURIComponent(promptId)}/cancel`;
-  const answer = await post(path);
+  const answer = await http.send({ method: 'POST', path, body: undefined, signal, totalMs: LOOK_MS });
   if (answer.status === 200) {
     parsed(cancelledSchema, answer.json, path);
     return;
   }
   // A POST to an unknown path is looked for among ComfyUI's static files, which answer 405.
   if (![404, 405].includes(answer.status)) throw new ComfyUIHttpError(path, answer.status, answer.text);
-  for (const [older, body] of [
-    ['/api/queue', { delete: [promptId] }],
-    ['/api/interrupt', { prompt_id: promptId }],
-  ] as const) {
-    const { status, text } = await post(older, body);
-    if (status !== 200) throw new ComfyUIHttpError(older, status, text);
-  }
+  await removePending(http, promptId, signal);
+  await accepted(http, { path: '/api/interrupt', body: { prompt_id: promptId }, signal });
+}
+
+async function removePending(http: ComfyUIHttp, promptId: string, signal?: AbortSignal): Promise<void> {
+  await accepted(http, { path: '/api/queue', body: { delete: [promptId] }, signal });
+}
+
+async function accepted(
+  http: ComfyUIHttp,
+  request: { readonly path: string; readonly body: unknown; readonly signal: AbortSignal | undefined },
+): Promise<void> {
+  const { status, text } = await http.send({ method: 'POST', totalMs: LOOK_MS, ...request });
+  if (status !== 200) throw new ComfyUIHttpError(request.path, status, text);
 }
 
 async function submit(http: ComfyUIHttp, prompt: SubmittedGraph, signal?: AbortSignal): Promise<void> {

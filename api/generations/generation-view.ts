@@ -2,6 +2,7 @@ import type { Selectable } from 'kysely';
 import type { GenerationsTable, OutputsTable, RecoveryAttemptsTable } from '../../infra/postgres/database-schema.js';
 import { generationWorkflowId } from '../../workflows/contracts/generation.js';
 import { describeFailure, errorCodeOf } from '../../workflows/domain/failure.js';
+import { abandonedRenderingsIn } from '../../workflows/domain/recovery.js';
 import type { GenerationView, ProgressView, QueueView } from '../schemas/generation-view.js';
 
 export type GenerationRow = Selectable<GenerationsTable>;
@@ -31,6 +32,7 @@ export function generationView(parts: ViewParts): GenerationView {
     asked: row.asked,
     delivered: row.delivered ?? (row.status === 'COMPLETED' ? row.asked : null),
     attempts: parts.attempts.map(attemptView),
+    abandonedRenderings: abandonedRenderingsIn(parts.attempts),
     progress: parts.progress,
     queue: parts.queue,
     outputs: parts.outputs.map(outputView),

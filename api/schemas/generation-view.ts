@@ -65,6 +65,10 @@ export const generationViewSchema = z.object({
   asked: values.describe('Every parameter with the value that was asked for, defaults and random seeds included.'),
   delivered: values.nullable().describe('What was rendered, where a recovery changed what was asked; null until then.'),
   attempts: z.array(attemptViewSchema),
+  abandonedRenderings: z
+    .int()
+    .min(0)
+    .describe('Times that a lost backend may have gone on rendering while another took over.'),
   progress: progressViewSchema.nullable().describe('Only while PROCESSING.'),
   queue: queueViewSchema.nullable().describe('Only while QUEUED.'),
   outputs: z.array(outputViewSchema),

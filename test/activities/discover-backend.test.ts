@@ -1,3 +1,4 @@
+import { ApplicationFailure } from '@temporalio/common';
 import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import type { ComfyUIBackend } from '../../activities/comfyui/comfyui-backend.js';
 import type { ComfyUIClient } from '../../activities/comfyui/comfyui-client.js';
@@ -36,8 +37,29 @@ function buildBackend(backendId = 'gpu-1', state: PromptState = { status: 'absen
   return { backend: knownBackend(client, backendId), asked };
 }
 
-function claiming(backend: ComfyUIBackend, onClaimed: (generationId: string) => void = () => undefined) {
-  const discoverBackend = createDiscoverBackend({ backend, store, onClaimed });
+/** Exchanges with a ComfyUI that has this many prompts in its queue. */
+function useWithQueue(inComfyQueue: number, state: PromptState): ComfyUIBackend['use'] {
+  const client: ComfyUIClient = {
+    ...clientAt('http://127.0.0.1:1'),
+    queueRemaining: async () => inComfyQueue,
+    promptState: async () => state,
+  };
+  return async (exchange) => exchange(client);
+}
+
+const current = async (): Promise<void> => undefined;
+
+function claiming(
+  backend: ComfyUIBackend,
+  claimed: (generationId: string) => void = () => undefined,
+  refusal: (inComfyQueue: number) => string | null = () => null,
+) {
+  const discoverBackend = createDiscoverBackend({
+    backend,
+    store,
+    slots: { claimed, refusal },
+    ensureCurrent: current,
+  });
   return async (
     generationId: string,
     endedSubmissions: readonly number[] = [],
@@ -160,6 +182,21 @@ describe('Claims', () => {
     await expect(recordOf(generationId)).resolves.toEqual({ ...open, ended: true });
   });
 
+  test('an attempt that was given up while its worker was stopped does not move the fence', async () => {
+    const generationId = await recorded(open);
+    const discoverBackend = createDiscoverBackend({
+      backend: buildBackend('gpu-2').backend,
+      store,
+      slots: { claimed: () => undefined, refusal: () => null },
+      ensureCurrent: async () => {
+        throw ApplicationFailure.nonRetryable('given up');
+      },
+    });
+    const failure = await failureOf(environment().run(discoverBackend, { generationId, endedSubmissions: [], lastSubmission: 0 }));
+    expect(failure.message).toBe('given up');
+    await expect(recordOf(generationId)).resolves.toEqual(open);
+  });
+
   test('claims that race never get the same number', async () => {
     const generationId = uniqueName('g');
     const backends = ['a', 'b', 'c', 'd', 'e', 'f'].map((id) => buildBackend(id).backend);
@@ -167,6 +204,36 @@ describe('Claims', () => {
     expect(claims.map(({ submission }) => submission).sort((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 6]);
     const last = claims.find(({ submission }) => submission === 6);
     await expect(recordOf(generationId)).resolves.toMatchObject({ submission: 6, backendId: last?.backendId });
+  });
+
+  test('a gate that was shut since it let the claim through refuses it at once, to be tried again a second later', async () => {
+    const generationId = uniqueName('g');
+    const told: string[] = [];
+    const failure = await failureOf(
+      claiming(
+        buildBackend().backend,
+        (id) => told.push(id),
+        () => 'The gate of backend gpu-1 is draining',
+      )(generationId),
+    );
+    expect(failure).toMatchObject({ type: 'NETWORK_ERROR', nonRetryable: false, nextRetryDelay: '1 second' });
+    expect(failure.message).toBe('The gate of backend gpu-1 is draining');
+    expect(told).toEqual([]);
+    await expect(recordOf(generationId)).resolves.toBeUndefined();
+  });
+
+  test('prompts that others have posted since the gate looked refuse a new claim, never one that is adopted', async () => {
+    const isFull = (inComfyQueue: number) => (inComfyQueue >= 2 ? 'full' : null);
+    const generationId = uniqueName('g');
+    const full = { ...buildBackend('gpu-1').backend, use: useWithQueue(2, { status: 'absent' }) };
+    await expect(failureOf(claiming(full, undefined, isFull)(generationId))).resolves.toMatchObject({
+      message: 'full',
+    });
+    await expect(recordOf(generationId)).resolves.toBeUndefined();
+
+    const adopting = { ...buildBackend('gpu-1').backend, use: useWithQueue(2, { status: 'running' }) };
+    const claim = await claiming(adopting, undefined, isFull)(await recorded(open));
+    expect(claim).toMatchObject({ submission: 3, decision: 'adopt' });
   });
 
   test('R2.2 a backend that fell ill since the gate looked fails with every address and claims nothing', async () => {
@@ -207,7 +274,12 @@ describe('Prompt ids', () => {
         return new Promise<never>(() => undefined);
       },
     };
-    const discoverBackend = createDiscoverBackend({ backend: knownBackend(client), store, onClaimed: () => undefined });
+    const discoverBackend = createDiscoverBackend({
+      backend: knownBackend(client),
+      store,
+      slots: { claimed: () => undefined, refusal: () => null },
+      ensureCurrent: current,
+    });
     const running = world.run(discoverBackend, { generationId, endedSubmissions: [], lastSubmission: 0 });
     await until('it is asked', async () => isAsked);
     world.cancel('CANCELLED');

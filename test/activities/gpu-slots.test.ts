@@ -2,7 +2,12 @@ import { afterEach, describe, expect, test } from '@jest/globals';
 import type { SlotReserveContext } from '@temporalio/worker';
 import type { ComfyUIBackend } from '../../activities/comfyui/comfyui-backend.js';
 import { ComfyUIUnreachableError } from '../../activities/comfyui/errors.js';
+import { GateSwitch } from '../../activities/comfyui/gate-switch.js';
+import type { GatePosition } from '../../activities/comfyui/gate-switch.js';
+import { initialProgress } from '../../activities/comfyui/rendering-progress.js';
+import type { RenderingProgress } from '../../activities/comfyui/rendering-progress.js';
 import { GpuSlots } from '../../workers/gpu-slots.js';
+import { textToImage } from '../simulator/graphs.js';
 import { until } from '../support/until.js';
 import { clientAt, closeConnections, knownBackend, silentLogger } from './support/activity-world.js';
 
@@ -21,8 +26,8 @@ afterEach(async () => {
 });
 
 /** A gate before a ComfyUI whose queue the test sets; `queue` may also be an error. */
-function gate(capacity: number) {
-  const world = { queue: 0 as number | Error, looks: 0 };
+function gate(maxGpuJobs: number, prefetch = 0) {
+  const world = { queue: 0 as number | Error, looks: 0, fault: null as string | null, faultLooks: 0 };
   const client = {
     ...clientAt('http://127.0.0.1:1'),
     queueRemaining: async () => {
@@ -32,7 +37,14 @@ function gate(capacity: number) {
     },
   };
   const backend: ComfyUIBackend = knownBackend(client);
-  const slots = new GpuSlots({ backend, capacity, logger: silentLogger });
+  const gateSwitch = new GateSwitch();
+  const surroundings = {
+    fault: async () => {
+      world.faultLooks += 1;
+      return world.fault;
+    },
+  };
+  const slots = new GpuSlots({ backend, gate: gateSwitch, surroundings, maxGpuJobs, prefetch, logger: silentLogger });
   const reserve = () => {
     const controller = new AbortController();
     waiting.push(controller);
@@ -48,7 +60,7 @@ function gate(capacity: number) {
     const before = world.looks;
     await until('the gate looks twice', async () => world.looks >= before + 2);
   };
-  return { world, slots, reserve, looksTwice };
+  return { world, backend, gateSwitch, slots, reserve, looksTwice };
 }
 
 describe('R4.3 GPU slots', () => {
@@ -152,5 +164,95 @@ describe('R4.3 GPU slots', () => {
 
   test('nothing is handed out without looking', () => {
     expect(gate(9).slots.tryReserveSlot()).toBeNull();
+  });
+
+  test('an object store or a spool that fails gives no permit, until it works again', async () => {
+    const { world, reserve } = gate(1);
+    world.fault = 'the object store does not answer';
+    const permit = reserve();
+    await until('it looks twice', async () => world.faultLooks >= 2);
+    expect(permit.isGiven).toBe(false);
+    expect(world.looks).toBe(0);
+    world.fault = null;
+    await permit.permit;
+  });
+
+  test.each<GatePosition>(['draining', 'closed'])(
+    'a gate that an operator has set to %s gives no permit, refuses the claim of an older one, and opens at once',
+    async (position) => {
+      const { world, gateSwitch, slots, reserve } = gate(2);
+      gateSwitch.set(position);
+      const permit = reserve();
+      await new Promise(setImmediate);
+      expect(permit.isGiven).toBe(false);
+      expect(slots.refusal(0)).toBe(`The gate of backend gpu-1 is ${position}`);
+      expect(world.looks).toBe(0); // an operator's word needs no look
+      gateSwitch.set('open');
+      await permit.permit;
+      expect(slots.refusal(1)).toBeNull();
+      expect(slots.refusal(2)).toMatch(/2 prompts/);
+    },
+  );
+});
+
+describe('R4.3 the prefetch slot', () => {
+  const graph = textToImage({ steps: 20 });
+  const samplingAt = (step: number): RenderingProgress => ({ ...initialProgress(7), nodeId: '3', step, steps: 20 });
+
+  test('stays shut while nobody knows how long the running prompt takes', async () => {
+    const { world, reserve, looksTwice } = gate(1, 1);
+    world.queue = 1; // of somebody else
+    const permit = reserve();
+    await looksTwice();
+    expect(permit.isGiven).toBe(false);
+    world.queue = 0;
+    await permit.permit;
+  });
+
+  test('opens when what runs is expected to end within three seconds, and not for a second prompt', async () => {
+    const { world, backend, reserve, looksTwice } = gate(1, 1);
+    world.queue = 1;
+    const startedAtMs = Date.now();
+    backend.forecast.observed('p-1', startedAtMs, samplingAt(1));
+    const permit = reserve();
+    await looksTwice();
+    expect(permit.isGiven).toBe(false);
+    backend.forecast.observed('p-1', startedAtMs, samplingAt(19));
+    await permit.permit;
+    const second = reserve();
+    await looksTwice();
+    expect(second.isGiven).toBe(false);
+  });
+
+  test('stays shut while a claim is on its way: how long that one will render nobody knows', async () => {
+    const { slots, reserve, looksTwice } = gate(1, 1);
+    slots.claimed('g-1');
+    const permit = reserve();
+    await looksTwice();
+    expect(permit.isGiven).toBe(false);
+    slots.submitting('g-1')();
+    await permit.permit;
+  });
+
+  test('opens at once for a graph of a kind that was quick before', async () => {
+    const { world, backend, reserve, looksTwice } = gate(1, 1);
+    backend.forecast.submitted('p-1', graph);
+    backend.forecast.ended('p-1', { hasSucceeded: true });
+    world.queue = 1;
+    const permit = reserve();
+    await looksTwice();
+    expect(permit.isGiven).toBe(false);
+    backend.forecast.submitted('p-2', textToImage({ steps: 20, seed: 77, promptText: 'another text' }));
+    await permit.permit;
+  });
+
+  test('does not exist with PREFETCH=0', async () => {
+    const { world, backend, reserve, looksTwice } = gate(1, 0);
+    world.queue = 1;
+    backend.forecast.observed('p-1', Date.now(), samplingAt(1));
+    backend.forecast.observed('p-1', Date.now(), samplingAt(20));
+    const permit = reserve();
+    await looksTwice();
+    expect(permit.isGiven).toBe(false);
   });
 });

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
 import type { ComfyUIBackend } from '../../activities/comfyui/comfyui-backend.js';
+import { GateSwitch } from '../../activities/comfyui/gate-switch.js';
 import { createSubmitPrompt } from '../../activities/submit-prompt.js';
 import type { ApiGraph } from '../../workflows/domain/graph.js';
 import { node } from '../simulator/graphs.js';
@@ -17,7 +18,7 @@ import {
 } from './support/activity-world.js';
 import { buildGraph, buildSubmission, queued } from './support/prompts.js';
 import { countOf, simulator as anySimulator, simulatorsOf, stopSimulators } from './support/simulators.js';
-import { closeStubs, freePort, sendPage, startCuttingProxy, startStub } from './support/stub-server.js';
+import { closeStubs, freePort, sendJson, sendPage, startCuttingProxy, startStub } from './support/stub-server.js';
 
 afterEach(async () => {
   await closeConnections();
@@ -29,6 +30,8 @@ function submitter(backend: ComfyUIBackend, graph: ApiGraph) {
   const submitPrompt = createSubmitPrompt({
     backend,
     store: storeHolding({ 'graphs/a.json': graph }),
+    gate: new GateSwitch(),
+    maxQueued: 2,
     claims: {
       submitting: () => {
         claims.push('submitting');
@@ -195,6 +198,7 @@ describe('Submission to what is no usable ComfyUI', () => {
     async (status, kind, nonRetryable) => {
       const server = await startStub((request, response) => {
         if (request.method === 'POST') sendPage(response, status);
+        else if (request.url === '/api/prompt') sendJson(response, 200, { exec_info: { queue_remaining: 0 } });
         else response.writeHead(404).end('{"error":"Job not found"}');
       });
       const { submitPrompt } = submitter(knownBackend(clientAt(server.url)), buildGraph());
@@ -207,6 +211,7 @@ describe('Submission to what is no usable ComfyUI', () => {
   test('the unexpected is tried twice and then ends', async () => {
     const server = await startStub((request, response) => {
       if (request.method === 'POST') sendPage(response, 500);
+      else if (request.url === '/api/prompt') sendJson(response, 200, { exec_info: { queue_remaining: 0 } });
       else response.writeHead(404).end('{"error":"Job not found"}');
     });
     const { submitPrompt } = submitter(knownBackend(clientAt(server.url)), buildGraph());

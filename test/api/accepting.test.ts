@@ -26,6 +26,7 @@ test('an accepted generation is in the database, the outbox and the object store
     asked: { prompt: 'a lighthouse at dusk', seed: 1, width: 512, height: 512, steps: 20, sampler: 'euler_ancestral' },
     delivered: null,
     attempts: [],
+    abandonedRenderings: 0,
     outputs: [],
     progress: null,
     error: null,

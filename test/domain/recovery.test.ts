@@ -5,10 +5,10 @@ import { FAILURE_KINDS } from '../../workflows/domain/failure.js';
 import type { MediaFault } from '../../workflows/domain/media-signature.js';
 import { MEDIA_FAULTS } from '../../workflows/domain/media-signature.js';
 import type { ObservedFailure, PastRecovery } from '../../workflows/domain/recovery.js';
-import { decideRecovery } from '../../workflows/domain/recovery.js';
+import { abandonedRenderingsIn, decideRecovery } from '../../workflows/domain/recovery.js';
 
 function buildFailure(kind: FailureKind, mediaFaults: readonly MediaFault[] = []): ObservedFailure {
-  return { kind, mediaFaults };
+  return { kind, mediaFaults, isAbandoned: false };
 }
 
 /** Lets the same failure happen again and again; answers the actions until giving up. */
@@ -36,6 +36,14 @@ describe('R5.7 Recovery', () => {
     ['UNEXPECTED', ['retry', 'give_up']],
   ] as const)('%s that never ends is recovered from as often as its limit says', (kind, story) => {
     expect(storyOf(forever(buildFailure(kind)))).toEqual(story);
+  });
+
+  test('a worker that is gone is taken over from, as often as a backend that cannot be reached, and is counted', () => {
+    const gone = { ...buildFailure('NETWORK_ERROR'), isAbandoned: true };
+    const unreachable = buildFailure('NETWORK_ERROR');
+    const story = storyOf([gone, unreachable, gone, gone]);
+    expect(story).toEqual(['take_over', 'rediscover', 'take_over', 'give_up']);
+    expect(abandonedRenderingsIn(story.map((strategy) => ({ strategy })))).toBe(2);
   });
 
   test.each(
@@ -83,6 +91,7 @@ describe('R5.7 Recovery', () => {
     const failure = fc.record({
       kind: fc.constantFrom(...FAILURE_KINDS),
       mediaFaults: fc.array(fc.constantFrom(...MEDIA_FAULTS), { maxLength: 3 }),
+      isAbandoned: fc.boolean(),
     });
     const recoverable = failure.filter((one) => decideRecovery(one, []).action !== 'give_up');
     fc.assert(

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { promptIdOf } from '../../activities/comfyui/prompt-id.js';
 import { startService } from '../support/service.js';
 import type { Service } from '../support/service.js';
 import { startSimulator } from '../support/simulator-process.js';
@@ -36,10 +37,28 @@ test('the prompt of a Workflow that was terminated is removed, prompts of others
   await until('the next one renders', async () => (await running()) === strangers[0]);
   expect(await waiting()).toEqual(strangers.slice(1));
   expect(service.workerLog()).toContain('its Workflow is closed');
+  for (const promptId of strangers) await drop(promptId);
 }, 60_000);
 
-async function queue(extraData: Readonly<Record<string, unknown>>): Promise<string> {
-  const promptId = randomUUID();
+test('a second copy of a prompt that lives, and one under a number that the claim does not have, are removed', async () => {
+  const { id } = await service.submit({
+    template: 'sd15-text-to-image',
+    parameters: { prompt: 'a reef', width: 64, height: 64, steps: 150, seed: 2 },
+  });
+  await service.untilStatus(id, 'PROCESSING', 60_000); // what the strangers of the test before have queued goes first
+  const marker = { durable_comfy: { generationId: id, submission: 1 } };
+  const promptId = promptIdOf(id, 1);
+  await queue(marker, promptId);
+  await queue({ durable_comfy: { generationId: id, submission: 2 } }, promptIdOf(id, 2));
+  await until('both are gone', async () => (await waiting()).length === 0);
+  expect(await running()).toBe(promptId);
+  expect(service.workerLog()).toContain('Removing a second copy of a prompt');
+  expect(service.workerLog()).toContain('another submission has taken its place');
+  const { status } = await service.get(id);
+  expect(status).toBe('PROCESSING');
+}, 120_000);
+
+async function queue(extraData: Readonly<Record<string, unknown>>, promptId = randomUUID() as string): Promise<string> {
   const prompt = {
     '4': { class_type: 'CheckpointLoaderSimple', inputs: { ckpt_name: 'v1-5-pruned-emaonly.safetensors' } },
     '5': { class_type: 'EmptyLatentImage', inputs: { width: 64, height: 64, batch_size: 1 } },
@@ -71,4 +90,13 @@ async function waiting(): Promise<string[]> {
 
 async function running(): Promise<string | undefined> {
   return (await queues()).queue_running[0]?.[1];
+}
+
+/** What a person does who no longer wants a prompt. */
+async function drop(promptId: string): Promise<void> {
+  const post = async (path: string, body: unknown) =>
+    fetch(`${simulator.url}${path}`, { method: 'POST', body: JSON.stringify(body) });
+  await post('/queue', { delete: [promptId] });
+  await post('/interrupt', { prompt_id: promptId });
+  await until('it is gone', async () => !(await waiting()).includes(promptId) && (await running()) !== promptId);
 }

@@ -64,13 +64,15 @@ function readyUrl(child: ChildProcess, log: () => string): Promise<string> {
       child.kill('SIGKILL');
       reject(new Error(`Not ready within ${READY_WITHIN_MS} ms:\n${log()}`));
     }, READY_WITHIN_MS);
-    child.once('message', (message: { readonly url?: string }) => {
-      clearTimeout(timer);
-      resolve(message.url ?? '');
-    });
-    child.once('exit', (code) => {
+    const onExit = (code: number | null): void => {
       clearTimeout(timer);
       reject(new Error(`Ended with ${String(code)} before it was ready:\n${log()}`));
+    };
+    child.once('message', (message: { readonly url?: string }) => {
+      clearTimeout(timer);
+      child.off('exit', onExit); // later the log may be gone
+      resolve(message.url ?? '');
     });
+    child.once('exit', onExit);
   });
 }

@@ -5,7 +5,7 @@ import { Client, Connection } from '@temporalio/client';
 import type { CheckedSystem } from './checker/check-invariants.js';
 import { expectClean } from './checker/expect-clean.js';
 import { startNode } from './node-process.js';
-import type { ProcessEnd } from './node-process.js';
+import type { NodeProcess, ProcessEnd } from './node-process.js';
 import { createTestBucket, createTestDatabase, createTestNamespace, testServers } from './stack.js';
 import type { TestServers } from './stack.js';
 import { until } from './until.js';
@@ -16,6 +16,7 @@ export interface SeenGeneration {
   readonly status: string;
   readonly asked: Readonly<Record<string, unknown>>;
   readonly attempts: readonly { readonly kind: string; readonly strategy: string }[];
+  readonly abandonedRenderings: number;
   readonly queue: { readonly position: number; readonly reason?: string | null } | null;
   readonly progress: { readonly percent: number; readonly step: number | null } | null;
   readonly error: { readonly kind: string; readonly code: string; readonly detail: string } | null;
@@ -49,6 +50,8 @@ export interface Service {
   readonly killWorker: (signal?: NodeJS.Signals) => Promise<ProcessEnd>;
   /** With settings of its own for this life of the worker, such as `CRASH_AT`. */
   readonly startWorker: (env?: Readonly<Record<string, string>>) => Promise<void>;
+  /** One worker more, with settings of its own; whoever starts it ends it before the service stops. */
+  readonly startOther: (name: string, env: Readonly<Record<string, string>>) => Promise<NodeProcess>;
   /** Resolves when the worker that runs now has ended by itself. */
   readonly workerEnded: () => Promise<ProcessEnd>;
   readonly post: (path: string, body?: unknown, headers?: Readonly<Record<string, string>>) => Promise<Response>;
@@ -137,6 +140,7 @@ export async function startService(options: {
     startWorker: async (extra) => {
       worker = await spawnNode('worker', 'workers/main.js', extra);
     },
+    startOther: async (name, extra) => spawnNode(name, 'workers/main.js', { DATA_DIR: join(dataDir, name), ...extra }),
     workerEnded: async () => worker.ended,
     post,
     get,

@@ -93,6 +93,8 @@ export interface GenerationProgress {
   readonly submission: number;
   readonly promptId: string | null;
   readonly recoveries: readonly RecoveryNote[];
+  /** Times that a backend was given up for gone while its ComfyUI might still render the prompt. */
+  readonly abandonedRenderings: number;
 }
 
 /** One recovery: what went wrong, and what was done about it. */

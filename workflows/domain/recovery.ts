@@ -14,6 +14,16 @@ export interface ObservedFailure {
   readonly kind: FailureKind;
   /** What was wrong with outputs; empty unless the kind is `OUTPUT_INVALID`. */
   readonly mediaFaults: readonly MediaFault[];
+  /** The worker is gone for good, and its ComfyUI may go on rendering the prompt. */
+  readonly isAbandoned: boolean;
+}
+
+/** Another backend renders what a lost one may be rendering, too. */
+const TAKE_OVER = 'take_over';
+
+/** Renderings that were left to themselves: each may have cost a GPU the same work once more. */
+export function abandonedRenderingsIn(past: readonly Pick<PastRecovery, 'strategy'>[]): number {
+  return past.filter(({ strategy }) => strategy === TAKE_OVER).length;
 }
 
 /** A recovery of this generation that was tried before. */
@@ -59,7 +69,9 @@ export function decideRecovery(failure: ObservedFailure, past: readonly PastReco
         'ComfyUI crashed; the prompt is submitted again once one answers',
       );
     case 'NETWORK_ERROR':
-      return again(done < MAX_UNREACHABLE, 'rediscover', 'The backend could not be reached; one is looked for again');
+      return failure.isAbandoned
+        ? again(done < MAX_UNREACHABLE, TAKE_OVER, 'The worker of the backend is gone; the generation is taken over')
+        : again(done < MAX_UNREACHABLE, 'rediscover', 'The backend could not be reached; one is looked for again');
     case 'OUTPUT_INVALID':
       return recoverOutput(failure.mediaFaults, past);
     case 'UNEXPECTED':

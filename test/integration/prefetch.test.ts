@@ -1,0 +1,84 @@
+import { afterEach, expect, test } from '@jest/globals';
+import { startService } from '../support/service.js';
+import type { Service } from '../support/service.js';
+import { startSimulator } from '../support/simulator-process.js';
+import type { SimulatorProcess } from '../support/simulator-process.js';
+import { until } from '../support/until.js';
+
+const stops: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const stop of stops.splice(0).reverse()) await stop();
+}, 90_000);
+
+async function start(
+  simulators: readonly { readonly secondsPerStep: number }[],
+  env: Readonly<Record<string, string>>,
+): Promise<{ readonly service: Service; readonly simulators: readonly SimulatorProcess[] }> {
+  const started = await Promise.all(simulators.map(async (options) => startSimulator(options)));
+  stops.push(...started.map((one) => one.stop));
+  const service = await startService({ comfyUrls: started.map(({ url }) => url), env });
+  stops.push(service.stop);
+  return { service, simulators: started };
+}
+
+async function submitAll(service: Service, count: number, steps: number): Promise<readonly string[]> {
+  const accepted = Array.from({ length: count }, async (_, seed) =>
+    service.submit({
+      template: 'sd15-text-to-image',
+      parameters: { prompt: 'a harbour', width: 64, height: 64, steps, seed },
+    }),
+  );
+  return (await Promise.all(accepted)).map(({ id }) => id);
+}
+
+const finishedOn = (simulator: SimulatorProcess) =>
+  simulator.journal().filter(({ event }) => event === 'rendering_finished').length;
+
+/** Milliseconds from the end of each rendering to the beginning of the next. */
+function gapsOf(simulator: SimulatorProcess): readonly number[] {
+  const gaps: number[] = [];
+  let finishedAt: number | null = null;
+  for (const { event, at } of simulator.journal()) {
+    if (event === 'rendering_started' && finishedAt !== null) gaps.push(Date.parse(at) - finishedAt);
+    if (event === 'rendering_finished') finishedAt = Date.parse(at);
+  }
+  return gaps;
+}
+
+const medianOf = (values: readonly number[]) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
+
+test('R4.3 with renderings of a second and twenty waiting, the next prompt is there before the last one ends', async () => {
+  const { service, simulators } = await start([{ secondsPerStep: 0.05 }], { PREFETCH: '1' });
+  const [simulator] = simulators;
+  if (simulator === undefined) throw new Error('no simulator');
+  await submitAll(service, 20, 20);
+  await until('all are rendered', async () => finishedOn(simulator) === 20, 90_000);
+  const gaps = gapsOf(simulator);
+  process.stdout.write(`GPU idle between generations, ms: ${gaps.join(' ')}\n`);
+  expect(gaps).toHaveLength(19);
+  expect(medianOf(gaps)).toBeLessThan(20);
+}, 120_000);
+
+test('R4.3 nothing is bound behind a long rendering while another GPU is free', async () => {
+  const { service, simulators } = await start([{ secondsPerStep: 10 }, { secondsPerStep: 0.02 }], { PREFETCH: '1' });
+  const [slow, fast] = simulators;
+  if (slow === undefined || fast === undefined) throw new Error('no simulator');
+  await submitAll(service, 12, 20);
+  await until('the fast one has rendered all but one', async () => finishedOn(fast) === 11, 60_000);
+  const received = slow.journal().filter(({ event }) => event === 'prompt_received');
+  expect(received).toHaveLength(1);
+}, 120_000);
+
+test('PREFETCH=0 keeps no prompt waiting in ComfyUI', async () => {
+  const { service, simulators } = await start([{ secondsPerStep: 0.02 }], { PREFETCH: '0' });
+  const [simulator] = simulators;
+  if (simulator === undefined) throw new Error('no simulator');
+  await submitAll(service, 6, 10);
+  await until('all are rendered', async () => finishedOn(simulator) === 6, 60_000);
+  let depth = 0;
+  for (const { event } of simulator.journal()) {
+    if (event === 'prompt_queued') depth += 1;
+    if (event === 'rendering_finished') depth -= 1;
+    expect(depth).toBeLessThanOrEqual(1);
+  }
+}, 120_000);
