@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { cancellationSignal, log } from '@temporalio/activity';
+import { activityInfo, cancellationSignal, log } from '@temporalio/activity';
 import type { BackendActivities, UploadOutputsInput, ValidOutput } from '../workflows/contracts/activities.js';
 import type { StoredOutput } from '../workflows/contracts/generation.js';
 import type { Spool, SpooledFile } from './comfyui/spool.js';
@@ -53,24 +53,31 @@ interface Target extends UploadOutputsDeps {
 }
 
 async function ensureStored(target: Target): Promise<void> {
-  const { store, output, objectKey } = target;
-  const before = await store.facts(objectKey);
+  const { store, input, output, objectKey } = target;
+  // The first attempt of the first submission expects nothing there, and the condition of the write says so; any other
+  // looks first, so that a large file that is there already is not sent again.
+  const isFirst = input.submission === 1 && activityInfo().attempt === 1;
+  const before = isFirst ? null : await store.facts(objectKey);
   if (before !== null && (await isSame(store, objectKey, before, output))) return;
+  refuseIfSuperseded(target, before);
   await put(target, before);
   crashPoint('uploadOutputs.mid');
   const after = await store.facts(objectKey);
   if (after !== null && (await isSame(store, objectKey, after, output))) return;
+  refuseIfSuperseded(target, after);
   const cause = new Error(`the object has ${after?.bytes ?? 0} bytes, sent were ${output.bytes}, or other contents`);
   throw new ObjectStoreError(objectKey, { cause });
 }
 
+function refuseIfSuperseded({ input: { submission }, objectKey }: Target, there: ObjectFacts | null): void {
+  const stored = Number(there?.metadata['submission'] ?? 0);
+  if (stored > submission) {
+    throw superseded(`Submission ${stored} has stored ${objectKey}, this is ${submission}`);
+  }
+}
+
 async function put({ spool, store, input, output, objectKey }: Target, before: ObjectFacts | null): Promise<void> {
   const { generationId, submission, promptId } = input;
-  if (before !== null && Number(before.metadata['submission'] ?? 0) > submission) {
-    throw superseded(
-      `Submission ${before.metadata['submission'] ?? ''} has stored ${objectKey}, this is ${submission}`,
-    );
-  }
   const { index, reference, sha256 } = output;
   const request = { generationId, submission, promptId, index, reference, sha256 };
   const file = await spool.ensureSpooled(request, cancellationSignal());

@@ -46,11 +46,18 @@ export function claimOptions(pool: string, options: { readonly waitMs: number; r
   });
 }
 
+/** An activity that ends with the total limit: `leftMs` is what is left of that when it is scheduled. */
+interface LimitedOptions {
+  readonly leftMs: number;
+  readonly summary: string;
+}
+
 /** Short exchanges with the claimed ComfyUI. */
-export function submissionOptions(claim: BackendClaim, summary: string) {
+export function submissionOptions(claim: BackendClaim, { leftMs, summary }: LimitedOptions) {
   return proxyActivities<Pick<BackendActivities, 'submitPrompt'>>({
     taskQueue: claim.taskQueue,
     scheduleToStartTimeout,
+    scheduleToCloseTimeout: leftMs,
     startToCloseTimeout: '2 minutes', // one POST of 60 s, a grace period, and the wait for the backend's mutex
     heartbeatTimeout,
     cancellationType,
@@ -60,18 +67,15 @@ export function submissionOptions(claim: BackendClaim, summary: string) {
 }
 
 /** Watching. The activity itself keeps the rendering limits, because only it sees the rendering begin. */
-export function waitingOptions(
-  claim: BackendClaim,
-  options: { readonly totalSeconds: number; readonly summary: string },
-) {
+export function waitingOptions(claim: BackendClaim, { leftMs, summary }: LimitedOptions) {
   return proxyActivities<Pick<BackendActivities, 'awaitCompletion'>>({
     taskQueue: claim.taskQueue,
     scheduleToStartTimeout,
-    startToCloseTimeout: `${options.totalSeconds + 60} seconds`, // the total deadline of the Workflow comes first
+    scheduleToCloseTimeout: leftMs,
     heartbeatTimeout,
     cancellationType,
     retry: { ...BACK_OFF, initialInterval: '1 second', maximumInterval: '10 seconds' }, // it only observes: re-attach soon
-    summary: options.summary,
+    summary,
   });
 }
 

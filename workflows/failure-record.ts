@@ -35,8 +35,13 @@ export function isScheduleToStartTimeout(error: unknown): boolean {
  * when the next pause would have passed the deadline.
  */
 export function isClaimTimeout(error: unknown): boolean {
+  return isOutOfTime(error) || isScheduleToStartTimeout(error);
+}
+
+/** True when the schedule-to-close timeout has passed, or the next pause between two attempts would have passed it. */
+export function isOutOfTime(error: unknown): boolean {
   if (error instanceof ActivityFailure && error.retryState === 'TIMEOUT') return true;
-  return timeoutTypeOf(error) === 'SCHEDULE_TO_CLOSE' || timeoutTypeOf(error) === 'SCHEDULE_TO_START';
+  return timeoutTypeOf(error) === 'SCHEDULE_TO_CLOSE';
 }
 
 /** True when the generation has ended already: this run was reset too late. */

@@ -6,7 +6,6 @@ import type { GenerationInput, GenerationResult, StoredOutput } from './contract
 import { ALREADY_ENDED, progressQuery, startedSignal } from './contracts/generation.js';
 import { claimBackend, claimFirstBackend } from './claim-backend.js';
 import { collectOutputs } from './collect-outputs.js';
-import { limitsOn } from './domain/deadlines.js';
 import { mayStillRender } from './domain/failure.js';
 import { decideRecovery } from './domain/recovery.js';
 import type { Recovery } from './domain/recovery.js';
@@ -37,17 +36,14 @@ export async function generateMedia(input: GenerationInput): Promise<GenerationR
 /** Renders until there are stored and recorded outputs, or until nothing is left to try. */
 async function generate(run: GenerationRun): Promise<GenerationResult> {
   let claim = await claimFirstBackend(run);
-  const { totalSeconds } = limitsOn(claim.device, run.input.limits);
   for (;;) {
     try {
       // The total deadline ends with the rendering: an outage of the store never fails a finished picture.
-      const rendered = await withinTotalDeadline(run.remainingSeconds(totalSeconds), async () =>
-        renderPrompt(run, claim),
-      );
+      const rendered = await renderPrompt(run, claim);
       return await recordCompleted(run, await collectOutputs(run, claim, rendered));
     } catch (error) {
       if (isSuperseded(error) && run.followsLaterSubmission()) {
-        claim = await claimAgain(run, claim, { error, totalSeconds });
+        claim = await claimAgain(run, claim, error);
         continue;
       }
       const recovery = recoveryFor(run, error);
@@ -56,19 +52,15 @@ async function generate(run: GenerationRun): Promise<GenerationResult> {
         throw error;
       }
       run.noteRecovery(failureRecordOf(error).kind, recovery);
-      claim = await claimAgain(run, claim, { error, totalSeconds });
+      claim = await claimAgain(run, claim, error);
     }
   }
 }
 
 /** The next claim. When none comes, the prompt of the last one must not go on rendering for nobody. */
-async function claimAgain(
-  run: GenerationRun,
-  last: BackendClaim,
-  { error, totalSeconds }: { readonly error: unknown; readonly totalSeconds: number },
-): Promise<BackendClaim> {
+async function claimAgain(run: GenerationRun, last: BackendClaim, error: unknown): Promise<BackendClaim> {
   try {
-    return await withinTotalDeadline(run.remainingSeconds(totalSeconds), async () => claimBackend(run));
+    return await withinTotalDeadline(run.leftMs(), async () => claimBackend(run));
   } catch (claimError) {
     await freeIfOccupied(last, error);
     throw claimError;

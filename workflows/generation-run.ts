@@ -2,11 +2,13 @@ import { log } from '@temporalio/workflow';
 import { recordProgress } from './activity-options.js';
 import type { BackendClaim, ProgressRecord } from './contracts/activities.js';
 import type { GenerationInput, GenerationProgress } from './contracts/generation.js';
+import { limitsOn } from './domain/deadlines.js';
 import { mayStillRender } from './domain/failure.js';
 import type { FailureKind } from './domain/failure.js';
 import { abandonedRenderingsIn } from './domain/recovery.js';
 import type { Recovery } from './domain/recovery.js';
 import { publishStatus, tellStory } from './generation-story.js';
+import { outOfTime } from './total-deadline.js';
 
 type TriedRecovery = Exclude<Recovery, { action: 'give_up' }>;
 
@@ -27,8 +29,9 @@ export class GenerationRun {
   };
   readonly #endedSubmissions: number[] = [];
   readonly #recordings: Promise<void>[] = [];
-  #claimedAtMs: number | null = null;
   #followed = 0;
+  /** The total limit, which runs from the first claim on the device of that claim. */
+  #endsAtMs: number | null = null;
 
   constructor(input: GenerationInput) {
     this.input = input;
@@ -50,15 +53,17 @@ export class GenerationRun {
   }
 
   noteClaim(claim: BackendClaim): void {
-    this.#claimedAtMs ??= Date.now();
+    const { totalSeconds } = limitsOn(claim.device, this.input.limits);
+    this.#endsAtMs ??= Date.now() + totalSeconds * 1_000;
     const { backendId, submission, promptId } = claim;
     this.advance({ phase: 'submitting', backendId, submission, promptId });
   }
 
-  /** What is left of the total limit since the first claim, at least one second. */
-  remainingSeconds(totalSeconds: number): number {
-    const elapsedMs = Date.now() - (this.#claimedAtMs ?? Date.now());
-    return Math.max(1, totalSeconds - elapsedMs / 1_000);
+  /** What is left of the total limit; throws `TIMEOUT` when nothing is. */
+  leftMs(): number {
+    const leftMs = Math.round((this.#endsAtMs ?? Date.now()) - Date.now());
+    if (leftMs <= 0) throw outOfTime();
+    return leftMs;
   }
 
   /** Rendering has begun. Said once for each submission, whoever says it first. */

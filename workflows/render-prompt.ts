@@ -4,16 +4,17 @@ import { onBackend } from './checked.js';
 import type { BackendClaim, CompletedPrompt, SubmittedPrompt } from './contracts/activities.js';
 import { limitsOn } from './domain/deadlines.js';
 import type { GenerationRun } from './generation-run.js';
+import { endedByTotalDeadline } from './total-deadline.js';
 
 /** Hands the graph to ComfyUI and watches it to its end. Leaves nothing behind on the GPU when it is cancelled. */
 export async function renderPrompt(run: GenerationRun, claim: BackendClaim): Promise<CompletedPrompt> {
   const gpu = new GpuOccupation(claim);
   try {
-    const submitted = await submit(run, claim);
+    const submitted = await endedByTotalDeadline(submit(run, claim));
     if (submitted.state === 'running') run.noteProcessing(Date.now());
     if (submitted.state === 'pending') run.advance({ phase: 'pending' });
     gpu.freeWhenCancelled();
-    const completed = await watch(run, claim, submitted);
+    const completed = await endedByTotalDeadline(watch(run, claim, submitted));
     run.noteProcessing(completed.startedAtMs ?? Date.now()); // it may have been too quick to be seen rendering
     return completed;
   } catch (error) {
@@ -37,16 +38,19 @@ async function submit(run: GenerationRun, claim: BackendClaim): Promise<Submitte
   const { generationId, graph } = run.input;
   const { submission, promptId, decision } = claim;
   const summary = decision === 'adopt' ? `Take up prompt ${submission} again` : `Submit prompt ${submission}`;
-  const { submitPrompt } = submissionOptions(claim, summary);
-  return onBackend(claim, async () => submitPrompt({ generationId, submission, promptId, graph }));
+  return onBackend(claim, async () => {
+    const { submitPrompt } = submissionOptions(claim, { leftMs: run.leftMs(), summary });
+    return submitPrompt({ generationId, submission, promptId, graph });
+  });
 }
 
 async function watch(run: GenerationRun, claim: BackendClaim, submitted: SubmittedPrompt): Promise<CompletedPrompt> {
   const { generationId, limits } = run.input;
-  const { renderSeconds, stallSeconds, totalSeconds } = limitsOn(claim.device, limits);
-  const { awaitCompletion } = waitingOptions(claim, { totalSeconds, summary: `Rendering on ${claim.backendId}` });
-  return onBackend(claim, async () =>
-    awaitCompletion({
+  const { renderSeconds, stallSeconds } = limitsOn(claim.device, limits);
+  const summary = `Rendering on ${claim.backendId}`;
+  return onBackend(claim, async () => {
+    const { awaitCompletion } = waitingOptions(claim, { leftMs: run.leftMs(), summary });
+    return awaitCompletion({
       generationId,
       promptId: claim.promptId,
       nodeCount: submitted.nodeCount,
@@ -54,8 +58,8 @@ async function watch(run: GenerationRun, claim: BackendClaim, submitted: Submitt
       renderSeconds,
       stallSeconds,
       backendReturnSeconds: limits.backendReturnSeconds,
-    }),
-  );
+    });
+  });
 }
 
 /**

@@ -100,22 +100,26 @@ export function createObjectStore(config: StorageConfig): ObjectStore {
   };
 }
 
+/** One request: the ETag is that of this very response, and the size is counted, not asked for first. */
 async function readJson(client: Client, bucket: string, key: string) {
-  const facts = await ignoreAbsence(factsOf(client, bucket, key));
-  if (facts === null) return null;
-  if (facts.bytes > MAX_JSON_BYTES) throw new Error(`${key} has ${facts.bytes} bytes, more than any document of ours`);
   const response = await ignoreAbsence(client.getObject(bucket, key));
   if (response === null) return null;
   const chunks: Buffer[] = [];
-  for await (const chunk of response as AsyncIterable<Uint8Array>) chunks.push(Buffer.from(chunk));
+  let bytes = 0;
+  for await (const chunk of response as AsyncIterable<Uint8Array>) {
+    bytes += chunk.length;
+    if (bytes > MAX_JSON_BYTES) throw new Error(`${key} is larger than any document of ours`);
+    chunks.push(Buffer.from(chunk));
+  }
   const value: unknown = JSON.parse(Buffer.concat(chunks).toString('utf8'));
-  // The ETag of this very response: between the look at the facts and the read the object may have been replaced.
-  return { value, etag: etagOf(response) ?? facts.etag };
+  return { value, etag: etagOf(response) };
 }
 
-function etagOf(response: Readable): string | null {
+/** The client promises a stream; what it gives is the response. */
+function etagOf(response: Readable): string {
   const headers = 'headers' in response ? (response.headers as Record<string, unknown>) : {};
-  return typeof headers['etag'] === 'string' ? bareEtag(headers['etag']) : null;
+  if (typeof headers['etag'] !== 'string') throw new Error('the store sent no ETag');
+  return bareEtag(headers['etag']);
 }
 
 /** Without quotes, and without the `W/` that a proxy which compresses puts before it. */

@@ -160,6 +160,33 @@ describe('R3.2 Pictures', () => {
     expect(await inspected(png, buildExpected({ flatImages }))).toMatchObject({ ok: true, isFlat: false });
   });
 
+  test.each([0, 1, 2, 3])(
+    'R4.4 a picture that differs in one pixel of channel %i alone is not flat',
+    async (channel) => {
+      const pixels = Buffer.alloc(widthPx * heightPx * 4, 0x7f);
+      pixels[pixels.length - 4 + channel] = 0x80;
+      const raw = { width: widthPx, height: heightPx, channels: 4 as const };
+      expect(await inspected(await sharp(pixels, { raw }).png().toBuffer())).toMatchObject({ ok: true, isFlat: false });
+    },
+  );
+
+  test('R4.4 a picture of 16 bits a channel that differs only in the lower eight is not flat', async () => {
+    const pixels = new Uint16Array(widthPx * heightPx * 3).fill(0x7f00);
+    pixels[100] = 0x7f01;
+    const raw = { width: widthPx, height: heightPx, channels: 3 as const };
+    const bytes = await sharp(pixels, { raw }).toColourspace('rgb16').png().toBuffer();
+    expect(bytes[24]).toBe(16); // bits a channel, by the PNG's own header
+    expect(await inspected(bytes)).toMatchObject({ ok: true, isFlat: false });
+  });
+
+  test('R4.4 a picture too large to be held in memory is judged like any other', async () => {
+    const size = { width: 4_200, height: 4_200, channels: 3 as const };
+    const [open, wide] = [{ widthPx: null, heightPx: null }, sharp({ create: { ...size, background: '#336699' } })];
+    const bytes = await wide.png({ compressionLevel: 1 }).toBuffer();
+    expect(await inspected(bytes, buildExpected(open))).toMatchObject({ ok: false, fault: 'flat' });
+    expect(await inspected(bytes.subarray(0, -12_000), buildExpected(open))).toMatchObject({ fault: 'truncated' });
+  });
+
   test('R4.4 a flat picture of a few hundred bytes is not invalid for its size', async () => {
     const small = await flat().png().toBuffer();
     expect(small.length).toBeLessThan(1_024);

@@ -125,6 +125,44 @@ test('the total deadline frees the GPU and ends as TIMEOUT', async () => {
   expect(run.calls.at(-1)).toBe('recordOutcome TIMEOUT TIMEOUT');
 });
 
+test('the total deadline ends a submission that hangs, and one that fails again and again', async () => {
+  const hanging = await temporal.run({ submitPrompt: untilCancelled }, { totalSeconds: 1 });
+  expect((await failureOf(hanging)).type).toBe('TIMEOUT');
+  expect(hanging.calls.slice(-2)).toEqual(['stopPrompt p1', 'recordOutcome TIMEOUT TIMEOUT']);
+
+  const failing = async () => {
+    throw ApplicationFailure.create({ type: 'NETWORK_ERROR', message: 'it does not answer' });
+  };
+  const retried = await temporal.run({ awaitCompletion: failing }, { totalSeconds: 3 });
+  expect((await failureOf(retried)).type).toBe('TIMEOUT');
+  expect(retried.calls.at(-1)).toBe('recordOutcome TIMEOUT TIMEOUT');
+  expect(retried.calls.filter((call) => call.startsWith('discoverBackend'))).toHaveLength(1);
+}, 30_000);
+
+test('the total deadline counts over a second claim', async () => {
+  let claims = 0;
+  const run = await temporal.run(
+    {
+      async discoverBackend() {
+        claims += 1;
+        if (claims > 1) return untilCancelled();
+        return { backendId: 'b1', taskQueue: 'gpu@b1', submission: 1, promptId: 'p1', decision: 'new', device: 'gpu' };
+      },
+      submitPrompt: async () => fails('NETWORK_ERROR'),
+    },
+    { totalSeconds: 2 },
+  );
+  expect((await failureOf(run)).type).toBe('TIMEOUT');
+  expect(run.calls.slice(-2)).toEqual(['stopPrompt p1', 'recordOutcome TIMEOUT TIMEOUT']);
+});
+
+test('the happy path leaves 48 events in the history, and two upserts where Search Attributes are allowed', async () => {
+  const run = await temporal.run({});
+  await run.handle.result();
+  const { events } = await run.handle.fetchHistory();
+  expect(events).toHaveLength(48);
+});
+
 test('an outage of the store longer than the total deadline does not fail a finished picture', async () => {
   let attempts = 0;
   const run = await temporal.run(

@@ -1,0 +1,84 @@
+import { Client, Connection } from '@temporalio/client';
+import { choosePorts } from '../../infra/embedded/choose-ports.js';
+import { dataFolderAt } from '../../infra/embedded/data-folder.js';
+import { API, WORKER, nodeChildSpec } from '../../infra/embedded/node-child.js';
+import type { ProcessContext } from '../../infra/embedded/processes/process-spec.js';
+import { supervise } from '../../infra/embedded/processes/supervise.js';
+import { startServers } from '../../infra/embedded/start-servers.js';
+import type { Env } from '../../infra/runtime/env.js';
+import { temporalConfigFrom } from '../../infra/runtime/temporal-connection.js';
+import { startSimulator } from '../support/simulator-process.js';
+import type { SimulatorProcess } from '../support/simulator-process.js';
+import { say } from './print.js';
+import type { BenchRun } from './section.js';
+
+/** What the search for programs needs; nothing of how the reader's own service is configured. */
+const PASSED_ON = ['PATH', 'HOME', 'XDG_CACHE_HOME', 'TEMPORAL_CLI_PATH', 'MINIO_PATH'];
+
+export function benchEnv(): Env {
+  return Object.fromEntries(PASSED_ON.map((name) => [name, process.env[name]]));
+}
+
+/** PostgreSQL, Temporal and MinIO as `npm start` runs them: with their data on disk, flushed. */
+export interface BenchServers {
+  readonly env: Env;
+  readonly context: ProcessContext;
+  readonly temporal: Client;
+}
+
+export async function startBenchServers({ folder, resources, signal }: BenchRun): Promise<BenchServers> {
+  const context: ProcessContext = {
+    folder: dataFolderAt(folder),
+    report: { say: (line) => say(`  ${line}`), progress: () => undefined },
+    killNow: new AbortController().signal,
+  };
+  const servers = await startServers({ env: benchEnv(), context, signal, throwaway: false });
+  resources.add('servers', servers.stop);
+  const { connection: options, namespace } = temporalConfigFrom(servers.env);
+  const connection = await Connection.connect(options);
+  resources.add('Temporal connection', async () => connection.close());
+  return { env: servers.env, context, temporal: new Client({ connection, namespace }) };
+}
+
+/** The service on these simulators: a worker with both roles and an API, as `npm start` runs them. */
+export interface BenchService {
+  readonly apiUrl: string;
+  readonly simulators: readonly SimulatorProcess[];
+  readonly stop: () => Promise<void>;
+}
+
+export async function startBenchService(
+  { env, context }: BenchServers,
+  run: BenchRun,
+  options: { readonly simulators: number; readonly secondsPerStep: number },
+): Promise<BenchService> {
+  const simulators = await Promise.all(
+    Array.from({ length: options.simulators }, async () => startSimulator({ secondsPerStep: options.secondsPerStep })),
+  );
+  const { folder, report } = context;
+  const { api: port } = await choosePorts(['api'], { folder, wanted: {}, anyFree: true, say: report.say });
+  const serviceEnv: Env = {
+    ...env,
+    COMFYUI_URL: simulators.map(({ url }) => url).join(','),
+    DATA_DIR: folder.root,
+    LOG_LEVEL: 'warn',
+    PORT: `${port ?? 0}`,
+  };
+  const children = [WORKER, API].map((child) => supervise(nodeChildSpec(child, serviceEnv), context));
+  const stop = once(async () => {
+    await Promise.all(children.map((child) => child.stop()));
+    await Promise.all(simulators.map((simulator) => simulator.stop()));
+  });
+  run.resources.add('service', stop);
+  await Promise.all(children.map(({ ready }) => ready));
+  return { apiUrl: `http://127.0.0.1:${port ?? 0}`, simulators, stop };
+}
+
+/** A section stops its service itself; the end of the section stops it again. */
+function once(stop: () => Promise<void>): () => Promise<void> {
+  let stopping: Promise<void> | null = null;
+  return async () => {
+    stopping ??= stop();
+    return stopping;
+  };
+}
