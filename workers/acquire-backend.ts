@@ -67,6 +67,7 @@ export async function acquireBackend(options: AcquireOptions): Promise<AcquiredB
       const inTheWay: BackendHolder = answer.holder;
       if (inTheWay.holderId !== replaces && isKnownToBeDead(inTheWay)) {
         replaces = inTheWay.holderId;
+        logger.info({ backendId, pid: inTheWay.pid }, 'Taking the backend over from a process that has ended');
         continue;
       }
       heldSinceMs ??= performance.now();

@@ -5,7 +5,7 @@ import { Client, Connection } from '@temporalio/client';
 import type { CheckedSystem } from './checker/check-invariants.js';
 import { expectClean } from './checker/expect-clean.js';
 import { startNode } from './node-process.js';
-import type { ProcessEnd } from './node-process.js';
+import type { NodeProcess, ProcessEnd } from './node-process.js';
 import { createTestBucket, createTestDatabase, createTestNamespace, testServers } from './stack.js';
 import type { TestServers } from './stack.js';
 import { until } from './until.js';
@@ -51,6 +51,8 @@ export interface Service {
   readonly startWorker: (env?: Readonly<Record<string, string>>) => Promise<void>;
   /** Resolves when the worker that runs now has ended by itself. */
   readonly workerEnded: () => Promise<ProcessEnd>;
+  /** A process of its own beside the worker; rejects with its log when it does not become ready. */
+  readonly startAnotherWorker: (env: Readonly<Record<string, string>>) => Promise<NodeProcess>;
   readonly post: (path: string, body?: unknown, headers?: Readonly<Record<string, string>>) => Promise<Response>;
   readonly submit: (body: unknown) => Promise<SeenGeneration>;
   readonly get: (id: string) => Promise<SeenGeneration>;
@@ -138,6 +140,7 @@ export async function startService(options: {
       worker = await spawnNode('worker', 'workers/main.js', extra);
     },
     workerEnded: async () => worker.ended,
+    startAnotherWorker: async (extra) => spawnNode('another-worker', 'workers/main.js', extra),
     post,
     get,
     submit: async (body) => {
