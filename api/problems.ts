@@ -40,6 +40,12 @@ export const PROBLEMS = {
     remedy: 'Check the id; GET /v1/generations lists those that exist.',
     retryable: false,
   },
+  backend_not_found: {
+    status: 404,
+    title: 'There is no such backend',
+    remedy: 'Check the id; GET /v1/backends lists those that report.',
+    retryable: false,
+  },
   output_not_found: {
     status: 404,
     title: 'The generation has no such output',
@@ -178,6 +184,12 @@ export const PROBLEMS = {
     remedy: 'Try again shortly. Operators: GET /readyz says more.',
     retryable: true,
   },
+  temporal_unavailable: {
+    status: 503,
+    title: 'Temporal does not answer',
+    remedy: 'Try again shortly; nothing was changed, or it was and may be repeated. Operators: GET /readyz says more.',
+    retryable: true,
+  },
   queue_full: {
     status: 503,
     title: 'Too many generations are waiting',
@@ -212,6 +224,8 @@ export interface ProblemExtras {
   readonly headers?: Readonly<Record<string, string>>;
   /** Where more can be said than the remedy of the code. */
   readonly remedy?: string;
+  /** For the log, never for the caller. */
+  readonly cause?: unknown;
 }
 
 /** A problem whose words are written for callers: the only error whose message leaves the process. */
@@ -223,7 +237,7 @@ export class ProblemError extends Error {
   readonly remedy: string;
 
   constructor(code: ProblemCode, detail: string, more: ProblemExtras = {}) {
-    super(detail);
+    super(detail, { cause: more.cause });
     this.code = code;
     this.places = more.places ?? [];
     this.headers = more.headers ?? {};

@@ -12,6 +12,7 @@ import { generationWorkflowId } from '../workflows/contracts/generation.js';
 import type { ApiConfig } from './api-config.js';
 import { createApp } from './app.js';
 import { createBackendDirectory } from './backends/backend-directory.js';
+import { createCommandBackend } from './backends/command-backend.js';
 import { createEventHub } from './events/event-hub.js';
 import { createEventStreams } from './events/event-streams.js';
 import { createProgressWatcher } from './events/progress-watcher.js';
@@ -58,6 +59,7 @@ export async function startApi({ config, logger, resources }: ApiStart): Promise
       maxOpenGenerations: config.maxOpenGenerations,
     }),
     cancelGeneration: createCancelGeneration({ database }),
+    commandBackend: createCommandBackend({ temporal, directory }),
     checkReadiness: createCheckReadiness({ database, store, temporal }),
     openApiDocument: createOpenApiDocument(versionInfo.version),
     readErrorPage,
@@ -84,7 +86,7 @@ function connect({ config, logger, resources }: ApiStart) {
   const temporalConnection = Connection.lazy({
     ...config.temporal.connection,
     connectTimeout: '2 seconds',
-    interceptors: [], // no retries: only looks are sent, and a retry that is due after close() throws outside of any call
+    interceptors: [], // no retries: only looks and signals are sent, and a retry that is due after close() throws outside of any call
   });
   resources.add('Temporal connection', async () => temporalConnection.close());
   const hub = createEventHub({ databaseUrl: config.databaseUrl, logger });

@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import { backendHealthOf } from '../activities/comfyui/backend-health.js';
 import type { ComfyUIBackend } from '../activities/comfyui/comfyui-backend.js';
 import type { DiscoveredComfyUI } from '../activities/comfyui/discover-comfyui.js';
 import { ComfyUIError } from '../activities/comfyui/errors.js';
+import type { GateSwitch } from '../activities/comfyui/gate-switch.js';
 import type { ObjectStore } from '../activities/storage/object-store.js';
 import { backendReportKey } from '../workflows/contracts/backend-report.js';
 import type { BackendCapabilities, BackendReport } from '../workflows/contracts/backend-report.js';
@@ -13,6 +15,7 @@ const OBJECT_INFO_MS = 60_000;
 
 export interface ReporterOptions {
   readonly backend: ComfyUIBackend;
+  readonly gate: GateSwitch;
   readonly store: ObjectStore;
   readonly pool: string;
   readonly maxGpuJobs: number;
@@ -33,9 +36,11 @@ export class BackendReporter {
 
   constructor(options: ReporterOptions) {
     this.#options = options;
-    options.backend.onChange(() => {
-      this.#reportSoon();
-    });
+    for (const source of [options.backend, options.gate]) {
+      source.onChange(() => {
+        this.#reportSoon();
+      });
+    }
   }
 
   start(): void {
@@ -78,15 +83,15 @@ export class BackendReporter {
   }
 
   async #report(): Promise<BackendReport> {
-    const { backend, pool, maxGpuJobs } = this.#options;
+    const { backend, gate, pool, maxGpuJobs } = this.#options;
     const queueRemaining = await this.#queueRemaining();
-    const { found, answers, hasAnsweredBefore } = backend.snapshot();
-    const reason = found === null ? answers.map(({ address, said }) => `${address}: ${said}`).join(', ') : 'answers';
+    const snapshot = backend.snapshot();
+    const { found, answers } = snapshot;
     return {
       backendId: backend.backendId,
       pool,
-      health: found !== null ? 'healthy' : hasAnsweredBefore ? 'down' : 'starting',
-      reason: reason === '' ? 'has not been asked yet' : reason,
+      ...backendHealthOf(snapshot),
+      gate: gate.position,
       addresses: answers,
       comfyuiVersion: found?.version ?? null,
       device: found?.device ?? null,

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Client } from '@temporalio/client';
-import { NativeConnection, Worker } from '@temporalio/worker';
+import { Worker } from '@temporalio/worker';
 import type { WorkerOptions } from '@temporalio/worker';
 import { createExplainNoCapacity } from '../activities/explain-no-capacity.js';
 import { createObserveBackendQueue } from '../activities/observe-backend-queue.js';
@@ -16,6 +16,7 @@ import { ConfigError } from '../infra/runtime/env.js';
 import type { Logger } from '../infra/runtime/logger.js';
 import { projectRoot } from '../infra/runtime/project-root.js';
 import type { ResourceStack } from '../infra/runtime/resource-stack.js';
+import { connectToTemporal } from './connect-to-temporal.js';
 import { latestRun } from './latest-run.js';
 import { startOutboxRelay } from './outbox-relay.js';
 import { startReconciliation } from './reconciliation.js';
@@ -28,12 +29,15 @@ export interface ControlWorkerOptions {
   readonly store: ObjectStore;
   readonly logger: Logger;
   readonly resources: ResourceStack;
+  /** Aborted when the process ends. */
+  readonly ending: AbortSignal;
 }
 
 const POOL_SIZE = 10;
 
 /** Workflow Tasks, records, and the relay that starts what was accepted. */
-export async function createControlWorker({ config, store, logger, resources }: ControlWorkerOptions): Promise<Worker> {
+export async function createControlWorker(options: ControlWorkerOptions): Promise<Worker> {
+  const { config, store, logger, resources, ending } = options;
   const { databaseUrl, temporal } = config;
   if (databaseUrl === null)
     throw new ConfigError('DATABASE_URL is not set, but a worker with the role control needs it');
@@ -46,7 +50,7 @@ export async function createControlWorker({ config, store, logger, resources }: 
     },
   });
   resources.add('database', close);
-  const connection = await NativeConnection.connect(temporal.connection);
+  const connection = await connectToTemporal({ temporal, logger, signal: ending });
   resources.add('control connection', async () => connection.close());
   const client = new Client({ connection, namespace: temporal.namespace });
   if (config.searchAttributes) await ensureSearchAttributes(client, logger);

@@ -1,6 +1,8 @@
 import { join } from 'node:path';
 import { Client } from '@temporalio/client';
-import { NativeConnection, Worker } from '@temporalio/worker';
+import { Worker } from '@temporalio/worker';
+import type { NativeConnection } from '@temporalio/worker';
+import type { BackendHold } from '../activities/backend-hold.js';
 import { createAwaitCompletion } from '../activities/await-completion.js';
 import { createComfyUIBackend } from '../activities/comfyui/comfyui-backend.js';
 import type { ComfyUIBackend } from '../activities/comfyui/comfyui-backend.js';
@@ -9,18 +11,24 @@ import { createSpool } from '../activities/comfyui/spool.js';
 import { createDiscoverBackend } from '../activities/discover-backend.js';
 import { createEnsureCurrent } from '../activities/ensure-current.js';
 import { createDownloadOutputs } from '../activities/download-outputs.js';
+import { createSetGate } from '../activities/set-gate.js';
 import { createStopPrompt } from '../activities/stop-prompt.js';
 import type { ObjectStore } from '../activities/storage/object-store.js';
 import { createSubmitPrompt } from '../activities/submit-prompt.js';
+import { createTendBackend } from '../activities/tend-backend.js';
 import { createUploadOutputs } from '../activities/upload-outputs.js';
 import { createValidateOutputs } from '../activities/validate-outputs.js';
 import type { BackendActivities, ClaimActivities } from '../workflows/contracts/activities.js';
+import { backendWorkflowId, summarySignal } from '../workflows/contracts/backend.js';
+import type { BackendOperations, BackendSummary } from '../workflows/contracts/backend.js';
 import { backendTaskQueue, gpuTaskQueue } from '../workflows/contracts/task-queues.js';
 import type { ComfyUITarget } from '../infra/runtime/comfyui-config.js';
 import type { Logger } from '../infra/runtime/logger.js';
 import type { ResourceStack } from '../infra/runtime/resource-stack.js';
 import { backendIdOf } from './backend-identity.js';
+import { BackendLease } from './backend-lease.js';
 import { BackendReporter } from './backend-reporter.js';
+import { connectToTemporal } from './connect-to-temporal.js';
 import { GpuSlots } from './gpu-slots.js';
 import { startOrphanSweep } from './orphan-sweep.js';
 import { Surroundings } from './surroundings.js';
@@ -33,37 +41,73 @@ export interface GpuWorkerOptions {
   readonly store: ObjectStore;
   readonly logger: Logger;
   readonly resources: ResourceStack;
+  /** Aborted when the process ends. */
+  readonly ending: AbortSignal;
+  /** Called when another process turns out to hold this backend's id: this one must end. */
+  readonly onLost: (reason: unknown) => void;
 }
 
 /** Waiting costs next to nothing here; what is limited is limited by the gate and by the semaphore for decoding. */
 const BACKEND_SLOTS = 1_000;
 /** Decoding takes a whole core each; two let a small picture pass a large one. */
 const MAX_DECODES = 2;
+/** A change that Temporal cannot be told of now is told later. */
+const TELL_WITHIN_MS = 5_000;
 
-/** The two Workers of one ComfyUI: the gated one that claims, and the one on the backend's own queue. */
+/** What the two Workers of one backend have in common. */
+interface Backing extends GpuWorkerOptions {
+  readonly backend: ComfyUIBackend;
+  readonly gate: GateSwitch;
+  readonly hold: BackendHold;
+  readonly slots: GpuSlots;
+  readonly client: Client;
+  readonly ensureCurrent: () => Promise<void>;
+}
+
+/**
+ * The two Workers of one ComfyUI: the gated one that claims, and the one on the backend's own queue. Resolves when this
+ * process holds the backend's id, so that nothing is claimed before.
+ */
 export async function createGpuWorker(options: GpuWorkerOptions): Promise<readonly Worker[]> {
-  const { config, target, store, logger, resources } = options;
-  const backendId = await backendIdOf(config.gpu, target, config.dataDir);
+  const { config, target, store, logger, resources, ending, onLost } = options;
+  const { temporal, gpu } = config;
+  const backendId = await backendIdOf(gpu, target, config.dataDir);
+  const gate = new GateSwitch();
   const backend = createComfyUIBackend({ backendId, target, logger });
   resources.add(`backend ${backendId}`, async () => backend.close());
-  const reporter = new BackendReporter({ ...config.gpu, backend, store, logger });
-  resources.add(`reporter ${backendId}`, async () => reporter.stop());
   // A connection of its own: the SDK refuses two Workers on one queue (`gpu`) over one connection.
-  const connection = await NativeConnection.connect(config.temporal.connection);
+  const connection = await connectToTemporal({ temporal, logger, signal: ending });
   resources.add(`connection ${backendId}`, async () => connection.close());
+  const client = new Client({ connection, namespace: temporal.namespace });
+  const lease = await BackendLease.acquire({ client, backendId, gate, logger, signal: ending, onLost });
 
-  const gate = new GateSwitch();
+  const reporter = new BackendReporter({ ...gpu, backend, gate, store, logger });
+  resources.add(`reporter ${backendId}`, async () => reporter.stop());
   const surroundings = new Surroundings({ spoolFolder: spoolFolderOf(config, backend), store, logger });
-  const slots = new GpuSlots({ ...config.gpu, backend, gate, surroundings, logger });
+  const slots = new GpuSlots({ ...gpu, backend, gate, surroundings, logger });
   resources.add(`gate ${backendId}`, async () => slots.close());
   const { ensureCurrent, close } = createEnsureCurrent();
   resources.add(`pauses ${backendId}`, async () => close());
+  const backing = { ...options, backend, gate, hold: lease, slots, client, ensureCurrent };
+  const workers = await createWorkers(backing, connection);
+  reporter.start();
+  const sweep = startOrphanSweep({ backend, store, client, intervalMs: gpu.sweepIntervalMs, logger });
+  resources.add(`sweep ${backendId}`, async () => sweep.stop());
+  const keeping = lease.keep();
+  resources.add(`lease ${backendId}`, async () => keeping);
+  logger.info({ backendId, pool: gpu.pool, capacity: slots.capacity, gate: gate.position }, 'GPU worker is polling');
+  return workers;
+}
+
+async function createWorkers(backing: Backing, connection: NativeConnection): Promise<readonly Worker[]> {
+  const { config, slots } = backing;
+  const { backendId } = backing.backend;
   const shared = { ...SHARED_WORKER_OPTIONS, connection, namespace: config.temporal.namespace };
   const claiming = await Worker.create({
     ...shared,
     identity: `${backendId} claims`,
     taskQueue: gpuTaskQueue(config.gpu.pool),
-    activities: claimActivities({ backend, store, slots, ensureCurrent }),
+    activities: claimActivities(backing),
     tuner: {
       activityTaskSlotSupplier: slots,
       workflowTaskSlotSupplier: { type: 'fixed-size', numSlots: 2 },
@@ -76,39 +120,22 @@ export async function createGpuWorker(options: GpuWorkerOptions): Promise<readon
     ...shared,
     identity: backendId,
     taskQueue: backendTaskQueue(backendId),
-    activities: backendActivities({ ...options, backend, gate, slots }),
+    activities: { ...backendActivities(backing), ...backendOperations(backing) },
     maxConcurrentActivityTaskExecutions: BACKEND_SLOTS,
     activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 2 },
   });
-  reporter.start();
-  const client = new Client({ connection, namespace: config.temporal.namespace });
-  const sweep = startOrphanSweep({ backend, store, client, intervalMs: config.gpu.sweepIntervalMs, logger });
-  resources.add(`sweep ${backendId}`, async () => sweep.stop());
-  logger.info({ backendId, pool: config.gpu.pool, capacity: slots.capacity }, 'GPU worker is polling');
   return [claiming, rendering];
 }
 
-function claimActivities(deps: {
-  readonly backend: ComfyUIBackend;
-  readonly store: ObjectStore;
-  readonly slots: GpuSlots;
-  readonly ensureCurrent: () => Promise<void>;
-}): ClaimActivities {
-  return { discoverBackend: createDiscoverBackend(deps) };
+function claimActivities(backing: Backing): ClaimActivities {
+  return { discoverBackend: createDiscoverBackend(backing) };
 }
 
 function spoolFolderOf({ dataDir }: WorkerConfig, { backendId }: ComfyUIBackend): string {
   return join(dataDir, 'spool', backendId);
 }
 
-function backendActivities(
-  deps: GpuWorkerOptions & {
-    readonly backend: ComfyUIBackend;
-    readonly gate: GateSwitch;
-    readonly slots: GpuSlots;
-  },
-): BackendActivities {
-  const { backend, gate, store, slots, logger, config } = deps;
+function backendActivities({ backend, gate, store, slots, logger, config }: Backing): BackendActivities {
   const spool = createSpool({ folder: spoolFolderOf(config, backend), backend, logger });
   return {
     submitPrompt: createSubmitPrompt({ backend, store, gate, maxQueued: slots.capacity, claims: slots }),
@@ -117,5 +144,15 @@ function backendActivities(
     downloadOutputs: createDownloadOutputs({ spool }),
     validateOutputs: createValidateOutputs({ spool, maxDecodes: MAX_DECODES }),
     uploadOutputs: createUploadOutputs({ spool, store }),
+  };
+}
+
+function backendOperations({ backend, gate, hold, client }: Backing): BackendOperations {
+  const handle = client.workflow.getHandle(backendWorkflowId(backend.backendId));
+  const tell = async (summary: BackendSummary): Promise<void> =>
+    client.withDeadline(Date.now() + TELL_WITHIN_MS, async () => handle.signal(summarySignal, summary));
+  return {
+    tendBackend: createTendBackend({ backend, gate, hold, tell }),
+    setGate: createSetGate({ backend, gate, hold }),
   };
 }

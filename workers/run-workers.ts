@@ -1,5 +1,4 @@
-import { GracefulShutdownPeriodExpiredError, Runtime } from '@temporalio/worker';
-import type { Worker } from '@temporalio/worker';
+import { Runtime } from '@temporalio/worker';
 import { createObjectStore } from '../activities/storage/object-store.js';
 import type { Logger } from '../infra/runtime/logger.js';
 import type { ResourceStack } from '../infra/runtime/resource-stack.js';
@@ -7,6 +6,7 @@ import { createControlWorker } from './control-worker.js';
 import { createGpuWorker } from './gpu-worker.js';
 import { createTemporalLogger } from './temporal-logger.js';
 import type { WorkerConfig } from './worker-config.js';
+import { WorkerGroup } from './worker-group.js';
 
 export interface RunWorkersOptions {
   readonly config: WorkerConfig;
@@ -23,26 +23,34 @@ export async function runWorkers({ config, logger, resources, stop, onReady }: R
   Runtime.install({ logger: createTemporalLogger(logger), shutdownSignals: [] });
   const store = createObjectStore(config.storage);
   await store.createBucketIfAbsent();
-  const shared = { config, store, logger, resources };
-  const workers: Worker[] = [];
-  if (config.roles.includes('control')) workers.push(await createControlWorker(shared));
-  if (config.roles.includes('gpu')) {
-    for (const target of config.gpu.targets) workers.push(...(await createGpuWorker({ ...shared, target })));
-  }
-  const shutdownAll = (): void => {
-    for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
+  const group = new WorkerGroup(stop, logger);
+  const shared = { config, store, logger, resources, ending: group.ending };
+  const startControl = async (): Promise<void> => {
+    group.run(await createControlWorker(shared));
   };
-  stop.addEventListener('abort', shutdownAll, { once: true });
-  const running = workers.map(async (worker) => worker.run().finally(shutdownAll));
-  onReady();
-  if (stop.aborted) shutdownAll();
+  const startGpus = config.gpu.targets.map((target) => async (): Promise<void> => {
+    const onLost = (reason: unknown): void => {
+      group.fail(reason);
+    };
+    for (const worker of await createGpuWorker({ ...shared, target, onLost })) group.run(worker);
+  });
+  // In this order: a GPU worker acquires its backend from a Workflow, and that needs a control worker.
+  if (config.roles.includes('control')) await started([startControl], group);
+  if (config.roles.includes('gpu')) await started(startGpus, group);
+  if (!group.ending.aborted) onReady();
   // Every Worker has let go before anything that they use is released.
-  const results = await Promise.allSettled(running);
-  for (const result of results) if (result.status === 'rejected') throwUnlessLate(result.reason, stop, logger);
+  await group.ended();
 }
 
-/** An activity that did not let go in time is taken up again by the next worker: a stop that was asked for has worked. */
-function throwUnlessLate(error: unknown, stop: AbortSignal, logger: Logger): void {
-  if (!(error instanceof GracefulShutdownPeriodExpiredError) || !stop.aborted) throw error;
-  logger.warn({ err: error }, 'An activity did not let go in time; the next worker takes it up');
+/** Waits for all, also after one has failed: each holds resources that are released later. */
+async function started(starts: readonly (() => Promise<void>)[], group: WorkerGroup): Promise<void> {
+  await Promise.all(
+    starts.map(async (start) => {
+      try {
+        if (!group.ending.aborted) await start();
+      } catch (error) {
+        if (!group.ending.aborted) group.fail(error); // what ends because all ends is no failure
+      }
+    }),
+  );
 }

@@ -1,8 +1,10 @@
 import { proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
 import type { RetryPolicy } from '@temporalio/common';
 import type { BackendActivities, BackendClaim, ClaimActivities, ControlActivities } from './contracts/activities.js';
+import { HOLDER_SILENCE_SECONDS } from './contracts/backend.js';
+import type { BackendOperations } from './contracts/backend.js';
 import { ALREADY_ENDED, SUPERSEDED } from './contracts/generation.js';
-import { GENERATION_TASK_QUEUE, gpuTaskQueue } from './contracts/task-queues.js';
+import { GENERATION_TASK_QUEUE, backendTaskQueue, gpuTaskQueue } from './contracts/task-queues.js';
 import { FINAL_IN_PLACE } from './domain/failure.js';
 
 /** R5.5: 2, 4, 8 … 30 s. What can only be cured by other input or another place ends the policy at once. */
@@ -115,6 +117,30 @@ export function stoppingOptions(claim: BackendClaim) {
     cancellationType,
     retry: { ...BACK_OFF, initialInterval: '1 second' },
     summary: 'Free the GPU',
+  });
+}
+
+/** Watching over a backend for as long as its worker lives; how it ends is what the Workflow waits for. */
+export function tendingOptions(backendId: string, summary: string) {
+  return proxyActivities<Pick<BackendOperations, 'tendBackend'>>({
+    taskQueue: backendTaskQueue(backendId),
+    scheduleToStartTimeout: `${HOLDER_SILENCE_SECONDS} seconds`, // its worker polls already, or is about to
+    startToCloseTimeout: '2 hours', // it ends by itself after one, so that this never happens
+    heartbeatTimeout: `${HOLDER_SILENCE_SECONDS} seconds`,
+    cancellationType: 'TRY_CANCEL', // a holder that was replaced is dead: its answer would never come
+    retry: { maximumAttempts: 1 }, // the Workflow must hear of every end: the id is free then
+    summary,
+  });
+}
+
+/** A word to the worker, repeated until it is heard or the holder is gone. */
+export function gateOptions(backendId: string, summary: string) {
+  return proxyActivities<Pick<BackendOperations, 'setGate'>>({
+    taskQueue: backendTaskQueue(backendId),
+    startToCloseTimeout: '10 seconds', // one look at ComfyUI's queue, which is given up after 5
+    cancellationType: 'TRY_CANCEL',
+    retry: { initialInterval: '1 second', maximumInterval: '10 seconds' },
+    summary,
   });
 }
 

@@ -1,1 +1,2 @@
 export { generateMedia } from './generate-media.js';
+export { operateBackend } from './operate-backend.js';

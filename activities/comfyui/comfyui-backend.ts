@@ -23,6 +23,8 @@ export interface BackendSnapshot {
   /** What each address said when none was usable. */
   readonly answers: readonly AddressAnswer[];
   readonly hasAnsweredBefore: boolean;
+  /** How often it was found: more than once means that it was gone in between. */
+  readonly timesFound: number;
 }
 
 /**
@@ -55,7 +57,7 @@ export function createComfyUIBackend(options: {
 }): ComfyUIBackend {
   const { backendId, target, logger } = options;
   const listeners: (() => void)[] = [];
-  let snapshot: BackendSnapshot = { found: null, answers: [], hasAnsweredBefore: false };
+  let snapshot: BackendSnapshot = { found: null, answers: [], hasAnsweredBefore: false, timesFound: 0 };
   let connected: Connected | null = null;
   let connecting: Promise<Connected> | null = null;
 
@@ -74,7 +76,7 @@ export function createComfyUIBackend(options: {
         { backendId, address: found.address.label, comfyui: found.version, device: found.deviceName },
         'Found ComfyUI',
       );
-      become({ found, answers: [], hasAnsweredBefore: true });
+      become({ found, answers: [], hasAnsweredBefore: true, timesFound: snapshot.timesFound + 1 });
       return connected;
     } catch (error) {
       if (error instanceof NoComfyUIError) become({ found: null, answers: error.addresses });

@@ -1,7 +1,6 @@
-export const GATE_POSITIONS = ['open', 'draining', 'closed'] as const;
+import type { GatePosition } from '../../workflows/domain/backend-gate.js';
 
-/** `draining`: no new claims, what was claimed is still submitted; `closed`: no submissions, either. */
-export type GatePosition = (typeof GATE_POSITIONS)[number];
+export type { GatePosition } from '../../workflows/domain/backend-gate.js';
 
 /** What operators want of one backend, whatever its health: the slot supplier and every submission look at it. */
 export class GateSwitch {

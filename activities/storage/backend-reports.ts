@@ -5,6 +5,7 @@ import {
   backendReportKey,
 } from '../../workflows/contracts/backend-report.js';
 import type { BackendReport } from '../../workflows/contracts/backend-report.js';
+import { GATE_POSITIONS } from '../../workflows/domain/backend-gate.js';
 import type { ObjectStore } from './object-store.js';
 
 /** A report, and whether the worker that wrote it is still there. */
@@ -19,6 +20,7 @@ const reportSchema: z.ZodType<BackendReport> = z.object({
   pool: z.string(),
   health: z.enum(['healthy', 'starting', 'down']),
   reason: z.string(),
+  gate: z.enum(GATE_POSITIONS).default('open'), // a worker of an earlier version does not say
   addresses: z.array(z.object({ address: z.string(), said: z.string() })),
   comfyuiVersion: z.string().nullable(),
   device: z.enum(['gpu', 'cpu']).nullable(),

@@ -1,3 +1,4 @@
+import { GATE_POSITIONS } from '../../workflows/domain/backend-gate.js';
 import { z } from './openapi-zod.js';
 
 export const backendViewSchema = z.object({
@@ -6,6 +7,9 @@ export const backendViewSchema = z.object({
   state: z.enum(['fresh', 'stale']).describe('stale: its worker no longer reports.'),
   health: z.enum(['healthy', 'starting', 'down']).describe('As of reportedAt.'),
   reason: z.string(),
+  gate: z
+    .enum(GATE_POSITIONS)
+    .describe('draining: nothing new starts, what runs ends. closed: in quarantine, nothing is submitted.'),
   addresses: z.array(z.object({ address: z.string(), said: z.string() })).readonly(),
   comfyuiVersion: z.string().nullable(),
   device: z.enum(['gpu', 'cpu']).nullable(),
@@ -16,3 +20,9 @@ export const backendViewSchema = z.object({
   reportedAt: z.string(),
 });
 export type BackendView = z.infer<typeof backendViewSchema>;
+
+export const backendCommandSchema = z.object({
+  backendId: z.string(),
+  requested: z.enum(['drain', 'resume']).describe('GET /v1/backends shows the gate once the worker has set it.'),
+});
+export type BackendCommandView = z.infer<typeof backendCommandSchema>;

@@ -1,4 +1,5 @@
 import { z } from './openapi-zod.js';
+import { backendCommandSchema } from './backend-view.js';
 import { GENERATION_STATUSES } from '../../workflows/domain/generation-status.js';
 import type { ProblemCode } from '../problems.js';
 
@@ -186,7 +187,24 @@ function catalogueRoutes({ Template, Backend }: Schemas): readonly DescribedRout
       answers: { '200': { description: 'All backends', schema: z.object({ backends: z.array(Backend) }) } },
       problems: [...EVERYWHERE, 'storage_unavailable'],
     },
+    backendCommand('drain', 'Let what runs on a backend end and start nothing new; repeating it changes nothing'),
+    backendCommand('resume', 'End a drain or a quarantine; repeating it changes nothing'),
   ];
+}
+
+function backendCommand(command: 'drain' | 'resume', summary: string): DescribedRoute {
+  return {
+    method: 'post',
+    path: `/v1/backends/{id}/${command}`,
+    operationId: `${command}Backend`,
+    summary,
+    params: { id: z.string() },
+    answers: { '202': { description: 'The backend is told', schema: backendCommandSchema } },
+    problems: [
+      ...EVERYWHERE,
+      ...(['cross_site_refused', 'backend_not_found', 'temporal_unavailable', 'storage_unavailable'] as const),
+    ],
+  };
 }
 
 function serviceRoutes(): readonly DescribedRoute[] {

@@ -82,7 +82,8 @@ async function recorded(record: ClaimRecord): Promise<string> {
 
 function buildReport(facts: Partial<BackendReport>): BackendReport {
   return {
-    ...{ backendId: 'gpu-1', pool: 'default', health: 'healthy', reason: 'answers', addresses: [], device: 'gpu' },
+    ...{ backendId: 'gpu-1', pool: 'default', health: 'healthy', reason: 'answers', gate: 'open' },
+    ...{ addresses: [], device: 'gpu' },
     ...{ comfyuiVersion: '0.8.0', deviceName: null, vramTotalBytes: null, queueRemaining: 0, maxGpuJobs: 1 },
     ...{ capabilitiesKey: null, reportedAt: new Date().toISOString() },
     ...facts,
@@ -192,7 +193,9 @@ describe('Claims', () => {
         throw ApplicationFailure.nonRetryable('given up');
       },
     });
-    const failure = await failureOf(environment().run(discoverBackend, { generationId, endedSubmissions: [], lastSubmission: 0 }));
+    const failure = await failureOf(
+      environment().run(discoverBackend, { generationId, endedSubmissions: [], lastSubmission: 0 }),
+    );
     expect(failure.message).toBe('given up');
     await expect(recordOf(generationId)).resolves.toEqual(open);
   });

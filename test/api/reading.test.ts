@@ -24,6 +24,7 @@ function report(changes: Partial<BackendReport>): BackendReport {
     pool: 'default',
     health: 'healthy',
     reason: 'ComfyUI 0.8.0 answers',
+    gate: 'open',
     addresses: [],
     comfyuiVersion: '0.8.0',
     device: 'gpu',

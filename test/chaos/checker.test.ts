@@ -21,7 +21,7 @@ const MUTANTS: readonly Mutant[] = [
     fault: 'an outcome that is never recorded',
     breakage: {
       file: 'activities/record-outcome.js',
-      line: 'await database.transaction().execute(async (transaction) => record(transaction, input));',
+      line: 'await database.transaction().execute(async (transaction) => record(deps, transaction, input));',
       instead: '',
     },
   },
@@ -39,8 +39,8 @@ const MUTANTS: readonly Mutant[] = [
     fault: 'a prompt that is posted without looking for it first',
     breakage: {
       file: 'activities/submit-prompt.js',
-      line: "    if (known.status !== 'absent')",
-      instead: '    if (false)',
+      line: "if (known.status !== 'absent') {",
+      instead: 'if (false) {',
     },
     crashAt: 'submitPrompt.mid',
   },

@@ -7,7 +7,7 @@ import { afterAll, afterEach, expect, test } from '@jest/globals';
 import { Client, Connection } from '@temporalio/client';
 import { Client as MinioClient } from 'minio';
 import pg from 'pg';
-import { processIdentityOf } from '../../infra/embedded/processes/process-identity.js';
+import { processIdentityOf } from '../../infra/runtime/process-identity.js';
 import { pidsIn, startStack, until } from './stack-process.js';
 import type { StackProcess } from './stack-process.js';
 

@@ -9,9 +9,9 @@ const folder = join(projectRoot, 'test', 'replay', 'histories');
 const names = readdirSync(folder).filter((name) => name.endsWith('.json'));
 const workflowsPath = join(projectRoot, 'workflows', 'index.ts');
 
-test('histories of a finished, a cancelled, a recovered and a failed generation are kept', () => {
+test('histories of a finished, a cancelled, a recovered and a failed generation and of a backend are kept', () => {
   expect(names).toEqual(
-    expect.arrayContaining(['cancelled.json', 'completed.json', 'crashed-backend.json', 'failed.json']),
+    expect.arrayContaining(['backend.json', 'cancelled.json', 'completed.json', 'crashed-backend.json', 'failed.json']),
   );
 });
 

@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from '@jest/globals';
 import { createComfyUIBackend } from '../../activities/comfyui/comfyui-backend.js';
+import { GateSwitch } from '../../activities/comfyui/gate-switch.js';
 import { readBackendReports } from '../../activities/storage/backend-reports.js';
 import { createObjectStore } from '../../activities/storage/object-store.js';
 import type { ObjectStore } from '../../activities/storage/object-store.js';
@@ -19,7 +20,7 @@ afterEach(async () => {
 
 async function reporting(
   url: string,
-): Promise<{ store: ObjectStore; writes: () => number; reporter: BackendReporter }> {
+): Promise<{ store: ObjectStore; writes: () => number; reporter: BackendReporter; gate: GateSwitch }> {
   const real = createObjectStore(await createTestBucket());
   let writes = 0;
   const store: ObjectStore = {
@@ -30,10 +31,11 @@ async function reporting(
     },
   };
   const backend = createComfyUIBackend({ backendId: 'gpu-1', target: { kind: 'fixed', url }, logger });
-  const reporter = new BackendReporter({ backend, store, pool: 'default', maxGpuJobs: 1, logger });
+  const gate = new GateSwitch();
+  const reporter = new BackendReporter({ backend, gate, store, pool: 'default', maxGpuJobs: 1, logger });
   closing.push(async () => backend.close());
   reporter.start();
-  return { store, writes: () => writes, reporter };
+  return { store, writes: () => writes, reporter, gate };
 }
 
 test('a backend that is down is reported with what its address said, and not over and over', async () => {
@@ -67,4 +69,12 @@ test('a healthy backend is reported with its node classes; a worker that is stop
   expect(capabilities?.value).toMatchObject({ nodeClasses: expect.arrayContaining(['KSampler', 'SaveImage']) });
   await reporter.stop();
   expect(await readBackendReports(store)).toEqual([]);
+});
+
+test('a gate that an operator sets is reported at once', async () => {
+  const { store, reporter, gate } = await reporting('http://127.0.0.1:9');
+  await until('the first report', async () => (await readBackendReports(store))[0]?.gate === 'open');
+  gate.set('draining');
+  await until('the next one', async () => (await readBackendReports(store))[0]?.gate === 'draining', 5_000);
+  await reporter.stop();
 });

@@ -1,3 +1,4 @@
+import type { GatePosition } from '../domain/backend-gate.js';
 import type { DeviceKind } from './activities.js';
 
 /** Object keys of what GPU workers publish about their ComfyUI; the API and the control worker read them. */
@@ -22,6 +23,8 @@ export interface BackendReport {
   readonly health: 'healthy' | 'starting' | 'down';
   /** In plain words: what the ComfyUI said, or why it cannot be used. */
   readonly reason: string;
+  /** What operators want of it, whatever its health. */
+  readonly gate: GatePosition;
   /** Every address that was tried last, with what each said (R2.2). */
   readonly addresses: readonly { readonly address: string; readonly said: string }[];
   readonly comfyuiVersion: string | null;

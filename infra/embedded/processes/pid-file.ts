@@ -2,7 +2,7 @@ import { readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { DataFolder } from '../data-folder.js';
-import { processIdentityOf } from './process-identity.js';
+import { processIdentityOf } from '../../runtime/process-identity.js';
 import type { ProcessSpec } from './process-spec.js';
 
 const pidFileSchema = z.object({

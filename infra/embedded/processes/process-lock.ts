@@ -1,6 +1,6 @@
 import { linkSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
 import { z } from 'zod';
-import { processIdentityOf } from './process-identity.js';
+import { processIdentityOf } from '../../runtime/process-identity.js';
 
 const holderSchema = z.object({ pid: z.number().int(), startedAt: z.string() });
 

@@ -3,7 +3,7 @@ import type { DataFolder } from '../data-folder.js';
 import type { Reporter } from '../reporter.js';
 import { readPidFiles, removePidFile } from './pid-file.js';
 import type { PidFile } from './pid-file.js';
-import { processIdentityOf } from './process-identity.js';
+import { processIdentityOf } from '../../runtime/process-identity.js';
 
 const STOP_WITHIN_MS = 15_000;
 const LOOK_EVERY_MS = 50;

@@ -61,7 +61,7 @@ export function knownBackend(client: ComfyUIClient, backendId = 'gpu-1'): ComfyU
     forecast: new RenderingForecast(),
     client: async () => client,
     use: async (exchange) => exchange(client),
-    snapshot: () => ({ found: null, answers: [], hasAnsweredBefore: true }),
+    snapshot: () => ({ found: null, answers: [], hasAnsweredBefore: true, timesFound: 1 }),
     onChange: () => undefined,
     close: async () => client.close(),
   };

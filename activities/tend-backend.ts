@@ -1,0 +1,120 @@
+import { isDeepStrictEqual } from 'node:util';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { cancellationDetails, cancellationSignal, log } from '@temporalio/activity';
+import type { BackendOperations, BackendPulse, BackendSummary } from '../workflows/contracts/backend.js';
+import type { BackendHold } from './backend-hold.js';
+import { ensureMeantForUs } from './backend-hold.js';
+import { backendHealthOf } from './comfyui/backend-health.js';
+import type { ComfyUIBackend } from './comfyui/comfyui-backend.js';
+import { ComfyUIError } from './comfyui/errors.js';
+import type { GateSwitch } from './comfyui/gate-switch.js';
+import { heartbeatWhile } from './heartbeat-while.js';
+
+export interface TendBackendDeps {
+  readonly backend: ComfyUIBackend;
+  readonly gate: GateSwitch;
+  readonly hold: BackendHold;
+  /** Tells the Workflow of the backend what has changed. */
+  readonly tell: (summary: BackendSummary) => Promise<void>;
+}
+
+const LOOK_MS = 1_000;
+/** A ComfyUI that comes and goes changes every second; its Workflow hears of it this often at most. */
+const TELL_MS = 5_000;
+/** Well before the start-to-close timeout: this end is in order, that one is not. */
+const RENEW_AFTER_MS = 60 * 60_000;
+
+export function createTendBackend(deps: TendBackendDeps): BackendOperations['tendBackend'] {
+  const { hold } = deps;
+  /**
+   * Safe to retry: it only watches and tells what it sees. Its heartbeat is the sign of life by which this process keeps
+   * the backend's id.
+   */
+  return async function tendBackend({ holderId }) {
+    ensureMeantForUs(hold, holderId);
+    const signal = cancellationSignal();
+    const untended = hold.tended();
+    const watch = new BackendWatch(deps);
+    try {
+      const end = AbortSignal.any([signal, hold.ending, AbortSignal.timeout(RENEW_AFTER_MS)]);
+      await heartbeatWhile(
+        async () => watch.until(end),
+        () => watch.pulse,
+      );
+      const isStopping = hold.ending.aborted || cancellationDetails()?.workerShutdown === true;
+      if (!isStopping) signal.throwIfAborted(); // the Workflow is gone or has another holder, or an operator pauses this
+      return { end: isStopping ? 'stopped' : 'renew' };
+    } finally {
+      untended();
+    }
+  };
+}
+
+/** Looks at one backend again and again: the pulse for the heartbeat, and the summary that is told on changes. */
+class BackendWatch {
+  readonly #deps: TendBackendDeps;
+  #queueRemaining: number | null = null;
+  #told: BackendSummary | null = null;
+  #toldAt = Number.NEGATIVE_INFINITY;
+
+  constructor(deps: TendBackendDeps) {
+    this.#deps = deps;
+  }
+
+  get pulse(): BackendPulse {
+    const { backend, gate } = this.#deps;
+    return {
+      ...backendHealthOf(backend.snapshot()),
+      gate: gate.position,
+      queueRemaining: this.#queueRemaining,
+    };
+  }
+
+  async until(end: AbortSignal): Promise<void> {
+    while (!end.aborted) {
+      this.#queueRemaining = await this.#lookAtQueue(end);
+      if (!end.aborted) await this.#tellChanges();
+      await sleep(LOOK_MS, undefined, { signal: end }).catch(() => undefined);
+    }
+  }
+
+  /** One that is down is looked for by the gate and by the reporter, and not by a third. */
+  async #lookAtQueue(end: AbortSignal): Promise<number | null> {
+    const { backend } = this.#deps;
+    if (backend.snapshot().found === null) return null;
+    try {
+      return await backend.use(async (client) => client.queueRemaining(end));
+    } catch (error) {
+      if (error instanceof ComfyUIError || end.aborted) return null; // the snapshot says what it said
+      throw error;
+    }
+  }
+
+  async #tellChanges(): Promise<void> {
+    const summary = this.#summary();
+    if (isDeepStrictEqual(summary, this.#told) || performance.now() - this.#toldAt < TELL_MS) return;
+    try {
+      await this.#deps.tell(summary);
+      this.#told = summary;
+    } catch (error) {
+      log.debug('The Workflow of the backend could not be told; trying again', { error });
+    }
+    this.#toldAt = performance.now();
+  }
+
+  #summary(): BackendSummary {
+    const { backend, gate, hold } = this.#deps;
+    const snapshot = backend.snapshot();
+    const { found } = snapshot;
+    return {
+      holderId: hold.holderId,
+      ...backendHealthOf(snapshot),
+      comfyuiVersion: found?.version ?? null,
+      device: found?.device ?? null,
+      deviceName: found?.deviceName ?? null,
+      vramTotalBytes: found?.vramTotalBytes ?? null,
+      timesFound: snapshot.timesFound,
+      isIdle: gate.position !== 'open' && this.#queueRemaining === 0,
+    };
+  }
+}

@@ -1,0 +1,107 @@
+import { setCurrentDetails } from '@temporalio/workflow';
+import { ApplicationFailure } from '@temporalio/common';
+import { tellBackend } from './backend-story.js';
+import { BACKEND_HELD } from './contracts/backend.js';
+import type {
+  AcquireInput,
+  AcquiredBackend,
+  BackendHolder,
+  BackendInput,
+  BackendState,
+  BackendSummary,
+  GateAnswer,
+} from './contracts/backend.js';
+import { gatePositionOf } from './domain/backend-gate.js';
+import type { GatePosition, GateWish } from './domain/backend-gate.js';
+import { isHeldByAnother } from './domain/backend-holding.js';
+
+/** What one run of the Workflow of a backend knows; `state` is replaced, never changed in place. */
+export class BackendRun {
+  readonly backendId: string;
+  #state: BackendState;
+  /** Grows with every acquisition: what belongs to an earlier one no longer counts. */
+  #term = 0;
+  /** What the gate of the holder is known to be set to; a worker sets it when it acquires. */
+  #gateSet: GatePosition;
+
+  constructor({ backendId, gate, holder, summary }: BackendInput) {
+    this.backendId = backendId;
+    this.#gateSet = gatePositionOf(gate);
+    this.#state = { backendId, gate, holder, summary, gateAnswer: null };
+    this.#change({});
+  }
+
+  get state(): BackendState {
+    return this.#state;
+  }
+
+  get holder(): BackendHolder | null {
+    return this.#state.holder;
+  }
+
+  get term(): number {
+    return this.#term;
+  }
+
+  get gatePosition(): GatePosition {
+    return gatePositionOf(this.#state.gate);
+  }
+
+  get isGateOpen(): boolean {
+    return this.gatePosition === 'open';
+  }
+
+  get isGateDue(): boolean {
+    return this.gatePosition !== this.#gateSet;
+  }
+
+  /** Throws what the caller needs to say who is in its way, and to find out whether that one is still alive. */
+  refuseSecondHolder({ holder, replaces }: AcquireInput): void {
+    const current = this.holder;
+    if (current === null || !isHeldByAnother(current.holderId, { holderId: holder.holderId, replaces })) return;
+    const message = `Backend ${this.backendId} is held by process ${current.pid} on ${current.host} since ${current.since}`;
+    throw ApplicationFailure.create({ type: BACKEND_HELD, message, details: [current], nonRetryable: true });
+  }
+
+  acquire({ holder }: AcquireInput): AcquiredBackend {
+    this.#term += 1;
+    const gate = this.gatePosition;
+    this.#gateSet = gate;
+    this.#change({ holder, gateAnswer: null });
+    return { gate };
+  }
+
+  /** The holder of that term is gone. */
+  free(term: number): void {
+    if (term === this.#term) this.#change({ holder: null });
+  }
+
+  wish(change: Partial<GateWish>): void {
+    this.#change({ gate: { ...this.#state.gate, ...change } });
+  }
+
+  noteGate(gateAnswer: GateAnswer): void {
+    this.#gateSet = gateAnswer.position;
+    this.#change({ gateAnswer });
+  }
+
+  /** A ComfyUI that was found again had stopped answering before: its restart ends a quarantine. */
+  noteSummary(summary: BackendSummary): void {
+    const before = this.#state.summary;
+    if (summary.holderId !== this.holder?.holderId) return; // of a holder that has been replaced
+    const hasRestarted = before?.holderId === summary.holderId && summary.timesFound > before.timesFound;
+    this.#change({ summary });
+    if (hasRestarted) this.wish({ quarantine: null });
+  }
+
+  /** What the next run of this Workflow begins with. */
+  next(): BackendInput {
+    const { backendId, gate, holder, summary } = this.#state;
+    return { backendId, gate, holder, summary };
+  }
+
+  #change(change: Partial<BackendState>): void {
+    this.#state = { ...this.#state, ...change };
+    setCurrentDetails(tellBackend(this.#state));
+  }
+}
