@@ -22,29 +22,31 @@ export function createStopPrompt({ backend }: { readonly backend: ComfyUIBackend
   };
 }
 
-/** Queue delete, interrupt by prompt id, and looks until it is over; the activity's own deadline ends the looking. */
+/** Stops and looks until it is over; the activity's own deadline ends the looking. */
 async function stop(client: ComfyUIClient, promptId: string, signal: AbortSignal): Promise<StoppedPrompt> {
   let outcome: StoppedPrompt['outcome'] = 'absent';
   for (;;) {
     const { status } = await client.promptState(promptId, signal);
     switch (status) {
       case 'pending':
-        await client.removePending(promptId, signal);
-        outcome = 'removed';
-        break;
       case 'running':
-        await client.interrupt(promptId, signal);
+        await client.stop(promptId, signal);
         crashPoint('stopPrompt.mid');
-        outcome = 'interrupted';
+        outcome = status === 'pending' ? 'removed' : 'interrupted';
         break;
       case 'succeeded':
       case 'failed':
         return { outcome: 'finished' };
-      case 'absent':
       case 'interrupted':
-        log.info('Stopped a prompt', { promptId, outcome });
-        return { outcome };
+        return told(promptId, 'interrupted'); // also one that still waited at the last look
+      case 'absent':
+        return told(promptId, outcome);
     }
     await sleep(LOOK_MS, undefined, { signal });
   }
+}
+
+function told(promptId: string, outcome: StoppedPrompt['outcome']): StoppedPrompt {
+  log.info('Stopped a prompt', { promptId, outcome });
+  return { outcome };
 }

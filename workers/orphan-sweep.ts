@@ -51,10 +51,7 @@ async function sweepOnce(options: OrphanSweepOptions): Promise<void> {
     const reason = await orphanedBy(options, prompt);
     if (reason === null) continue;
     logger.warn({ ...prompt, backendId: backend.backendId, reason }, 'Removing an orphaned prompt');
-    await backend.use(async (client) => {
-      await client.removePending(prompt.promptId);
-      await client.interrupt(prompt.promptId);
-    });
+    await backend.use(async (client) => client.stop(prompt.promptId));
   }
 }
 

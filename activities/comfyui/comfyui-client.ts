@@ -37,10 +37,11 @@ export interface ComfyUIClient {
   submit(prompt: SubmittedGraph, signal?: AbortSignal): Promise<void>;
   /** Prompts that run or wait and carry our marker, whichever installation of ours submitted them. */
   markedPrompts(signal?: AbortSignal): Promise<readonly MarkedPrompt[]>;
-  /** Takes a pending prompt out of the queue; does nothing to a running or unknown one. */
-  removePending(promptId: string, signal?: AbortSignal): Promise<void>;
-  /** Asks a running prompt to stop; answers the same whether it did anything (0.3.57 or newer: others are not hit). */
-  interrupt(promptId: string, signal?: AbortSignal): Promise<void>;
+  /**
+   * Takes a prompt out of the queue, or asks it to stop while it runs; hits no other, and is no error when there is
+   * nothing to stop. Only the next look says what came of it: a request that arrives too early is lost.
+   */
+  stop(promptId: string, signal?: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -57,18 +58,20 @@ const jobSchema = z.looseObject({
   execution_status: z.unknown().optional(),
 });
 const jobAbsentSchema = z.object({ error: z.string() });
+const cancelledSchema = z.object({ cancelled: z.boolean() });
 const submittedSchema = z.object({ prompt_id: z.string(), node_errors: z.unknown().optional() });
 const rejectedSchema = z.object({
-  error: z.object({ type: z.string(), message: z.string(), details: z.string().default('') }),
+  error: z.object({
+    type: z.string(),
+    message: z.string(),
+    details: z.string().default(''),
+    extra_info: z.looseObject({ class_type: z.string().nullish() }).optional(),
+  }),
   node_errors: z.unknown().optional(),
 });
 
 export function createComfyUIClient(address: ComfyUIAddress): ComfyUIClient {
   const http = createComfyUIHttp(address);
-  const command = async (path: string, body: unknown, signal?: AbortSignal): Promise<void> => {
-    const answer = await http.send({ method: 'POST', path, body, signal, totalMs: LOOK_MS });
-    if (answer.status !== 200) throw new ComfyUIHttpError(path, answer.status, answer.text);
-  };
   return {
     address,
     http,
@@ -86,13 +89,16 @@ export function createComfyUIClient(address: ComfyUIAddress): ComfyUIClient {
     },
     promptState: async (promptId, signal) => promptState(http, promptId, signal),
     submit: async (prompt, signal) => submit(http, prompt, signal),
-    removePending: async (promptId, signal) => command('/api/queue', { delete: [promptId] }, signal),
-    interrupt: async (promptId, signal) => command('/api/interrupt', { prompt_id: promptId }, signal),
+    stop: async (promptId, signal) => stop(http, promptId, signal),
     close: async () => http.close(),
   };
 }
 
-/** One look that a prompt cannot slip through: the jobs route where it exists, else queue first and history second. */
+/**
+ * One look that a prompt cannot slip through: the jobs route where it exists, else queue first and history second.
+ * Whether a route exists is what this answer says, not what the version says that discovery read: forks and checkouts
+ * between releases have any number, a proxy may block a route, and a server can be exchanged between two requests.
+ */
 async function promptState(http: ComfyUIHttp, promptId: string, signal?: AbortSignal): Promise<PromptState> {
   const path = `/api/jobs/${encodeURIComponent(promptId)}`;
   const answer = await http.send({ path, signal, totalMs: LOOK_MS });
@@ -120,6 +126,27 @@ async function queueThenHistory(http: ComfyUIHttp, promptId: string, signal?: Ab
   return entry === undefined ? { status: 'absent' } : finishedStateOf(entry);
 }
 
+/** Before mid 2026 there is no route that does both, so both are sent: what waits at one request may run at the next. */
+async function stop(http: ComfyUIHttp, promptId: string, signal?: AbortSignal): Promise<void> {
+  const post = async (path: string, body?: unknown) =>
+    http.send({ method: 'POST', path, body, signal, totalMs: LOOK_MS });
+  const path = `/api/jobs/${encodeURIComponent(promptId)}/cancel`;
+  const answer = await post(path);
+  if (answer.status === 200) {
+    parsed(cancelledSchema, answer.json, path);
+    return;
+  }
+  // A POST to an unknown path is looked for among ComfyUI's static files, which answer 405.
+  if (![404, 405].includes(answer.status)) throw new ComfyUIHttpError(path, answer.status, answer.text);
+  for (const [older, body] of [
+    ['/api/queue', { delete: [promptId] }],
+    ['/api/interrupt', { prompt_id: promptId }],
+  ] as const) {
+    const { status, text } = await post(older, body);
+    if (status !== 200) throw new ComfyUIHttpError(older, status, text);
+  }
+}
+
 async function submit(http: ComfyUIHttp, prompt: SubmittedGraph, signal?: AbortSignal): Promise<void> {
   const { graph, promptId, extraData } = prompt;
   // client_id: without one 0.8.0 leaves cached outputs out of the history. No `number`: the same id with the same
@@ -134,25 +161,20 @@ async function submit(http: ComfyUIHttp, prompt: SubmittedGraph, signal?: AbortS
   const faults = nodeFaultsOf(parsed(submittedSchema, answer.json, '/api/prompt').node_errors);
   if (faults.length === 0) return;
   // 200 with faults: the valid branches are queued, the others dropped without a word. Half a result is no result.
-  await takeBack(http, promptId);
+  // As well as it can be done: the refusal is what the caller must hear, whether or not this succeeds.
+  await stop(http, promptId).catch(() => undefined);
   throw new PromptRejectedError(
     { type: 'partially_invalid', message: 'Some outputs of the graph are invalid', details: '' },
     faults,
   );
 }
 
-/** "Prompt has no outputs" names neither a node nor what to do. */
+/** "Prompt has no outputs" names neither a node nor what to do; since mid 2026 a missing class goes by its node's title. */
 function inWords(error: z.infer<typeof rejectedSchema>['error']): z.infer<typeof rejectedSchema>['error'] {
+  const classType = error.extra_info?.class_type ?? null;
+  if (classType !== null) return { ...error, details: `${error.details}, class ${classType}` };
   if (error.type !== 'prompt_no_outputs') return error;
   return { ...error, details: 'it has no output node; end it with a save node such as SaveImage' };
-}
-
-/** As well as it can be done: the refusal is what the caller must hear, whether or not this succeeds. */
-async function takeBack(http: ComfyUIHttp, promptId: string): Promise<void> {
-  const send = async (path: string, body: unknown) =>
-    http.send({ method: 'POST', path, body, signal: undefined, totalMs: LOOK_MS });
-  await send('/api/queue', { delete: [promptId] }).catch(() => undefined);
-  await send('/api/interrupt', { prompt_id: promptId }).catch(() => undefined);
 }
 
 function parsed<T>(schema: z.ZodType<T>, value: unknown, path: string): T {

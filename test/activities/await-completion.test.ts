@@ -3,6 +3,7 @@ import { createAwaitCompletion } from '../../activities/await-completion.js';
 import type { AwaitCompletionInput } from '../../workflows/contracts/activities.js';
 import type { RenderingHeartbeat } from '../../workflows/contracts/generation.js';
 import { node } from '../simulator/graphs.js';
+import { SIMULATED_VERSIONS } from '../support/simulator-process.js';
 import { until } from '../support/until.js';
 import {
   backendAt,
@@ -14,7 +15,7 @@ import {
   knownBackend,
 } from './support/activity-world.js';
 import { buildGraph, queued } from './support/prompts.js';
-import { arm, countOf, simulator, stopSimulators } from './support/simulators.js';
+import { arm, countOf, simulatorsOf, stopSimulators } from './support/simulators.js';
 import { closeStubs, freePort, startStub } from './support/stub-server.js';
 
 afterEach(async () => {
@@ -38,7 +39,9 @@ function buildInput(promptId: string, facts: Partial<AwaitCompletionInput> = {})
 const awaiting = (url: string, pollIntervalMs = 100) =>
   createAwaitCompletion({ backend: backendAt(url), pollIntervalMs });
 
-describe('Awaiting a prompt', () => {
+describe.each(SIMULATED_VERSIONS)('Awaiting a prompt of ComfyUI %s', (version) => {
+  const simulator = simulatorsOf(version);
+
   test('R2.6 one that was done before the first look completes like any other', async () => {
     const comfy = await simulator();
     const promptId = await queued(comfy.url, buildGraph());
@@ -211,19 +214,19 @@ describe('Awaiting a prompt', () => {
       expect(countOf(comfy, 'rendering_started')).toBe(1);
     },
   );
+});
 
-  test('heartbeats go on while ComfyUI is silent: its event loop blocks while a model loads', async () => {
-    const silent = await startStub(() => undefined); // takes every request and answers none
-    const world = environment();
-    let beats = 0;
-    world.onHeartbeat(() => {
-      beats += 1;
-    });
-    const backend = knownBackend(clientAt(silent.url));
-    const running = world.run(createAwaitCompletion({ backend, pollIntervalMs: 100 }), buildInput('p-1'));
-    await until('beats during one look', async () => beats >= 3);
-    expect(silent.requests.filter((request) => request.includes('/api/jobs/'))).toHaveLength(1);
-    world.cancel('WORKER_SHUTDOWN');
-    await expect(running).rejects.toMatchObject({ name: 'CancelledFailure' });
+test('heartbeats go on while ComfyUI is silent: its event loop blocks while a model loads', async () => {
+  const silent = await startStub(() => undefined); // takes every request and answers none
+  const world = environment();
+  let beats = 0;
+  world.onHeartbeat(() => {
+    beats += 1;
   });
+  const backend = knownBackend(clientAt(silent.url));
+  const running = world.run(createAwaitCompletion({ backend, pollIntervalMs: 100 }), buildInput('p-1'));
+  await until('beats during one look', async () => beats >= 3);
+  expect(silent.requests.filter((request) => request.includes('/api/jobs/'))).toHaveLength(1);
+  world.cancel('WORKER_SHUTDOWN');
+  await expect(running).rejects.toMatchObject({ name: 'CancelledFailure' });
 });

@@ -2,10 +2,11 @@ import { afterEach, describe, expect, test } from '@jest/globals';
 import { outputReferencesOf } from '../../activities/comfyui/output-references.js';
 import { finishedStateOf } from '../../activities/comfyui/prompt-state.js';
 import { node, textToImage } from '../simulator/graphs.js';
+import { SIMULATED_VERSIONS } from '../support/simulator-process.js';
 import { until } from '../support/until.js';
 import { clientAt, closeConnections } from './support/activity-world.js';
 import { buildGraph, queued } from './support/prompts.js';
-import { arm, simulator, stopSimulators } from './support/simulators.js';
+import { arm, simulatorsOf, stopSimulators } from './support/simulators.js';
 import { closeStubs, sendJson, startStub } from './support/stub-server.js';
 import type { StubServer } from './support/stub-server.js';
 
@@ -34,8 +35,10 @@ const queueOf = (running: readonly string[], pending: readonly string[]) => ({
   queue_pending: pending.map((id, index) => [index, id, {}, {}, []]),
 });
 
-describe('Where a prompt is', () => {
-  test('the jobs route tells pending, running, succeeded and absent apart', async () => {
+describe.each(SIMULATED_VERSIONS)('A prompt on ComfyUI %s', (version) => {
+  const simulator = simulatorsOf(version);
+
+  test('pending, running, succeeded and absent are told apart', async () => {
     const comfy = await simulator({ secondsPerStep: 0.2 });
     const client = clientAt(comfy.url);
     const running = await queued(comfy.url, buildGraph({ steps: 5 }));
@@ -57,12 +60,48 @@ describe('Where a prompt is', () => {
     const comfy = await simulator({ secondsPerStep: 0.05 });
     const client = clientAt(comfy.url);
     const promptId = await queued(comfy.url, buildGraph({ steps: 200 }));
+    await until('it runs', async () => (await client.promptState(promptId)).status === 'running');
     await until('it stops', async () => {
-      await client.interrupt(promptId);
+      await client.stop(promptId);
       return (await client.promptState(promptId)).status === 'interrupted';
     });
   });
 
+  test('R2.6 texts are outputs, too', async () => {
+    const comfy = await simulator();
+    const client = clientAt(comfy.url);
+    const promptId = await queued(comfy.url, { '1': node('PreviewAny', { source: 'a text' }) });
+    const state = await until('it succeeds', async () => {
+      const seen = await client.promptState(promptId);
+      return seen.status === 'succeeded' ? seen : null;
+    });
+    expect(state.finished.outputs).toEqual([{ nodeId: '1', kind: 'text', file: null, textIndex: 0 }]);
+    expect(state.finished.texts).toEqual({ '1': ['a text'] });
+  });
+
+  test('R4.2 an exception of a node is reported with its node', async () => {
+    const comfy = await simulator();
+    const client = clientAt(comfy.url);
+    const graph = { ...textToImage(), '9': node('SaveImage', { filename_prefix: '../../out', images: ['8', 0] }) };
+    const promptId = await queued(comfy.url, graph);
+    const state = await until('it fails', async () => {
+      const seen = await client.promptState(promptId);
+      return seen.status === 'failed' ? seen : null;
+    });
+    expect(state.error).toMatchObject({ nodeId: '9', nodeType: 'SaveImage' });
+    expect(state.error.exceptionMessage).toMatch(/outside the output folder/);
+  });
+
+  test('a vanished prompt is absent', async () => {
+    const comfy = await simulator();
+    await arm(comfy, { kind: 'vanish' });
+    const client = clientAt(comfy.url);
+    const promptId = await queued(comfy.url, buildGraph());
+    await until('it is gone', async () => (await client.promptState(promptId)).status === 'absent');
+  });
+});
+
+describe('The looks for a prompt', () => {
   test('an unknown prompt is absent on a server with the jobs route, without asking for queue and history', async () => {
     const server = await startStub((_request, response) => sendJson(response, 404, { error: 'Job not found' }));
     await expect(clientAt(server.url).promptState(PROMPT_ID)).resolves.toEqual({ status: 'absent' });
@@ -133,31 +172,6 @@ describe('How a prompt ended', () => {
     expect(finishedStateOf(entry([blocked, ['execution_success', {}]]))).toMatchObject({ status: 'succeeded' });
   });
 
-  test('R2.6 texts are outputs, too', async () => {
-    const comfy = await simulator();
-    const client = clientAt(comfy.url);
-    const promptId = await queued(comfy.url, { '1': node('PreviewAny', { source: 'a text' }) });
-    const state = await until('it succeeds', async () => {
-      const seen = await client.promptState(promptId);
-      return seen.status === 'succeeded' ? seen : null;
-    });
-    expect(state.finished.outputs).toEqual([{ nodeId: '1', kind: 'text', file: null, textIndex: 0 }]);
-    expect(state.finished.texts).toEqual({ '1': ['a text'] });
-  });
-
-  test('R4.2 an exception of a node is reported by the real route', async () => {
-    const comfy = await simulator();
-    const client = clientAt(comfy.url);
-    const graph = { ...textToImage(), '9': node('SaveImage', { filename_prefix: '../../out', images: ['8', 0] }) };
-    const promptId = await queued(comfy.url, graph);
-    const state = await until('it fails', async () => {
-      const seen = await client.promptState(promptId);
-      return seen.status === 'failed' ? seen : null;
-    });
-    expect(state.error).toMatchObject({ nodeId: '9', nodeType: 'SaveImage' });
-    expect(state.error.exceptionMessage).toMatch(/outside the output folder/);
-  });
-
   test('files are found under any key, in the order of the nodes; previews and items that are no files are not', () => {
     const outputs = {
       '10': { gifs: [{ filename: 'b.MP4', subfolder: 'v', type: 'output' }], animated: [true] },
@@ -176,13 +190,5 @@ describe('How a prompt ended', () => {
       ['11', 'audio', 'c.flac'],
       ['12', 'file', 'no-extension'],
     ]);
-  });
-
-  test('a vanished prompt is absent', async () => {
-    const comfy = await simulator();
-    await arm(comfy, { kind: 'vanish' });
-    const client = clientAt(comfy.url);
-    const promptId = await queued(comfy.url, buildGraph());
-    await until('it is gone', async () => (await client.promptState(promptId)).status === 'absent');
   });
 });

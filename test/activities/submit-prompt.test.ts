@@ -3,6 +3,7 @@ import type { ComfyUIBackend } from '../../activities/comfyui/comfyui-backend.js
 import { createSubmitPrompt } from '../../activities/submit-prompt.js';
 import type { ApiGraph } from '../../workflows/domain/graph.js';
 import { node } from '../simulator/graphs.js';
+import { SIMULATED_VERSIONS } from '../support/simulator-process.js';
 import { until } from '../support/until.js';
 import {
   backendAt,
@@ -15,7 +16,7 @@ import {
   storeHolding,
 } from './support/activity-world.js';
 import { buildGraph, buildSubmission, queued } from './support/prompts.js';
-import { countOf, simulator, stopSimulators } from './support/simulators.js';
+import { countOf, simulatorsOf, stopSimulators } from './support/simulators.js';
 import { closeStubs, freePort, sendPage, startCuttingProxy, startStub } from './support/stub-server.js';
 
 afterEach(async () => {
@@ -38,7 +39,9 @@ function submitter(backend: ComfyUIBackend, graph: ApiGraph) {
   return { submitPrompt, claims };
 }
 
-describe('Submission', () => {
+describe.each(SIMULATED_VERSIONS)('Submission to ComfyUI %s', (version) => {
+  const simulator = simulatorsOf(version);
+
   test('looks before it posts: a second run finds the prompt of the first', async () => {
     const comfy = await simulator({ secondsPerStep: 0.1 });
     const { submitPrompt, claims } = submitter(backendAt(comfy.url), buildGraph({ steps: 10 }));
@@ -109,9 +112,10 @@ describe('Submission', () => {
     expect(factsOf(failure)).toMatchObject({ faults: [{ nodeId: '3', receivedValue: 'euler_a' }] });
   });
 
-  test('R2.4 a missing node type is a fault of the graph, named by its class', async () => {
+  test('R2.4 a missing node type is a fault of the graph, named by its class and not only by its title', async () => {
     const comfy = await simulator();
-    const graph = { ...buildGraph(), '9': node('SaveImageToMoon', { images: ['8', 0] }) };
+    const drawn = { ...node('SaveImageToMoon', { images: ['8', 0] }), _meta: { title: 'To the moon' } };
+    const graph = { ...buildGraph(), '9': drawn };
     const { submitPrompt } = submitter(backendAt(comfy.url), graph);
     const failure = await failureOf(environment().run(submitPrompt, buildSubmission()));
     expect(failure).toMatchObject({ type: 'WORKFLOW_ERROR', nonRetryable: true });
@@ -140,6 +144,41 @@ describe('Submission', () => {
     expect(failure).toMatchObject({ type: 'INPUT_TOO_LARGE', nonRetryable: true });
   });
 
+  test('a lost answer is looked for, and what arrived is not posted twice', async () => {
+    const comfy = await simulator({ secondsPerStep: 0.1 });
+    const proxy = await startCuttingProxy(comfy.port, (sent) => /POST \/api\/prompt [\s\S]*"prompt_id"/.test(sent));
+    const { submitPrompt } = submitter(backendAt(proxy.url), buildGraph({ steps: 10 }));
+    const input = buildSubmission();
+    const submitted = await environment().run(submitPrompt, input);
+    expect(['pending', 'running']).toContain(submitted.state);
+    expect(countOf(comfy, 'prompt_received')).toBe(1);
+    expect(countOf(comfy, 'prompt_queued', input.promptId)).toBe(1);
+  });
+
+  test.each(['CANCELLED', 'WORKER_SHUTDOWN'] as const)(
+    '%s ends the submission and leaves the prompt alone: only the Workflow knows whether it is still wanted',
+    async (reason) => {
+      const comfy = await simulator({ secondsPerStep: 0.1 });
+      const world = environment();
+      const proxy = await startCuttingProxy(comfy.port, (sent) => {
+        const isPosted = /POST \/api\/prompt [\s\S]*"prompt_id"/.test(sent);
+        if (isPosted) world.cancel(reason);
+        return false;
+      });
+      const { submitPrompt, claims } = submitter(backendAt(proxy.url), buildGraph({ steps: 100 }));
+      const input = buildSubmission();
+      await expect(world.run(submitPrompt, input)).rejects.toMatchObject({ name: 'CancelledFailure' });
+      expect(claims).toEqual(['submitting', 'settled']);
+      await until(
+        'it renders',
+        async () => (await clientAt(comfy.url).promptState(input.promptId)).status === 'running',
+      );
+      expect(countOf(comfy, 'interrupt')).toBe(0);
+    },
+  );
+});
+
+describe('Submission to what is no usable ComfyUI', () => {
   test('R2.4 a server that refuses connections is a connection error with every address, to be tried again', async () => {
     const port = await freePort();
     const { submitPrompt } = submitter(backendAt(`http://127.0.0.1:${port}`), buildGraph());
@@ -175,41 +214,8 @@ describe('Submission', () => {
     expect(failure).toMatchObject({ type: 'UNEXPECTED', nonRetryable: true });
   });
 
-  test('a lost answer is looked for, and what arrived is not posted twice', async () => {
-    const comfy = await simulator({ secondsPerStep: 0.1 });
-    const proxy = await startCuttingProxy(comfy.port, (sent) => /POST \/api\/prompt [\s\S]*"prompt_id"/.test(sent));
-    const { submitPrompt } = submitter(backendAt(proxy.url), buildGraph({ steps: 10 }));
-    const input = buildSubmission();
-    const submitted = await environment().run(submitPrompt, input);
-    expect(['pending', 'running']).toContain(submitted.state);
-    expect(countOf(comfy, 'prompt_received')).toBe(1);
-    expect(countOf(comfy, 'prompt_queued', input.promptId)).toBe(1);
-  });
-
-  test.each(['CANCELLED', 'WORKER_SHUTDOWN'] as const)(
-    '%s ends the submission and leaves the prompt alone: only the Workflow knows whether it is still wanted',
-    async (reason) => {
-      const comfy = await simulator({ secondsPerStep: 0.1 });
-      const world = environment();
-      const proxy = await startCuttingProxy(comfy.port, (sent) => {
-        const isPosted = /POST \/api\/prompt [\s\S]*"prompt_id"/.test(sent);
-        if (isPosted) world.cancel(reason);
-        return false;
-      });
-      const { submitPrompt, claims } = submitter(backendAt(proxy.url), buildGraph({ steps: 100 }));
-      const input = buildSubmission();
-      await expect(world.run(submitPrompt, input)).rejects.toMatchObject({ name: 'CancelledFailure' });
-      expect(claims).toEqual(['submitting', 'settled']);
-      await until(
-        'it renders',
-        async () => (await clientAt(comfy.url).promptState(input.promptId)).status === 'running',
-      );
-      expect(countOf(comfy, 'interrupt')).toBe(0);
-    },
-  );
-
   test('a graph that is no longer in the store ends with its key', async () => {
-    const comfy = await simulator();
+    const comfy = await simulatorsOf('0.8.0')();
     const { submitPrompt } = submitter(backendAt(comfy.url), buildGraph());
     const input = buildSubmission({ graph: { key: 'graphs/gone.json', sha256: 'b'.repeat(64) } });
     const failure = await failureOf(environment().run(submitPrompt, input));

@@ -5,7 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { projectRoot } from '../../infra/runtime/project-root.js';
 import type { JournalEntry } from '../../infra/simulators/comfyui/journal.js';
+import { serverVersions } from '../../infra/simulators/comfyui/server-versions.js';
 import type { ProcessEnd } from './node-process.js';
+
+/** The ComfyUIs that everything about submitting, waiting and cancelling is tested on, oldest first. */
+export const SIMULATED_VERSIONS: readonly string[] = serverVersions.map(({ number }) => number);
 
 export const SIMULATOR_MAIN = join(projectRoot, 'dist', 'infra', 'simulators', 'comfyui', 'main.js');
 
@@ -16,6 +20,8 @@ export interface SimulatorProcessOptions {
   readonly dataDir?: string;
   /** Default 0: any free one. */
   readonly port?: number;
+  /** One of `SIMULATED_VERSIONS`; default: the recorded one. */
+  readonly version?: string;
   readonly extraArgs?: readonly string[];
 }
 
@@ -38,7 +44,9 @@ export async function startSimulator(options: SimulatorProcessOptions = {}): Pro
   const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), 'comfyui-simulator-'));
   const args = [
     ...['--port', String(options.port ?? 0), '--data-dir', dataDir],
-    ...['--seconds-per-step', String(options.secondsPerStep ?? 0), ...(options.extraArgs ?? [])],
+    ...['--seconds-per-step', String(options.secondsPerStep ?? 0)],
+    ...(options.version === undefined ? [] : ['--version', options.version]),
+    ...(options.extraArgs ?? []),
   ];
   const child = spawn(process.execPath, [SIMULATOR_MAIN, ...args], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
   const ended = new Promise<ProcessEnd>((resolve) => {

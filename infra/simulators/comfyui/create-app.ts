@@ -7,6 +7,7 @@ import { adminRoutes } from './routes/admin-routes.js';
 import { catalogueRoutes } from './routes/catalogue-routes.js';
 import { fileRoutes } from './routes/file-routes.js';
 import { historyRoutes } from './routes/history-routes.js';
+import { jobCancelRoutes } from './routes/job-cancel-routes.js';
 import { jobRoutes } from './routes/job-routes.js';
 import { promptRoutes } from './routes/prompt-routes.js';
 import { queueRoutes } from './routes/queue-routes.js';
@@ -14,6 +15,8 @@ import { systemRoutes } from './routes/system-routes.js';
 import { uploadRoutes } from './routes/upload-routes.js';
 import { maxUploadBytes } from './server-features.js';
 import type { ServerParts } from './server-parts.js';
+
+const METHOD_NOT_ALLOWED = '405: Method Not Allowed';
 
 /** The HTTP side: every route at `/x` and `/api/x`, and aiohttp's own answers for everything else. */
 export function createApp(parts: ServerParts, logger: Logger): Express {
@@ -26,6 +29,7 @@ export function createApp(parts: ServerParts, logger: Logger): Express {
     ...queueRoutes(parts),
     ...historyRoutes(parts),
     ...jobRoutes(parts),
+    ...jobCancelRoutes(parts),
     ...fileRoutes(parts),
     ...uploadRoutes(parts),
     ...catalogueRoutes(parts),
@@ -34,7 +38,8 @@ export function createApp(parts: ServerParts, logger: Logger): Express {
   ]);
   app.use((request, response) => {
     if (request.method === 'OPTIONS') answers.empty(response);
-    else answers.bare(response, 404);
+    else if (request.method === 'GET' || request.method === 'HEAD') answers.bare(response, 404);
+    else answers.text(response, 405, METHOD_NOT_ALLOWED); // what is no route is looked for among the static files
   });
   app.use(errorHandler(limitBytes, logger));
   return app;
@@ -53,7 +58,7 @@ function mount(app: Express, routes: readonly Route[]): void {
   for (const path of paths) {
     app.all(path, (request, response) => {
       if (request.method === 'OPTIONS') answers.empty(response);
-      else answers.text(response, 405, '405: Method Not Allowed');
+      else answers.text(response, 405, METHOD_NOT_ALLOWED);
     });
   }
 }

@@ -1,3 +1,4 @@
+import { withAssetIds } from './asset-ids.js';
 import { textFrame } from './binary-frame.js';
 import type { ExecutionDeps, NodeExecution } from './execution-deps.js';
 import { VanishedPrompt } from './faults.js';
@@ -12,6 +13,7 @@ import type { NodeValue } from './node-value.js';
 import { nodeRunners } from './nodes/node-runners.js';
 import type { Json } from './prompt-history.js';
 import { runSteps } from './run-steps.js';
+import type { ServerVersion } from './server-versions.js';
 
 /** Runs one node, or repeats what it left in the cache. */
 export async function executeNode(nodeId: string, run: NodeExecution, deps: ExecutionDeps): Promise<void> {
@@ -31,7 +33,7 @@ export async function executeNode(nodeId: string, run: NodeExecution, deps: Exec
   journal.write('node_executed', { promptId, nodeId, nodeType: graph[nodeId]?.class_type });
   const finished: CachedNode = {
     outputs: result.outputs,
-    ui: result.ui === undefined ? null : uiOf(nodeId, result.ui),
+    ui: result.ui === undefined ? null : uiOf(nodeId, result.ui, deps.version),
   };
   if (finished.ui !== null) {
     run.ui.set(nodeId, finished.ui);
@@ -52,7 +54,7 @@ interface Running {
 function repeatCached(nodeId: string, cached: CachedNode, { run, deps }: Running): void {
   const hasClient = deps.hub.clientId !== null;
   if (hasClient) sendExecuted(nodeId, cached.ui?.output ?? null, { run, deps });
-  if (cached.ui !== null && (hasClient || deps.cachedOutputs === 'always')) run.ui.set(nodeId, cached.ui);
+  if (cached.ui !== null && (hasClient || deps.version.cachedOutputs === 'always')) run.ui.set(nodeId, cached.ui);
   run.results.set(nodeId, cached);
   run.progress.finish(nodeId);
 }
@@ -65,8 +67,9 @@ function sendExecuted(nodeId: string, output: Json | null, { run, deps }: Runnin
   );
 }
 
-function uiOf(nodeId: string, output: Json): NonNullable<CachedNode['ui']> {
-  return { output, meta: { node_id: nodeId, display_node: nodeId, parent_node: null, real_node_id: nodeId } };
+function uiOf(nodeId: string, output: Json, version: ServerVersion): NonNullable<CachedNode['ui']> {
+  const told = version.hasAssetIds ? withAssetIds(output) : output;
+  return { output: told, meta: { node_id: nodeId, display_node: nodeId, parent_node: null, real_node_id: nodeId } };
 }
 
 async function guarded(nodeId: string, run: NodeExecution, deps: ExecutionDeps): Promise<NodeResult> {

@@ -4,10 +4,10 @@ import type { InterruptFlag } from './interrupt-flag.js';
 import type { Journal } from './journal.js';
 import type { CachedNode, NodeCache } from './node-cache.js';
 import type { ObjectInfo } from './object-info.js';
-import type { SimulatorOptions } from './options.js';
 import type { ProgressHub } from './progress-hub.js';
 import type { ProgressState } from './progress-state.js';
 import type { PromptItem } from './prompt-item.js';
+import type { ServerVersion } from './server-versions.js';
 
 /** The parts of a server that running a prompt touches. */
 export interface ExecutionDeps {
@@ -19,7 +19,7 @@ export interface ExecutionDeps {
   readonly interrupt: InterruptFlag;
   readonly journal: Journal;
   readonly secondsPerStep: number;
-  readonly cachedOutputs: SimulatorOptions['cachedOutputs'];
+  readonly version: ServerVersion;
 }
 
 /** What one prompt's run carries from node to node. */

@@ -1,6 +1,6 @@
-import type { SimulatorOptions } from './options.js';
 import type { NodeValue } from './node-value.js';
 import type { Json } from './prompt-history.js';
+import type { CacheKind } from './server-versions.js';
 
 /** What a finished node left: reused as it is, file names included. */
 export interface CachedNode {
@@ -8,24 +8,24 @@ export interface CachedNode {
   readonly ui: { readonly output: Json; readonly meta: Json } | null;
 }
 
-/** How many nodes `--cache lru` keeps. */
-const LRU_SIZE = 100;
+/** How many nodes `--cache lru` keeps, and `ram`: here it is their number that presses, not the memory of the machine. */
+const MOST_NODES = 100;
 
 /**
- * Results of finished nodes by key. classic: only what the most recent prompt refers to; lru: also older prompts'
- * nodes; none: nothing (ComfyUI 0.8.0, caching.py).
+ * Results of finished nodes by key. classic: only what the most recent prompt refers to; lru and ram: also older
+ * prompts' nodes; none: nothing (ComfyUI 0.8.0, caching.py).
  */
 export class NodeCache {
-  readonly #mode: SimulatorOptions['cache'];
+  readonly #kind: CacheKind;
   readonly #nodes = new Map<string, CachedNode>();
 
-  constructor(mode: SimulatorOptions['cache']) {
-    this.#mode = mode;
+  constructor(kind: CacheKind) {
+    this.#kind = kind;
   }
 
   /** A prompt begins: classic forgets everything it does not refer to. */
   beginPrompt(keys: ReadonlySet<string>): void {
-    if (this.#mode !== 'classic') return;
+    if (this.#kind !== 'classic') return;
     for (const key of this.#nodes.keys()) if (!keys.has(key)) this.#nodes.delete(key);
   }
 
@@ -38,10 +38,11 @@ export class NodeCache {
   }
 
   set(key: string | null | undefined, node: CachedNode): void {
-    if (this.#mode === 'none' || typeof key !== 'string') return;
+    if (this.#kind === 'none' || typeof key !== 'string') return;
     this.#nodes.set(key, node);
     const oldest = this.#nodes.keys().next().value;
-    if (this.#mode === 'lru' && this.#nodes.size > LRU_SIZE && oldest !== undefined) this.#nodes.delete(oldest);
+    const isBounded = this.#kind === 'lru' || this.#kind === 'ram';
+    if (isBounded && this.#nodes.size > MOST_NODES && oldest !== undefined) this.#nodes.delete(oldest);
   }
 
   clear(): void {

@@ -1,17 +1,17 @@
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { defaultVersion, serverVersions } from './server-versions.js';
+import type { CacheKind, ServerVersion } from './server-versions.js';
 
 /** An option that cannot be used; the message names the option and what is allowed. */
 export class OptionError extends Error {
   override readonly name = 'OptionError';
 }
 
-const CACHES = ['classic', 'lru', 'none'] as const;
+/** `default`: what this version does without a flag. */
+const CACHES = ['default', 'classic', 'lru', 'ram', 'none'] as const;
 const DEVICES = ['cpu', 'cuda'] as const;
 const CATALOGUES = ['full', 'recorded'] as const;
-const VERSIONS = ['0.8.0'] as const;
-const PROMPT_IDS = ['any', 'uuid'] as const;
-const CACHED_OUTPUTS = ['with-client', 'always'] as const;
 
 export interface SimulatorOptions {
   readonly host: string;
@@ -20,7 +20,7 @@ export interface SimulatorOptions {
   readonly dataDir: string;
   /** Wall time of one sampling step; 0 = as fast as possible. */
   readonly secondsPerStep: number;
-  readonly cache: (typeof CACHES)[number];
+  readonly cache: CacheKind;
   readonly device: (typeof DEVICES)[number];
   readonly vramGb: number;
   /** Between `execution_success` and the history write: real servers took up to 300 ms. */
@@ -29,11 +29,8 @@ export interface SimulatorOptions {
   readonly maxUploadMb: number;
   /** `recorded`: exactly the recorded server's classes and models, without what was added for our graphs. */
   readonly catalogue: (typeof CATALOGUES)[number];
-  /** `uuid`: only canonical lower-case UUIDs are taken, as ComfyUI does since June 2026; 0.8.0 takes anything. */
-  readonly promptIds: (typeof PROMPT_IDS)[number];
-  /** `with-client`: cached outputs reach the history only of a prompt with a client_id, 0.8.0; `always`: since July 2026. */
-  readonly cachedOutputs: (typeof CACHED_OUTPUTS)[number];
-  readonly version: (typeof VERSIONS)[number];
+  /** Which ComfyUI this is: everything in which versions differ follows from it. */
+  readonly version: ServerVersion;
 }
 
 const FLAGS = {
@@ -41,15 +38,13 @@ const FLAGS = {
   port: { type: 'string', default: '8188' },
   'data-dir': { type: 'string', default: '.data/simulator' },
   'seconds-per-step': { type: 'string', default: '0.05' },
-  cache: { type: 'string', default: 'classic' },
+  cache: { type: 'string', default: 'default' },
   device: { type: 'string', default: 'cpu' },
   'vram-gb': { type: 'string', default: '24' },
   'history-delay-ms': { type: 'string', default: '5' },
   'max-upload-size': { type: 'string', default: '100' },
   catalogue: { type: 'string', default: 'full' },
-  'prompt-ids': { type: 'string', default: 'any' },
-  'cached-outputs': { type: 'string', default: 'with-client' },
-  version: { type: 'string', default: '0.8.0' },
+  version: { type: 'string', default: defaultVersion.number },
 } as const;
 
 type FlagValues = Readonly<Record<keyof typeof FLAGS, string>>;
@@ -59,21 +54,34 @@ export function simulatorOptionsFrom(args: readonly string[]): SimulatorOptions 
   const values = parsed(args);
   const port = numberOf(values, 'port', { min: 0, max: 65_535 });
   if (!Number.isInteger(port)) throw new OptionError(`--port is "${values.port}", but must be a whole number`);
+  const version = versionOf(values);
   return {
     host: values.host,
     port,
     dataDir: resolve(values['data-dir']),
     secondsPerStep: numberOf(values, 'seconds-per-step', { min: 0, max: 3_600 }),
-    cache: choiceOf(values, 'cache', CACHES),
+    cache: cacheOf(values, version),
     device: choiceOf(values, 'device', DEVICES),
     vramGb: numberOf(values, 'vram-gb', { min: 0.1, max: 10_000 }),
     historyDelayMs: numberOf(values, 'history-delay-ms', { min: 0, max: 600_000 }),
     maxUploadMb: numberOf(values, 'max-upload-size', { min: 0.001, max: 100_000 }),
     catalogue: choiceOf(values, 'catalogue', CATALOGUES),
-    promptIds: choiceOf(values, 'prompt-ids', PROMPT_IDS),
-    cachedOutputs: choiceOf(values, 'cached-outputs', CACHED_OUTPUTS),
-    version: choiceOf(values, 'version', VERSIONS),
+    version,
   };
+}
+
+function versionOf(values: FlagValues): ServerVersion {
+  const numbers = serverVersions.map(({ number }) => number);
+  const chosen = choiceOf(values, 'version', numbers);
+  return serverVersions.find(({ number }) => number === chosen) ?? defaultVersion;
+}
+
+function cacheOf(values: FlagValues, version: ServerVersion): CacheKind {
+  const chosen = choiceOf(values, 'cache', CACHES);
+  if (chosen === 'ram' && !version.hasRamCache) {
+    throw new OptionError(`--cache is "ram", but ComfyUI ${version.number} has no such cache: it came with 0.3.68`);
+  }
+  return chosen === 'default' ? version.defaultCache : chosen;
 }
 
 function parsed(args: readonly string[]): FlagValues {

@@ -45,7 +45,8 @@ function tell({ nodeId, steps, run, deps }: StepRun, value: number, image: Buffe
 }
 
 async function previewImage({ preview, run, deps }: StepRun): Promise<Buffer | null> {
-  const method = pythonStr(run.item.extraData['preview_method'] ?? 'default');
+  const asked = deps.version.hasPreviewMethod ? run.item.extraData['preview_method'] : undefined;
+  const method = pythonStr(asked ?? 'default');
   const isWanted = PREVIEW_METHODS.includes(method) || deps.hub.supportsPreviewMetadata(deps.hub.clientId);
   return preview === undefined || method === 'none' || !isWanted ? null : preview();
 }

@@ -1,11 +1,11 @@
 import type { SimulatorOptions } from './options.js';
 
 /** GET /features, and the reply to a client's feature_flags (recorded: features.json). */
-export function serverFeatures(options: Pick<SimulatorOptions, 'maxUploadMb'>) {
+export function serverFeatures(options: Pick<SimulatorOptions, 'maxUploadMb' | 'version'>) {
   return {
     supports_preview_metadata: true,
     max_upload_size: maxUploadBytes(options),
-    extension: { manager: { supports_v4: true } },
+    ...options.version.features,
   };
 }
 

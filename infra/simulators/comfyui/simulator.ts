@@ -60,10 +60,10 @@ function assemble(options: SimulatorOptions, logger: Logger) {
     journal.write('history_evicted', { promptId });
   });
   const hub = new ProgressHub({ remaining: () => queue.remaining, features: serverFeatures(options) });
-  const { secondsPerStep, historyDelayMs, cachedOutputs } = options;
+  const { secondsPerStep, historyDelayMs, version } = options;
   const cache = new NodeCache(options.cache);
   const shared = { classes, faults, files, history, interrupt, journal, queue };
-  const worker = new PromptWorker({ ...shared, cache, hub, secondsPerStep, historyDelayMs, cachedOutputs });
+  const worker = new PromptWorker({ ...shared, cache, hub, secondsPerStep, historyDelayMs, version });
   const server = createServer(createApp({ ...shared, options, models, worker }, logger));
   hub.attach(server);
   return { hub, server, worker, files, journal };

@@ -3,6 +3,7 @@ import type { FileStore } from './file-store.js';
 import { isRecord } from './is-record.js';
 import { inputSpecs } from './object-info.js';
 import type { ClassInfo, InputSpec, ObjectInfo } from './object-info.js';
+import type { SimulatorOptions } from './options.js';
 import { pythonRepr, pythonStr } from './python-text.js';
 import { inputConfigOf, validateInput } from './validate-input.js';
 import { inputError, PythonException, tracebackOf } from './validation-error.js';
@@ -17,9 +18,13 @@ export interface ValidationContext {
   readonly prompt: Readonly<Record<string, unknown>>;
   readonly classes: ObjectInfo;
   readonly files: FileStore;
+  readonly options: Pick<SimulatorOptions, 'version'>;
 }
 
 type Verdicts = Map<string, NodeVerdict>;
+
+/** A node that is being looked at. Met again it is on a cycle, and 0.8.0 answers 400 with empty node_errors. */
+const OPEN: NodeVerdict = { valid: false, errors: [] };
 
 interface CheckedInput {
   readonly name: string;
@@ -30,10 +35,10 @@ interface CheckedInput {
 /** As ComfyUI 0.8.0's validate_inputs: a node and all that is upstream of it; coerced values are written back. */
 export function validateNode(nodeId: string, context: ValidationContext, verdicts: Verdicts): NodeVerdict {
   const known = verdicts.get(nodeId);
+  if (known === OPEN && context.options.version.namesCycles) return blameCycle(nodeId, context, verdicts);
   if (known !== undefined) return known;
   const { info, inputs, classType } = nodeIn(context, nodeId);
-  // A link cycle is invalid without an error of its own: 0.8.0 answers 400 with empty node_errors.
-  verdicts.set(nodeId, { valid: false, errors: [] });
+  verdicts.set(nodeId, OPEN);
   const errors: ValidationError[] = [];
   let upstreamIsValid = true;
   for (const input of inputSpecs(info)) {
@@ -43,9 +48,29 @@ export function validateNode(nodeId: string, context: ValidationContext, verdict
   }
   const customError = customValidationError(classType, inputs, context.files);
   if (customError !== null) errors.push(customError);
+  errors.unshift(...(verdicts.get(nodeId)?.errors ?? [])); // a cycle that was found further up
   const verdict = { valid: errors.length === 0 && upstreamIsValid, errors };
   verdicts.set(nodeId, verdict);
   return verdict;
+}
+
+/** The nodes that are open, from this one on in the order in which they were opened, are the cycle. */
+function blameCycle(nodeId: string, { prompt }: ValidationContext, verdicts: Verdicts): NodeVerdict {
+  const open = [...verdicts].filter(([, verdict]) => verdict === OPEN).map(([id]) => id);
+  const cycle = open.slice(open.indexOf(nodeId));
+  const shown = (id: string) => `${id} (${isRecord(prompt[id]) ? String(prompt[id]['class_type']) : ''})`;
+  const details = [...cycle, nodeId].map(shown).join(' -> ');
+  const verdictOf = (id: string): NodeVerdict => ({
+    valid: false,
+    errors: [
+      {
+        ...{ type: 'dependency_cycle', message: 'Dependency cycle detected', details },
+        extra_info: { node_id: id, cycle_nodes: cycle },
+      },
+    ],
+  });
+  for (const id of cycle) verdicts.set(id, verdictOf(id));
+  return verdictOf(nodeId);
 }
 
 interface Checking {

@@ -1,4 +1,5 @@
 import { isRecord } from './is-record.js';
+import { nodeWithoutClassError, unknownClassError } from './unknown-node-error.js';
 import { validateNode } from './validate-node.js';
 import type { NodeVerdict, ValidationContext } from './validate-node.js';
 import { PythonException, tracebackOf } from './validation-error.js';
@@ -89,17 +90,14 @@ function blame(
 
 function firstClassError(
   prompt: Readonly<Record<string, unknown>>,
-  { classes }: Omit<ValidationContext, 'prompt'>,
+  { classes, options }: Omit<ValidationContext, 'prompt'>,
 ): ValidationError | null {
   for (const [nodeId, node] of Object.entries(prompt)) {
-    const details = `Node ID '#${nodeId}'`;
     if (typeof node === 'string' || Array.isArray(node) || (isRecord(node) && !('class_type' in node))) {
-      return errorOf('invalid_prompt', 'Cannot execute because a node is missing the class_type property.', details);
+      return nodeWithoutClassError(nodeId, node, options.version);
     }
     if (!isRecord(node)) throw new PythonException('TypeError', 'argument is not iterable');
-    if (!classes.has(classTypeOf(node))) {
-      return errorOf('invalid_prompt', `Cannot execute because node ${classTypeOf(node)} does not exist.`, details);
-    }
+    if (!classes.has(classTypeOf(node))) return unknownClassError(nodeId, node, options.version);
   }
   return null;
 }

@@ -10,6 +10,11 @@ export async function simulator(options: SimulatorProcessOptions = {}): Promise<
   return started;
 }
 
+/** Starts simulators of one version, for suites that run over all of them. */
+export function simulatorsOf(version: string): typeof simulator {
+  return async (options = {}) => simulator({ ...options, version });
+}
+
 /** For `afterEach`. */
 export async function stopSimulators(): Promise<void> {
   await Promise.all(running.splice(0).map(async (one) => one.stop()));

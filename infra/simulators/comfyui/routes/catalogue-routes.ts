@@ -39,16 +39,14 @@ const INPUT_FILE_LISTS: Readonly<Record<string, string>> = {
 export function catalogueRoutes(parts: ServerParts): readonly Route[] {
   const { classes, models } = parts;
   return [
-    get('/object_info', () =>
-      Object.fromEntries([...classes].map(([name, info]) => [name, withInputFiles(name, info, parts)])),
-    ),
+    get('/object_info', () => Object.fromEntries([...classes].map(([name, info]) => [name, told(name, info, parts)]))),
     {
       method: 'GET',
       path: '/object_info/:className',
       handle: (request, response) => {
         const name = String(request.params['className']);
         const info = classes.get(name);
-        answers.json(response, 200, info === undefined ? {} : { [name]: withInputFiles(name, info, parts) });
+        answers.json(response, 200, info === undefined ? {} : { [name]: told(name, info, parts) });
       },
     },
     get('/models', () => MODEL_FOLDERS),
@@ -83,7 +81,9 @@ function get(path: string, bodyOf: () => unknown): Route {
   };
 }
 
-function withInputFiles(name: string, info: ClassInfo, { files }: ServerParts): ClassInfo {
+/** A class as this version tells of it; loaders list the files that are there now. */
+function told(name: string, recorded: ClassInfo, { files, options: { version } }: ServerParts): ClassInfo {
+  const info = { ...recorded, ...version.classFacts };
   const input = INPUT_FILE_LISTS[name];
   const spec = input === undefined ? undefined : info.input['required']?.[input];
   if (input === undefined || spec === undefined) return info;

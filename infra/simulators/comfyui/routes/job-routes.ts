@@ -1,9 +1,10 @@
 import type { Request } from 'express';
 import { answers, queryValue } from '../answers.js';
-import { JOB_STATUSES, jobOfFinished, jobOfQueued } from '../jobs.js';
+import { jobOfFinished, jobOfQueued, jobStatuses } from '../jobs.js';
 import type { Job, JobStatus } from '../jobs.js';
 import type { Route } from '../route.js';
 import type { ServerParts } from '../server-parts.js';
+import type { ServerVersion } from '../server-versions.js';
 
 /** A query parameter that cannot be used: 400 with this text. */
 class BadQuery extends Error {
@@ -12,6 +13,7 @@ class BadQuery extends Error {
 
 /** GET /api/jobs and /api/jobs/{id} (since ComfyUI 0.6.0), only under /api. */
 export function jobRoutes(parts: ServerParts): readonly Route[] {
+  if (parts.options.version.jobs === 'none') return [];
   return [
     {
       method: 'GET',
@@ -37,16 +39,17 @@ export function jobRoutes(parts: ServerParts): readonly Route[] {
   ];
 }
 
-function jobOf({ queue, history }: ServerParts, promptId: string): Job | null {
+function jobOf({ queue, history, options: { version } }: ServerParts, promptId: string): Job | null {
+  const form = { version, details: true };
   const entry = history.get(promptId);
-  if (entry !== undefined) return jobOfFinished(promptId, entry, true);
-  if (queue.running?.promptId === promptId) return jobOfQueued(queue.running, 'in_progress');
+  if (entry !== undefined) return jobOfFinished(promptId, entry, form);
+  if (queue.running?.promptId === promptId) return jobOfQueued(queue.running, 'in_progress', form);
   const pending = queue.pending.find((item) => item.promptId === promptId);
-  return pending === undefined ? null : jobOfQueued(pending, 'pending');
+  return pending === undefined ? null : jobOfQueued(pending, 'pending', form);
 }
 
 function page(parts: ServerParts, request: Request): unknown {
-  const wanted = statusesOf(request);
+  const wanted = statusesOf(request, parts.options.version);
   const workflowId = queryValue(request, 'workflow_id');
   const { sortBy, isAscending } = sortingOf(request);
   const limit = limitOf(request);
@@ -66,11 +69,12 @@ function page(parts: ServerParts, request: Request): unknown {
 }
 
 /** Oldest first, so that equal times keep the order in which they came. */
-function allJobs({ queue, history }: ServerParts): Job[] {
+function allJobs({ queue, history, options: { version } }: ServerParts): Job[] {
+  const form = { version, details: false };
   return [
-    ...history.entries().map(([promptId, entry]) => jobOfFinished(promptId, entry, false)),
-    ...(queue.running === null ? [] : [jobOfQueued(queue.running, 'in_progress')]),
-    ...queue.pending.map((item) => jobOfQueued(item, 'pending')),
+    ...history.entries().map(([promptId, entry]) => jobOfFinished(promptId, entry, form)),
+    ...(queue.running === null ? [] : [jobOfQueued(queue.running, 'in_progress', form)]),
+    ...queue.pending.map((item) => jobOfQueued(item, 'pending', form)),
   ];
 }
 
@@ -79,15 +83,16 @@ function rank(job: Job, sortBy: 'created_at' | 'execution_duration'): number {
   return (job.execution_end_time ?? 0) - (job.execution_start_time ?? 0);
 }
 
-function statusesOf(request: Request): readonly JobStatus[] {
+function statusesOf(request: Request, version: ServerVersion): readonly JobStatus[] {
+  const known = jobStatuses(version);
   const text = queryValue(request, 'status');
-  if (text === null || text.trim() === '') return JOB_STATUSES;
+  if (text === null || text.trim() === '') return known;
   const given = text.split(',').map((each) => each.trim().toLowerCase());
-  const unknown = given.filter((each) => each !== '' && !JOB_STATUSES.some((status) => status === each));
+  const unknown = given.filter((each) => each !== '' && !known.some((status) => status === each));
   if (unknown.length > 0) {
-    throw new BadQuery(`Invalid status value(s): ${unknown.join(', ')}. Valid values: ${JOB_STATUSES.join(', ')}`);
+    throw new BadQuery(`Invalid status value(s): ${unknown.join(', ')}. Valid values: ${known.join(', ')}`);
   }
-  return JOB_STATUSES.filter((status) => given.includes(status));
+  return known.filter((status) => given.includes(status));
 }
 
 function sortingOf(request: Request): { sortBy: 'created_at' | 'execution_duration'; isAscending: boolean } {

@@ -1,14 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import type { Request } from 'express';
 import { answers, jsonBody } from '../answers.js';
+import { isCanonicalUuid } from '../canonical-uuid.js';
 import { graphFrom } from '../graph.js';
 import { isRecord } from '../is-record.js';
 import { pythonStr } from '../python-text.js';
 import type { Route } from '../route.js';
 import type { ServerParts } from '../server-parts.js';
+import type { ServerVersion } from '../server-versions.js';
 import { validatePrompt } from '../validate-prompt.js';
 
-/** Tokens for comfy.org: a hidden sixth element of the queue tuple, never given back (ComfyUI 0.8.0, execution.py). */
+/** Tokens for comfy.org: since 0.3.68 a hidden sixth element of the queue tuple, never given back (execution.py). */
 const SENSITIVE_KEYS = ['auth_token_comfy_org', 'api_key_comfy_org'];
 
 const NO_PROMPT = { type: 'no_prompt', message: 'No prompt provided', details: 'No prompt provided', extra_info: {} };
@@ -16,7 +18,8 @@ const NO_PROMPT = { type: 'no_prompt', message: 'No prompt provided', details: '
 const INVALID_PROMPT_ID = {
   type: 'invalid_prompt_id',
   message: 'prompt_id must be a valid UUID',
-  details: 'prompt_id must be a valid UUID',
+  details:
+    'prompt_id must be a UUID string in canonical lowercase hyphenated form; omit it to let the server generate one',
   extra_info: {},
 };
 
@@ -59,7 +62,7 @@ function answerTo(parts: ServerParts, counter: { next: number }, request: Reques
     if (!isRecord(body)) throw new TypeError('the body is no object');
     const number = numberOf(body, counter); // advances on prompts that are then rejected, too
     if (!('prompt' in body)) return { status: 400, promptId, body: { error: NO_PROMPT, node_errors: {} } };
-    if (parts.options.promptIds === 'uuid' && !isUuidOrAbsent(body['prompt_id'])) {
+    if (parts.options.version.promptIds === 'uuid' && !isUuidOrAbsent(body['prompt_id'])) {
       return { status: 400, promptId, body: { error: INVALID_PROMPT_ID, node_errors: {} } };
     }
     promptId = promptIdOf(parts, body);
@@ -70,15 +73,13 @@ function answerTo(parts: ServerParts, counter: { next: number }, request: Reques
   }
 }
 
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-
 function isUuidOrAbsent(given: unknown): boolean {
-  return given === undefined || given === null || (typeof given === 'string' && UUID.test(given));
+  return given === undefined || given === null || isCanonicalUuid(given);
 }
 
 /** 0.8.0 takes the text of whatever is given, `None` included; the newer check mints an id for null. */
 function promptIdOf({ options }: ServerParts, body: Record<string, unknown>): string {
-  const isGiven = 'prompt_id' in body && (options.promptIds === 'any' || body['prompt_id'] !== null);
+  const isGiven = 'prompt_id' in body && (options.version.promptIds === 'any' || body['prompt_id'] !== null);
   return isGiven ? pythonStr(body['prompt_id']) : randomUUID();
 }
 
@@ -91,7 +92,7 @@ interface Submission {
 function submit(parts: ServerParts, { promptId, number, body }: Submission): Answer {
   const prompt = promptFrom(body['prompt']);
   const verdict = validatePrompt(prompt, targetsFrom(body['partial_execution_targets']), parts);
-  const extraData = extraDataFrom(body);
+  const extraData = extraDataFrom(body, parts.options.version);
   if (verdict.error !== null) {
     return { status: 400, promptId, body: { error: verdict.error, node_errors: verdict.nodeErrors } };
   }
@@ -125,13 +126,13 @@ function targetsFrom(targets: unknown): readonly unknown[] | null {
   throw new TypeError('argument is not iterable');
 }
 
-function extraDataFrom(body: Record<string, unknown>): Record<string, unknown> {
+function extraDataFrom(body: Record<string, unknown>, version: ServerVersion): Record<string, unknown> {
   const given = 'extra_data' in body ? body['extra_data'] : {};
   if (!isRecord(given)) throw new TypeError('extra_data is no object');
-  const kept = Object.entries(given).filter(([key]) => !SENSITIVE_KEYS.includes(key));
+  const kept = Object.entries(given).filter(([key]) => version.showsTokens || !SENSITIVE_KEYS.includes(key));
   return {
     ...Object.fromEntries(kept),
     ...('client_id' in body && { client_id: body['client_id'] }),
-    create_time: Date.now(),
+    ...(version.hasCreateTime && { create_time: Date.now() }),
   };
 }

@@ -4,8 +4,16 @@ import type { SimulatorOptions } from '../options.js';
 import type { Route } from '../route.js';
 import { serverFeatures } from '../server-features.js';
 import type { ServerParts } from '../server-parts.js';
+import type { CacheKind } from '../server-versions.js';
 
 const BYTES_PER_GB = 1024 ** 3;
+
+const CACHE_FLAGS: Readonly<Record<CacheKind, readonly string[]>> = {
+  classic: ['--cache-classic'],
+  lru: ['--cache-lru', '100'],
+  ram: ['--cache-ram'],
+  none: ['--cache-none'],
+};
 
 const HOME_PAGE =
   '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>ComfyUI simulator</title></head><body>' +
@@ -47,17 +55,15 @@ export function systemRoutes({ options }: ServerParts): readonly Route[] {
   ];
 }
 
-/** Versions of the recorded server (recorded: system_stats.json); `argv` tells how this one was started. */
+/** Python and torch of the recorded server (recorded: system_stats.json); `argv` tells how this one was started. */
 function systemOf(options: SimulatorOptions): unknown {
-  const cacheFlags = { classic: [], lru: ['--cache-lru', '100'], none: ['--cache-none'] }[options.cache];
+  const { cache, version } = options;
   return {
     os: 'linux',
     ram_total: totalmem(),
     ram_free: freemem(),
-    comfyui_version: options.version,
-    required_frontend_version: '1.35.9',
-    installed_templates_version: '0.7.67',
-    required_templates_version: '0.7.67',
+    comfyui_version: version.number,
+    ...version.systemFacts,
     python_version: '3.11.7 (main, May  9 2026, 07:35:25) [GCC 12.2.0]',
     pytorch_version: '2.15.0+cu132',
     embedded_python: false,
@@ -65,7 +71,7 @@ function systemOf(options: SimulatorOptions): unknown {
       'main.py',
       ...(options.device === 'cpu' ? ['--cpu'] : []),
       ...['--listen', options.host, '--port', String(options.port), '--disable-api-nodes'],
-      ...cacheFlags,
+      ...(cache === version.defaultCache ? [] : CACHE_FLAGS[cache]),
     ],
   };
 }
