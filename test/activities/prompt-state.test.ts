@@ -41,7 +41,7 @@ describe.each(SIMULATED_VERSIONS)('A prompt on ComfyUI %s', (version) => {
   test('pending, running, succeeded and absent are told apart', async () => {
     const comfy = await simulator({ secondsPerStep: 0.2 });
     const client = clientAt(comfy.url);
-    const running = await queued(comfy.url, buildGraph({ steps: 5 }));
+    const running = await queued(comfy.url, buildGraph({ steps: 5, prefix: 'told' }));
     const pending = await queued(comfy.url, buildGraph({ steps: 1, seed: 2 }));
     await until('the first runs', async () => (await client.promptState(running)).status === 'running');
     await expect(client.promptState(pending)).resolves.toEqual({ status: 'pending' });
@@ -51,7 +51,12 @@ describe.each(SIMULATED_VERSIONS)('A prompt on ComfyUI %s', (version) => {
       return seen.status === 'succeeded' ? seen : null;
     });
     expect(state.finished.outputs).toEqual([
-      { nodeId: '9', kind: 'image', textIndex: 0, file: { filename: 'p_00001_.png', subfolder: '', type: 'output' } },
+      {
+        nodeId: '9',
+        kind: 'image',
+        textIndex: 0,
+        file: { filename: 'told_00001_.png', subfolder: '', type: 'output' },
+      },
     ]);
     expect(state.finished.startedAtMs).toBeLessThanOrEqual(Date.now());
   });
