@@ -1,7 +1,7 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { startService } from '../support/service.js';
 import type { Service } from '../support/service.js';
-import { startSimulator } from '../support/simulator-process.js';
+import { SIMULATED_VERSIONS, startSimulator } from '../support/simulator-process.js';
 import type { SimulatorProcess } from '../support/simulator-process.js';
 import { until } from '../support/until.js';
 
@@ -18,55 +18,64 @@ afterAll(async () => {
   await simulator.stop();
 }, 60_000);
 
-test('a cancel while rendering frees the GPU within two seconds and ends as CANCELLED, in Temporal, too', async () => {
-  const { id } = await service.submit(longRequest(1));
-  await service.untilStatus(id, 'PROCESSING');
-  const cancelledAt = performance.now();
-  expect((await service.post(`/v1/generations/${id}/cancel`)).status).toBe(202);
+describe.each(SIMULATED_VERSIONS)('on ComfyUI %s', (version) => {
+  beforeAll(async () => {
+    // One service for all: its worker finds another version at the same address, as after an update.
+    const { port } = simulator;
+    await simulator.stop();
+    simulator = await startSimulator({ secondsPerStep: 0.2, port, version });
+  }, 30_000);
 
-  await until('the interrupt arrives', async () => simulator.journal().some(({ event }) => event === 'interrupt'));
-  expect(performance.now() - cancelledAt).toBeLessThan(2_000);
-  await service.untilStatus(id, 'CANCELLED');
-  expect(await queueOf(simulator)).toEqual({ running: 0, pending: 0 });
-  const description = await until('Temporal closes it', async () => {
-    const seen = await service.temporal.workflow.getHandle(`generation/${id}`).describe();
-    return seen.status.name === 'RUNNING' ? null : seen;
-  });
-  expect(description.status.name).toBe('CANCELLED');
-});
+  test('a cancel while rendering frees the GPU within two seconds and ends as CANCELLED, in Temporal, too', async () => {
+    const { id } = await service.submit(longRequest(1));
+    await service.untilStatus(id, 'PROCESSING');
+    const cancelledAt = performance.now();
+    expect((await service.post(`/v1/generations/${id}/cancel`)).status).toBe(202);
 
-test('a cancel while QUEUED ends as CANCELLED, whether the prompt waits in ComfyUI or the claim in Temporal', async () => {
-  const rendering = await service.submit(longRequest(2));
-  await service.untilStatus(rendering.id, 'PROCESSING');
-  const prefetched = await service.submit(longRequest(3));
-  await until('the second prompt waits in ComfyUI', async () => (await queueOf(simulator)).pending === 1);
-  const waiting = await service.submit(longRequest(4));
-  expect((await service.get(prefetched.id)).status).toBe('QUEUED');
-
-  for (const { id } of [waiting, prefetched]) {
-    await service.post(`/v1/generations/${id}/cancel`);
+    await until('the interrupt arrives', async () => simulator.journal().some(({ event }) => event === 'interrupt'));
+    expect(performance.now() - cancelledAt).toBeLessThan(2_000);
     await service.untilStatus(id, 'CANCELLED');
-  }
-  expect(await queueOf(simulator)).toEqual({ running: 1, pending: 0 });
-  expect((await service.get(rendering.id)).status).toBe('PROCESSING'); // nobody else was hit
-  await service.post(`/v1/generations/${rendering.id}/cancel`);
-  await service.untilStatus(rendering.id, 'CANCELLED');
-  expect(await queueOf(simulator)).toEqual({ running: 0, pending: 0 });
-});
+    expect(await queueOf(simulator)).toEqual({ running: 0, pending: 0 });
+    const description = await until('Temporal closes it', async () => {
+      const seen = await service.temporal.workflow.getHandle(`generation/${id}`).describe();
+      return seen.status.name === 'RUNNING' ? null : seen;
+    });
+    expect(description.status.name).toBe('CANCELLED');
+  });
 
-test('a cancel by the Temporal client ends as CANCELLED', async () => {
-  const { id } = await service.submit(longRequest(5));
-  await service.untilStatus(id, 'PROCESSING');
-  await service.temporal.workflow.getHandle(`generation/${id}`).cancel();
-  await service.untilStatus(id, 'CANCELLED');
-  expect(await queueOf(simulator)).toEqual({ running: 0, pending: 0 });
-});
+  test('a cancel while QUEUED ends as CANCELLED, whether the prompt waits in ComfyUI or the claim in Temporal', async () => {
+    const rendering = await service.submit(longRequest(2));
+    await service.untilStatus(rendering.id, 'PROCESSING');
+    const prefetched = await service.submit(longRequest(3));
+    await until('the second prompt waits in ComfyUI', async () => (await queueOf(simulator)).pending === 1);
+    const waiting = await service.submit(longRequest(4));
+    expect((await service.get(prefetched.id)).status).toBe('QUEUED');
 
-test('a cancel that comes too late leaves the result', async () => {
-  const { id } = await service.submit({ template: 'test-card', parameters: { width: 64, height: 64 } });
-  await service.untilStatus(id, 'COMPLETED');
-  expect((await service.post(`/v1/generations/${id}/cancel`)).status).toBe(200);
-  expect((await service.get(id)).status).toBe('COMPLETED');
+    for (const { id } of [waiting, prefetched]) {
+      await service.post(`/v1/generations/${id}/cancel`);
+      await service.untilStatus(id, 'CANCELLED');
+    }
+    expect(await queueOf(simulator)).toEqual({ running: 1, pending: 0 });
+    expect((await service.get(rendering.id)).status).toBe('PROCESSING'); // nobody else was hit
+    await service.post(`/v1/generations/${rendering.id}/cancel`);
+    await service.untilStatus(rendering.id, 'CANCELLED');
+    expect(await queueOf(simulator)).toEqual({ running: 0, pending: 0 });
+  });
+
+  test('a cancel by the Temporal client ends as CANCELLED', async () => {
+    const { id } = await service.submit(longRequest(5));
+    await service.untilStatus(id, 'PROCESSING');
+    await service.temporal.workflow.getHandle(`generation/${id}`).cancel();
+    await service.untilStatus(id, 'CANCELLED');
+    expect(await queueOf(simulator)).toEqual({ running: 0, pending: 0 });
+  });
+
+  test('a cancel that comes too late leaves the result', async () => {
+    const { id } = await service.submit({ template: 'test-card', parameters: { width: 64, height: 64 } });
+    await service.untilStatus(id, 'COMPLETED');
+    expect((await service.post(`/v1/generations/${id}/cancel`)).status).toBe(200);
+    expect((await service.get(id)).status).toBe('COMPLETED');
+  });
 });
 
 function longRequest(seed: number) {

@@ -33,14 +33,14 @@ function invalidPrompt(nodeId: string, message: string): ValidationError {
 
 function missingNodeType(
   message: string,
-  facts: { readonly node_id: string; readonly class_type: string | null; readonly node_title: unknown },
+  facts: { readonly node_id: string; readonly class_type: string | null; readonly node_title: string | null },
 ): ValidationError {
   return { type: 'missing_node_type', message, details: `Node ID '#${facts.node_id}'`, extra_info: facts };
 }
 
 /** @NOTE a node that is no object raises here, and the answer is 500. */
-function titleOf(node: unknown): unknown {
+function titleOf(node: unknown): string | undefined {
   if (!isRecord(node)) throw new PythonException('AttributeError', "object has no attribute 'get'");
   const meta = node['_meta'];
-  return isRecord(meta) ? meta['title'] : undefined;
+  return isRecord(meta) && typeof meta['title'] === 'string' ? meta['title'] : undefined;
 }
