@@ -113,6 +113,11 @@ describe('The looks for a prompt', () => {
     expect(server.requests).toEqual([`GET /api/jobs/${PROMPT_ID}`]);
   });
 
+  test('a cancelled job is an interrupted prompt, whatever else is told of it', async () => {
+    const server = await startStub((_request, response) => sendJson(response, 200, { status: 'cancelled' }));
+    await expect(clientAt(server.url).promptState(PROMPT_ID)).resolves.toEqual({ status: 'interrupted' });
+  });
+
   test('on a server without the jobs route the queue is looked at first and the history second', async () => {
     const history = { [PROMPT_ID]: entry([['execution_success', { timestamp: 7 }]]) };
     const server = await oldComfyUI(queueOf(['other'], []), history);
