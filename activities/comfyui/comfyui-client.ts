@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { ApiGraph } from '../../workflows/domain/graph.js';
 import type { ComfyUIAddress } from './comfyui-address.js';
 import { createComfyUIHttp } from './comfyui-http.js';
-import type { ComfyUIAnswer, ComfyUIHttp } from './comfyui-http.js';
+import type { ComfyUIAnswer, ComfyUIHttp, ComfyUIRequest } from './comfyui-http.js';
 import { ComfyUIHttpError, NotComfyUIError, PromptRejectedError } from './errors.js';
 import { nodeFaultsOf } from './node-faults.js';
 import { PROMPT_MARKER, promptMarkerSchema } from './prompt-marker.js';
@@ -42,6 +42,10 @@ export interface ComfyUIClient {
    * nothing to stop. Only the next look says what came of it: a request that arrives too early is lost.
    */
   stop(promptId: string, signal?: AbortSignal): Promise<void>;
+  /** Takes a pending prompt out of the queue; does nothing to a running or unknown one. */
+  removePending(promptId: string, signal?: AbortSignal): Promise<void>;
+  /** Asks a running prompt to stop; answers the same whether it did anything (0.3.57 or newer: others are not hit). */
+  interrupt(promptId: string, signal?: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -90,6 +94,8 @@ export function createComfyUIClient(address: ComfyUIAddress): ComfyUIClient {
     promptState: async (promptId, signal) => promptState(http, promptId, signal),
     submit: async (prompt, signal) => submit(http, prompt, signal),
     stop: async (promptId, signal) => stop(http, promptId, signal),
+    removePending: async (promptId, signal) => removePending(http, promptId, signal),
+    interrupt: async (promptId, signal) => interrupt(http, promptId, signal),
     close: async () => http.close(),
   };
 }
@@ -128,23 +134,29 @@ async function queueThenHistory(http: ComfyUIHttp, promptId: string, signal?: Ab
 
 /** Before mid 2026 there is no route that does both, so both are sent: what waits at one request may run at the next. */
 async function stop(http: ComfyUIHttp, promptId: string, signal?: AbortSignal): Promise<void> {
-  const post = async (path: string, body?: unknown) =>
-    http.send({ method: 'POST', path, body, signal, totalMs: LOOK_MS });
   const path = `/api/jobs/${encodeURIComponent(promptId)}/cancel`;
-  const answer = await post(path);
+  const answer = await http.send({ method: 'POST', path, signal, totalMs: LOOK_MS });
   if (answer.status === 200) {
     parsed(cancelledSchema, answer.json, path);
     return;
   }
   // A POST to an unknown path is looked for among ComfyUI's static files, which answer 405.
   if (![404, 405].includes(answer.status)) throw new ComfyUIHttpError(path, answer.status, answer.text);
-  for (const [older, body] of [
-    ['/api/queue', { delete: [promptId] }],
-    ['/api/interrupt', { prompt_id: promptId }],
-  ] as const) {
-    const { status, text } = await post(older, body);
-    if (status !== 200) throw new ComfyUIHttpError(older, status, text);
-  }
+  await removePending(http, promptId, signal);
+  await interrupt(http, promptId, signal);
+}
+
+async function removePending(http: ComfyUIHttp, promptId: string, signal?: AbortSignal): Promise<void> {
+  await command(http, { path: '/api/queue', body: { delete: [promptId] }, signal });
+}
+
+async function interrupt(http: ComfyUIHttp, promptId: string, signal?: AbortSignal): Promise<void> {
+  await command(http, { path: '/api/interrupt', body: { prompt_id: promptId }, signal });
+}
+
+async function command(http: ComfyUIHttp, ask: Pick<ComfyUIRequest, 'path' | 'body' | 'signal'>): Promise<void> {
+  const answer = await http.send({ method: 'POST', ...ask, totalMs: LOOK_MS });
+  if (answer.status !== 200) throw new ComfyUIHttpError(ask.path, answer.status, answer.text);
 }
 
 async function submit(http: ComfyUIHttp, prompt: SubmittedGraph, signal?: AbortSignal): Promise<void> {
