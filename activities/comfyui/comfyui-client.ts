@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { ApiGraph } from '../../workflows/domain/graph.js';
 import type { ComfyUIAddress } from './comfyui-address.js';
 import { createComfyUIHttp } from './comfyui-http.js';
-import type { ComfyUIAnswer, ComfyUIHttp } from './comfyui-http.js';
+import type { ComfyUIAnswer, ComfyUIHttp, ComfyUIRequest } from './comfyui-http.js';
 import { ComfyUIHttpError, NotComfyUIError, PromptRejectedError } from './errors.js';
 import { nodeFaultsOf } from './node-faults.js';
 import { PROMPT_MARKER, promptMarkerSchema } from './prompt-marker.js';
@@ -42,7 +42,7 @@ export interface ComfyUIClient {
    * nothing to stop. Only the next look says what came of it: a request that arrives too early is lost.
    */
   stop(promptId: string, signal?: AbortSignal): Promise<void>;
-  /** Takes one copy of a prompt that waits out of the queue, and leaves the one that runs alone. */
+  /** Takes a pending prompt out of the queue; does nothing to a running or unknown one. */
   removePending(promptId: string, signal?: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }
@@ -93,6 +93,7 @@ export function createComfyUIClient(address: ComfyUIAddress): ComfyUIClient {
     submit: async (prompt, signal) => submit(http, prompt, signal),
     stop: async (promptId, signal) => stop(http, promptId, signal),
     removePending: async (promptId, signal) => removePending(http, promptId, signal),
+    interrupt: async (promptId, signal) => interrupt(http, promptId, signal),
     close: async () => http.close(),
   };
 }
@@ -132,7 +133,7 @@ async function queueThenHistory(http: ComfyUIHttp, promptId: string, signal?: Ab
 /** Before mid 2026 there is no route that does both, so both are sent: what waits at one request may run at the next. */
 async function stop(http: ComfyUIHttp, promptId: string, signal?: AbortSignal): Promise<void> {
   const path = `/api/jobs/${encodeURIComponent(promptId)}/cancel`;
-  const answer = await http.send({ method: 'POST', path, body: undefined, signal, totalMs: LOOK_MS });
+  const answer = await http.send({ method: 'POST', path, signal, totalMs: LOOK_MS });
   if (answer.status === 200) {
     parsed(cancelledSchema, answer.json, path);
     return;
@@ -140,19 +141,20 @@ async function stop(http: ComfyUIHttp, promptId: string, signal?: AbortSignal): 
   // A POST to an unknown path is looked for among ComfyUI's static files, which answer 405.
   if (![404, 405].includes(answer.status)) throw new ComfyUIHttpError(path, answer.status, answer.text);
   await removePending(http, promptId, signal);
-  await accepted(http, { path: '/api/interrupt', body: { prompt_id: promptId }, signal });
+  await interrupt(http, promptId, signal);
 }
 
 async function removePending(http: ComfyUIHttp, promptId: string, signal?: AbortSignal): Promise<void> {
-  await accepted(http, { path: '/api/queue', body: { delete: [promptId] }, signal });
+  await command(http, { path: '/api/queue', body: { delete: [promptId] }, signal });
 }
 
-async function accepted(
-  http: ComfyUIHttp,
-  request: { readonly path: string; readonly body: unknown; readonly signal: AbortSignal | undefined },
-): Promise<void> {
-  const { status, text } = await http.send({ method: 'POST', totalMs: LOOK_MS, ...request });
-  if (status !== 200) throw new ComfyUIHttpError(request.path, status, text);
+async function interrupt(http: ComfyUIHttp, promptId: string, signal?: AbortSignal): Promise<void> {
+  await command(http, { path: '/api/interrupt', body: { prompt_id: promptId }, signal });
+}
+
+async function command(http: ComfyUIHttp, ask: Pick<ComfyUIRequest, 'path' | 'body' | 'signal'>): Promise<void> {
+  const answer = await http.send({ method: 'POST', ...ask, totalMs: LOOK_MS });
+  if (answer.status !== 200) throw new ComfyUIHttpError(ask.path, answer.status, answer.text);
 }
 
 async function submit(http: ComfyUIHttp, prompt: SubmittedGraph, signal?: AbortSignal): Promise<void> {

@@ -5,34 +5,38 @@ import { SIMULATED_VERSIONS, startSimulator } from '../support/simulator-process
 import type { SimulatorProcess } from '../support/simulator-process.js';
 import { until } from '../support/until.js';
 
+let first: SimulatorProcess;
 let simulator: SimulatorProcess;
 let service: Service;
 
 beforeAll(async () => {
-  simulator = await startSimulator({ secondsPerStep: 0.2 });
+  first = await startSimulator({ secondsPerStep: 0.2 });
+  simulator = first;
   service = await startService({ comfyUrls: [simulator.url] });
 }, 60_000);
 
 afterAll(async () => {
   await service.stop();
   await simulator.stop();
+  await first.stop(); // with the folder of all
 }, 60_000);
 
 describe.each(SIMULATED_VERSIONS)('on ComfyUI %s', (version) => {
   beforeAll(async () => {
     // One service for all: its worker finds another version at the same address, as after an update.
-    const { port } = simulator;
-    await simulator.stop();
-    simulator = await startSimulator({ secondsPerStep: 0.2, port, version });
+    await simulator.kill('SIGTERM');
+    const { port, dataDir } = first;
+    simulator = await startSimulator({ secondsPerStep: 0.2, port, dataDir, version });
   }, 30_000);
 
   test('a cancel while rendering frees the GPU within two seconds and ends as CANCELLED, in Temporal, too', async () => {
     const { id } = await service.submit(longRequest(1));
     await service.untilStatus(id, 'PROCESSING');
+    const before = interrupts();
     const cancelledAt = performance.now();
     expect((await service.post(`/v1/generations/${id}/cancel`)).status).toBe(202);
 
-    await until('the interrupt arrives', async () => simulator.journal().some(({ event }) => event === 'interrupt'));
+    await until('the interrupt arrives', async () => interrupts() > before);
     expect(performance.now() - cancelledAt).toBeLessThan(2_000);
     await service.untilStatus(id, 'CANCELLED');
     expect(await queueOf(simulator)).toEqual({ running: 0, pending: 0 });
@@ -83,6 +87,10 @@ function longRequest(seed: number) {
     template: 'sd15-text-to-image',
     parameters: { prompt: 'a fjord', width: 256, height: 256, steps: 100, seed },
   };
+}
+
+function interrupts(): number {
+  return simulator.journal().filter(({ event, hits }) => event === 'interrupt' && hits === true).length;
 }
 
 async function queueOf({ url }: SimulatorProcess) {
