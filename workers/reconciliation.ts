@@ -44,8 +44,9 @@ async function reconcileUntil(options: ReconciliationOptions, signal: AbortSigna
       if (isFailing) logger.info('Reconciliation works again');
       isFailing = false;
     } catch (error) {
-      if (!isFailing) logger.warn({ err: error }, 'Reconciliation did not finish; trying again');
-      isFailing = true; // said once for each outage
+      // Aloud once for each outage.
+      logger[isFailing ? 'debug' : 'warn']({ err: error }, 'Reconciliation did not finish; trying again');
+      isFailing = true;
     }
     await sleep(intervalMs, undefined, { signal }).catch(() => undefined);
   }

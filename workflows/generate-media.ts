@@ -3,7 +3,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import { recordingOptions } from './activity-options.js';
 import type { BackendClaim, FailureRecord, RecordOutcomeInput } from './contracts/activities.js';
 import type { GenerationInput, GenerationResult, StoredOutput } from './contracts/generation.js';
-import { ALREADY_ENDED, progressQuery, startedSignal } from './contracts/generation.js';
+import { ALREADY_ENDED, isStarted, progressQuery, startedSignal } from './contracts/generation.js';
 import { claimBackend, claimFirstBackend } from './claim-backend.js';
 import { collectOutputs } from './collect-outputs.js';
 import { mayStillRender } from './domain/failure.js';
@@ -22,8 +22,9 @@ import { withinTotalDeadline } from './total-deadline.js';
 export async function generateMedia(input: GenerationInput): Promise<GenerationResult> {
   const run = new GenerationRun(input);
   setHandler(progressQuery, () => run.progress);
-  setHandler(startedSignal, ({ promptId, startedAtMs }) => {
-    if (promptId === run.progress.promptId) run.noteProcessing(startedAtMs);
+  setHandler(startedSignal, (started: unknown) => {
+    // Operators can send it, too, with whatever contents; an error here would fail the Workflow Task for ever.
+    if (isStarted(started) && started.promptId === run.progress.promptId) run.noteProcessing(started.startedAtMs);
   });
   try {
     return await generate(run);

@@ -93,7 +93,6 @@ export function createComfyUIClient(address: ComfyUIAddress): ComfyUIClient {
     submit: async (prompt, signal) => submit(http, prompt, signal),
     stop: async (promptId, signal) => stop(http, promptId, signal),
     removePending: async (promptId, signal) => removePending(http, promptId, signal),
-    interrupt: async (promptId, signal) => interrupt(http, promptId, signal),
     close: async () => http.close(),
   };
 }

@@ -12,7 +12,10 @@ let service: Service;
 
 beforeAll(async () => {
   simulator = await startSimulator({ secondsPerStep: 0.2 });
-  service = await startService({ comfyUrls: [simulator.url], env: { SWEEP_INTERVAL_MS: '300' } });
+  service = await startService({
+    comfyUrls: [simulator.url],
+    env: { SWEEP_INTERVAL_MS: '300', RECONCILE_INTERVAL_MS: '500' },
+  });
 }, 60_000);
 
 afterAll(async () => {

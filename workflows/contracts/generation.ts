@@ -107,8 +107,20 @@ export interface RecoveryNote {
 
 export const progressQuery = defineQuery<GenerationProgress>('progress');
 
+/** That a prompt has begun to render. */
+export interface PromptStarted {
+  readonly promptId: string;
+  readonly startedAtMs: number;
+}
+
 /** Sent once by `awaitCompletion` when a prompt that was pending on ComfyUI begins to render. */
-export const startedSignal = defineSignal<[{ readonly promptId: string; readonly startedAtMs: number }]>('started');
+export const startedSignal = defineSignal<[PromptStarted]>('started');
+
+/** Narrows the contents of a signal. */
+export function isStarted(value: unknown): value is PromptStarted {
+  if (typeof value !== 'object' || value === null || !('promptId' in value) || !('startedAtMs' in value)) return false;
+  return typeof value.promptId === 'string' && Number.isFinite(value.startedAtMs);
+}
 
 /** `generation/<generationId>`: ids are never reused, so neither is the Workflow Id. */
 export function generationWorkflowId(generationId: string): string {

@@ -1,0 +1,46 @@
+import { generationWorkflowId } from '../../workflows/contracts/generation.js';
+import { temporalCommand } from './temporal-command.js';
+import { webUiPost } from './web-ui.js';
+
+/** What operators do to a generation, by whatever way. */
+export interface Operator {
+  readonly cancel: (generationId: string) => Promise<void>;
+  readonly terminate: (generationId: string, reason: string) => Promise<void>;
+  /** To an event of the latest run. */
+  readonly reset: (generationId: string, to: { readonly runId: string; readonly eventId: number }) => Promise<void>;
+  readonly pauseActivity: (generationId: string, type: string) => Promise<void>;
+  readonly unpauseActivity: (generationId: string, type: string) => Promise<void>;
+  readonly resetActivity: (generationId: string, type: string) => Promise<void>;
+}
+
+export function operatorByCommand(namespace: string): Operator {
+  const run = async (...args: readonly string[]): Promise<void> => void (await temporalCommand(namespace, ...args));
+  const of = (id: string) => ['--workflow-id', generationWorkflowId(id)];
+  return {
+    cancel: async (id) => run('workflow', 'cancel', ...of(id)),
+    terminate: async (id, reason) => run('workflow', 'terminate', ...of(id), '--reason', reason),
+    reset: async (id, { runId, eventId }) =>
+      run('workflow', 'reset', ...of(id), '--run-id', runId, '--event-id', String(eventId), '--reason', 'test'),
+    pauseActivity: async (id, type) => run('activity', 'pause', ...of(id), '--activity-type', type),
+    unpauseActivity: async (id, type) => run('activity', 'unpause', ...of(id), '--activity-type', type),
+    resetActivity: async (id, type) => run('activity', 'reset', ...of(id), '--activity-type', type),
+  };
+}
+
+export function operatorInWebUi(namespace: string): Operator {
+  const ofWorkflow = (id: string) => `workflows/${encodeURIComponent(generationWorkflowId(id))}`;
+  const activity = (action: string) => async (id: string, type: string) =>
+    webUiPost(namespace, `activities/${action}`, { execution: { workflowId: generationWorkflowId(id) }, type });
+  return {
+    cancel: async (id) => webUiPost(namespace, `${ofWorkflow(id)}/cancel`, {}),
+    terminate: async (id, reason) => webUiPost(namespace, `${ofWorkflow(id)}/terminate`, { reason }),
+    reset: async (id, { runId, eventId }) =>
+      webUiPost(namespace, `${ofWorkflow(id)}/reset`, {
+        ...{ workflowExecution: { workflowId: generationWorkflowId(id), runId }, reason: 'test' },
+        ...{ workflowTaskFinishEventId: String(eventId), requestId: `${runId}-${eventId}` },
+      }),
+    pauseActivity: activity('pause'),
+    unpauseActivity: activity('unpause'),
+    resetActivity: activity('reset'),
+  };
+}
