@@ -72,8 +72,8 @@ test.each(commands)(
 /** Commands for what is under way get something that is; those that look get what has ended. */
 async function fittingGeneration(command: string): Promise<string> {
   if (!command.includes('gen_')) return '';
-  if (command.startsWith('temporal activity')) return rendering();
-  return /workflow (cancel|terminate|signal|stack)/.test(command) ? waiting() : completedId;
+  if (/^temporal (activity|workflow (signal|stack))/.test(command)) return rendering();
+  return /workflow (cancel|terminate)/.test(command) ? waiting() : completedId;
 }
 
 /** One that renders; the same for as long as it does. */
