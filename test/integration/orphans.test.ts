@@ -52,7 +52,7 @@ test('a second copy of a prompt that lives, and one under a number that the clai
   const marker = { durable_comfy: { generationId: id, submission: 1 } };
   const promptId = promptIdOf(id, 1);
   await queue(marker, promptId);
-  await queue({ durable_comfy: { generationId: id, submission: 2 } }, promptIdOf(id, 2));
+  await queue({ durable_comfy: { generationId: id, submission: 2 } });
   await until('both are gone', async () => (await waiting()).length === 0);
   expect(await running()).toBe(promptId);
   expect(service.workerLog()).toContain('Removing a second copy of a prompt');
