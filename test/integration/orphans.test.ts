@@ -61,7 +61,7 @@ test('a second copy of a prompt that lives, and one under a number that the clai
   expect(status).toBe('PROCESSING');
 }, 120_000);
 
-async function queue(extraData: Readonly<Record<string, unknown>>, promptId = randomUUID() as string): Promise<string> {
+async function queue(extraData: Readonly<Record<string, unknown>>, promptId: string = randomUUID()): Promise<string> {
   const prompt = {
     '4': { class_type: 'CheckpointLoaderSimple', inputs: { ckpt_name: 'v1-5-pruned-emaonly.safetensors' } },
     '5': { class_type: 'EmptyLatentImage', inputs: { width: 64, height: 64, batch_size: 1 } },
