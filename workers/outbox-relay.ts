@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError } from '@temporalio/client';
 import type { Client } from '@temporalio/client';
 import { sql } from 'kysely';
@@ -12,6 +11,7 @@ import type { GenerationInput } from '../workflows/contracts/generation.js';
 import { searchAttributeKeys } from '../workflows/contracts/search-attributes.js';
 import { GENERATION_TASK_QUEUE } from '../workflows/contracts/task-queues.js';
 import type { generateMedia } from '../workflows/generate-media.js';
+import { Bell } from './bell.js';
 import { crashPoint } from '../infra/runtime/crash-point.js';
 
 export interface OutboxRelayOptions {
@@ -49,7 +49,6 @@ export function startOutboxRelay(options: OutboxRelayOptions): { stop(): Promise
   return {
     async stop() {
       stopping.abort();
-      bell.ring();
       await Promise.all([listener.close(), ...lanes]);
     },
   };
@@ -58,46 +57,12 @@ export function startOutboxRelay(options: OutboxRelayOptions): { stop(): Promise
 async function runLane(options: OutboxRelayOptions, bell: Bell, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     try {
-      while (!signal.aborted && (await relayOne(options))) bell.ring(); // others may find more
+      while (!signal.aborted && (await relayOne(options))) bell.ring(); // another lane may find more
     } catch (error) {
       options.logger.warn({ err: error }, 'The outbox could not be read; trying again');
     }
     await bell.wait(SAFETY_LOOK_MS, signal);
   }
-}
-
-/** Wakes every lane that waits. */
-class Bell {
-  #ringing = deferred();
-
-  ring(): void {
-    this.#ringing.resolve();
-    this.#ringing = deferred();
-  }
-
-  async wait(ms: number, signal: AbortSignal): Promise<void> {
-    const timer = new AbortController();
-    const onAbort = (): void => {
-      timer.abort();
-    };
-    signal.addEventListener('abort', onAbort, { once: true });
-    await Promise.race([this.#ringing.promise, sleep(ms, undefined, { signal: timer.signal }).catch(() => undefined)]);
-    signal.removeEventListener('abort', onAbort);
-    timer.abort();
-  }
-}
-
-interface Deferred {
-  readonly promise: Promise<void>;
-  readonly resolve: () => void;
-}
-
-function deferred(): Deferred {
-  let resolve: () => void = () => undefined;
-  const promise = new Promise<void>((done) => {
-    resolve = done;
-  });
-  return { promise, resolve };
 }
 
 /** Tells one row; false when none is due. */
