@@ -19,7 +19,11 @@ const client = new Client({ connection, namespace: namespace ?? 'default' });
 const history = await client.workflow.getHandle(workflowId).fetchHistory();
 const text = JSON.stringify(
   JSON.parse(historyToJSON(history)),
-  (key, value) => (key === 'stackTrace' ? undefined : key === 'identity' ? 'worker' : value),
+  (key, value) => {
+    if (key === 'stackTrace') return undefined;
+    if (key === 'identity') return 'worker';
+    return value?.kind === 'TASK_QUEUE_KIND_STICKY' ? { ...value, name: 'sticky' } : value; // named after its process
+  },
   1,
 );
 const path = join(dirname(dirname(fileURLToPath(import.meta.url))), 'test', 'replay', 'histories', `${name}.json`);

@@ -45,7 +45,10 @@ export class BackendLease implements BackendHold {
   /** Resolves when this process holds the id and its gate stands as operators want it. */
   static async acquire(options: BackendLeaseOptions): Promise<BackendLease> {
     const lease = new BackendLease(options);
+    const startedAt = performance.now();
     await lease.#acquire(() => undefined);
+    const tookMs = Math.round(performance.now() - startedAt);
+    options.logger.info({ backendId: options.backendId, tookMs }, 'Acquired the backend');
     return lease;
   }
 

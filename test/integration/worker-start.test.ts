@@ -4,7 +4,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { Client } from '@temporalio/client';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import proto from '@temporalio/proto';
-import { backendWorkflowId } from '../../workflows/contracts/backend.js';
+import { backendStateQuery, backendWorkflowId } from '../../workflows/contracts/backend.js';
 import { startService } from '../support/service.js';
 import type { Service } from '../support/service.js';
 import { startSimulator } from '../support/simulator-process.js';
@@ -53,7 +53,7 @@ test('a GPU worker that starts before any control worker claims nothing until on
   await Promise.all([gpu.end('SIGTERM'), control.end('SIGTERM')]);
 }, 120_000);
 
-test('a worker that starts before Temporal waits for it', async () => {
+test('a worker that starts before Temporal waits for it; when it is stopped it lets its backend go at once', async () => {
   const door = await startDoor(testServers().temporalAddress);
   const starting = service.startAnotherWorker({
     WORKER_ROLES: 'gpu',
@@ -63,7 +63,14 @@ test('a worker that starts before Temporal waits for it', async () => {
   await until('it has knocked twice', async () => door.knocks() >= 2);
   door.open();
   const gpu = await starting;
+  const handle = service.temporal.workflow.getHandle(backendWorkflowId('gpu-early'));
+  const isHeld = async (): Promise<boolean> => (await handle.query(backendStateQuery)).holder !== null;
+  await until('it holds its backend and is tended', async () => {
+    const { raw } = await handle.describe();
+    return (await isHeld()) && raw.pendingActivities?.some(({ lastHeartbeatTime }) => lastHeartbeatTime != null);
+  });
   await gpu.end('SIGTERM');
+  await until('its backend is free', async () => !(await isHeld()), 10_000); // by silence it takes 15 s
   await door.close();
 }, 90_000);
 
