@@ -47,6 +47,10 @@ test('R5.8 queries by status return the generations that they name', async () =>
   await service.temporal.workflow.getHandle(`generation/${terminatedId}`).terminate();
   renderingId = null;
   const cancelledId = await waiting();
+  // A cancel that comes before the start withdraws it, and then there is nothing to list.
+  await until('Temporal knows it', async () =>
+    service.temporal.workflow.getHandle(`generation/${cancelledId}`).describe(),
+  );
   await service.post(`/v1/generations/${cancelledId}/cancel`);
   await service.untilStatus(cancelledId, 'CANCELLED');
 
