@@ -18,7 +18,7 @@ let service: Service;
 beforeAll(async () => {
   simulator = await startSimulator();
   service = await startService({ comfyUrls: [simulator.url], env: { WORKER_ROLES: 'control' } });
-}, 90_000);
+}, 150_000);
 
 afterAll(async () => {
   await service.stop();
@@ -42,16 +42,15 @@ test('a GPU worker that starts before any control worker claims nothing until on
     BACKEND_ID: 'gpu-first',
     TEMPORAL_NAMESPACE: namespace,
   });
-  await until('its backend is asked for', async () =>
-    client.workflow.getHandle(backendWorkflowId('gpu-first')).describe(),
-  );
+  const handle = client.workflow.getHandle(backendWorkflowId('gpu-first'));
+  await until('its backend is asked for', async () => handle.describe(), 60_000);
   expect(await pollersOf(client, 'gpu')).toBe(0);
   expect(await pollersOf(client, 'gpu@gpu-first')).toBe(0);
   const control = await service.startAnotherWorker({ WORKER_ROLES: 'control', TEMPORAL_NAMESPACE: namespace });
   const gpu = await starting;
-  await until('it polls', async () => (await pollersOf(client, 'gpu')) > 0);
+  await until('it polls', async () => (await pollersOf(client, 'gpu')) > 0, 60_000);
   await Promise.all([gpu.end('SIGTERM'), control.end('SIGTERM')]);
-}, 120_000);
+}, 240_000);
 
 test('a worker that starts before Temporal waits for it; when it is stopped it lets its backend go at once', async () => {
   const door = await startDoor(testServers().temporalAddress);
@@ -60,7 +59,7 @@ test('a worker that starts before Temporal waits for it; when it is stopped it l
     BACKEND_ID: 'gpu-early',
     TEMPORAL_ADDRESS: `127.0.0.1:${door.port}`,
   });
-  await until('it has knocked twice', async () => door.knocks() >= 2);
+  await until('it has knocked twice', async () => door.knocks() >= 2, 60_000);
   door.open();
   const gpu = await starting;
   const handle = service.temporal.workflow.getHandle(backendWorkflowId('gpu-early'));
@@ -72,7 +71,7 @@ test('a worker that starts before Temporal waits for it; when it is stopped it l
   await gpu.end('SIGTERM');
   await until('its backend is free', async () => !(await isHeld()), 10_000); // by silence it takes 15 s
   await door.close();
-}, 90_000);
+}, 240_000);
 
 /** A port at which nobody answers until it is opened; then it leads to `address`. */
 async function startDoor(address: string) {
