@@ -10,6 +10,7 @@ import { alreadyEnded } from './failures/already-ended.js';
 import { superseded } from './failures/superseded.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
 import { closeClaim } from './storage/claim-record.js';
+import { discardOutputs } from './storage/discard-outputs.js';
 import type { ObjectStore } from './storage/object-store.js';
 import { crashPoint } from '../infra/runtime/crash-point.js';
 
@@ -31,6 +32,7 @@ export function createRecordOutcome(deps: RecordOutcomeDeps): ControlActivities[
       await database.transaction().execute(async (transaction) => record(deps, transaction, input));
       crashPoint('recordOutcome.mid');
       await closeClaim(store, input.generationId);
+      if (input.status !== 'COMPLETED') await discardOutputs(store, input.generationId);
     } catch (error) {
       throw toApplicationFailure(error, { retryUnexpected: true });
     }

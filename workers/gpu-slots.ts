@@ -106,8 +106,8 @@ export class GpuSlots implements CustomSlotSupplier<ActivitySlotInfo> {
 
   /** Takes a permit when there is one: `free` means it is taken. */
   async #look(): Promise<'free' | 'busy' | 'sick'> {
-    const { backend, gate, surroundings, logger } = this.#options;
-    if (gate.position !== 'open') return 'busy'; // its change wakes us
+    const { backend, surroundings, logger } = this.#options;
+    // A gate that is shut looks, too: only who asks sees that ComfyUI was away, which ends a quarantine.
     try {
       if ((await surroundings.fault()) !== null) return 'sick';
       // A claim that is settled while ComfyUI answers may be missing in both counts, so the larger one counts.

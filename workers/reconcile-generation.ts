@@ -3,6 +3,7 @@ import type { Transaction } from 'kysely';
 import type { Client } from '@temporalio/client';
 import { writeOutcome } from '../activities/record-outcome.js';
 import { closeClaim } from '../activities/storage/claim-record.js';
+import { discardOutputs } from '../activities/storage/discard-outputs.js';
 import type { ObjectStore } from '../activities/storage/object-store.js';
 import type { Database } from '../infra/postgres/database.js';
 import type { DatabaseSchema } from '../infra/postgres/database-schema.js';
@@ -85,6 +86,7 @@ async function end(deps: ReconcileDeps, open: OpenRow, outcome: ClosedOutcome): 
   );
   // First: when this process dies before COMMIT, the open row leads the next round here again.
   await closeClaim(deps.store, generationId);
+  if (outcome.status !== 'COMPLETED') await discardOutputs(deps.store, generationId);
   await writeOutcome(
     transaction,
     { generationId, submission: row.submission, ...recorded },
