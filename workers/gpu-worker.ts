@@ -8,6 +8,7 @@ import { createComfyUIBackend } from '../activities/comfyui/comfyui-backend.js';
 import type { ComfyUIBackend } from '../activities/comfyui/comfyui-backend.js';
 import { GateSwitch } from '../activities/comfyui/gate-switch.js';
 import { createSpool } from '../activities/comfyui/spool.js';
+import type { Spool } from '../activities/comfyui/spool.js';
 import { createDiscoverBackend } from '../activities/discover-backend.js';
 import { createEnsureCurrent } from '../activities/ensure-current.js';
 import { createDownloadOutputs } from '../activities/download-outputs.js';
@@ -60,6 +61,7 @@ interface Backing extends GpuWorkerOptions {
   readonly gate: GateSwitch;
   readonly hold: BackendHold;
   readonly slots: GpuSlots;
+  readonly spool: Spool;
   readonly client: Client;
   readonly ensureCurrent: () => Promise<void>;
 }
@@ -88,10 +90,11 @@ export async function createGpuWorker(options: GpuWorkerOptions): Promise<readon
   resources.add(`gate ${backendId}`, async () => slots.close());
   const { ensureCurrent, close } = createEnsureCurrent();
   resources.add(`pauses ${backendId}`, async () => close());
-  const backing = { ...options, backend, gate, hold: lease, slots, client, ensureCurrent };
+  const spool = createSpool({ folder: spoolFolderOf(config, backend), backend, logger });
+  const backing = { ...options, backend, gate, hold: lease, slots, spool, client, ensureCurrent };
   const workers = await createWorkers(backing, connection);
   reporter.start();
-  const sweep = startOrphanSweep({ backend, store, client, intervalMs: gpu.sweepIntervalMs, logger });
+  const sweep = startOrphanSweep({ backend, spool, store, client, intervalMs: gpu.sweepIntervalMs, logger });
   resources.add(`sweep ${backendId}`, async () => sweep.stop());
   const keeping = lease.keep();
   resources.add(`lease ${backendId}`, async () => keeping);
@@ -135,8 +138,7 @@ function spoolFolderOf({ dataDir }: WorkerConfig, { backendId }: ComfyUIBackend)
   return join(dataDir, 'spool', backendId);
 }
 
-function backendActivities({ backend, gate, store, slots, logger, config }: Backing): BackendActivities {
-  const spool = createSpool({ folder: spoolFolderOf(config, backend), backend, logger });
+function backendActivities({ backend, gate, store, slots, spool, config }: Backing): BackendActivities {
   return {
     submitPrompt: createSubmitPrompt({ backend, store, gate, maxQueued: slots.capacity, claims: slots }),
     awaitCompletion: createAwaitCompletion({ backend, pollIntervalMs: config.gpu.pollIntervalMs }),

@@ -4,6 +4,7 @@ import type { Client } from '@temporalio/client';
 import type { ComfyUIBackend } from '../activities/comfyui/comfyui-backend.js';
 import type { MarkedPrompt } from '../activities/comfyui/comfyui-client.js';
 import { ComfyUIError } from '../activities/comfyui/errors.js';
+import type { Spool } from '../activities/comfyui/spool.js';
 import { readClaim } from '../activities/storage/claim-record.js';
 import type { ObjectStore } from '../activities/storage/object-store.js';
 import { generationWorkflowId } from '../workflows/contracts/generation.js';
@@ -11,6 +12,7 @@ import type { Logger } from '../infra/runtime/logger.js';
 
 export interface OrphanSweepOptions {
   readonly backend: ComfyUIBackend;
+  readonly spool: Spool;
   readonly store: ObjectStore;
   readonly client: Client;
   readonly intervalMs: number;
@@ -42,7 +44,25 @@ async function sweepUntil(options: OrphanSweepOptions, signal: AbortSignal): Pro
       if (!(error instanceof ComfyUIError))
         options.logger.warn({ err: error }, 'The sweep for orphaned prompts failed');
     }
+    await sweepSpool(options);
     await sleep(options.intervalMs, undefined, { signal }).catch(() => undefined);
+  }
+}
+
+/** A generation that was cancelled while its files were fetched, or that another backend took over, leaves them behind. */
+async function sweepSpool({ spool, store, backend, logger }: OrphanSweepOptions): Promise<void> {
+  try {
+    for (const generationId of await spool.generationIds()) {
+      const claim = await readClaim(store, generationId);
+      if (claim === null || (!claim.ended && claim.backendId === backend.backendId)) continue;
+      logger.info(
+        { generationId, backendId: backend.backendId },
+        'Removing what an ended generation left in the spool',
+      );
+      await spool.remove(generationId);
+    }
+  } catch (error) {
+    logger.warn({ err: error }, 'The sweep of the spool failed');
   }
 }
 

@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { createReadStream, createWriteStream } from 'node:fs';
-import { mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { createReadStream, createWriteStream, existsSync } from 'node:fs';
+import { mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -32,6 +32,8 @@ export interface SpooledFile {
 export interface Spool {
   ensureSpooled(request: SpoolRequest, signal: AbortSignal): Promise<SpooledFile>;
   remove(generationId: string): Promise<void>;
+  /** Generations that have anything in it. */
+  generationIds(): Promise<readonly string[]>;
 }
 
 /** A file of 4 GiB takes an hour at 1.2 MB/s; slower than that is not delivered but dripped. */
@@ -70,6 +72,7 @@ export function createSpool(options: {
       }
       return file;
     },
+    generationIds: async () => (existsSync(folder) ? readdir(folder) : []),
     remove: async (generationId) => rm(join(folder, generationId), { recursive: true, force: true }),
   };
 }

@@ -52,6 +52,7 @@ function spoolOf(...texts: readonly string[]) {
       calls.push(`read ${index}`);
       return { path, bytes: Buffer.byteLength(text), sha256: sha256Of(text) };
     },
+    generationIds: async () => [],
     remove: async (generationId) => {
       calls.push(`remove ${generationId}`);
     },
