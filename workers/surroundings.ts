@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { mkdir, rm, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ObjectStore } from '../activities/storage/object-store.js';
@@ -51,7 +50,8 @@ export class Surroundings {
 
   async #spoolFault(): Promise<string | null> {
     const { spoolFolder, minFreeBytes = MIN_FREE_BYTES } = this.#options;
-    const probe = join(spoolFolder, `${randomUUID()}.probe`);
+    // One name, so that what a killed process left is removed by the next.
+    const probe = join(spoolFolder, 'probe');
     try {
       await bounded(mkdir(spoolFolder, { recursive: true }));
       const { bavail, bsize } = await bounded(statfs(spoolFolder));
