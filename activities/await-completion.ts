@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { activityInfo, cancellationSignal, getClient, heartbeat, log } from '@temporalio/activity';
 import type { AwaitCompletionInput, BackendActivities, CompletedPrompt } from '../workflows/contracts/activities.js';
 import type { RenderingHeartbeat } from '../workflows/contracts/generation.js';
@@ -13,6 +12,7 @@ import type { PromptState } from './comfyui/prompt-state.js';
 import { StallWatch } from './comfyui/stall-watch.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
 import { heartbeatWhile } from './heartbeat-while.js';
+import { Bell } from '../infra/runtime/bell.js';
 import { crashPoint } from '../infra/runtime/crash-point.js';
 
 export interface AwaitCompletionDeps {
@@ -47,7 +47,8 @@ class PromptWatch {
   readonly #stall: StallWatch;
   #socket: ProgressSocket | null = null;
   #socketLabel = '';
-  #wake: () => void = () => undefined;
+  /** Rings when a look is due before its time, also when it rings while one is under way, which may be too old. */
+  readonly #bell = new Bell();
   #state: RenderingHeartbeat['state'] = 'pending';
   #runningSinceMs: number | null = previousHeartbeat()?.runningSinceMs ?? null;
   #percent = previousHeartbeat()?.percent ?? 0;
@@ -71,7 +72,7 @@ class PromptWatch {
         if (completed !== null) return completed;
       }
       this.#enforceLimits();
-      await this.#untilNextLook();
+      await this.#bell.wait(this.#outage.pauseMs(this.#deps.pollIntervalMs), this.#signal);
     }
   }
 
@@ -122,6 +123,8 @@ class PromptWatch {
       address,
       promptId,
       nodeCount,
+      // Events before the connection are lost: what ended between the look and it shows itself in no other way.
+      onConnect: () => this.#bell.ring(),
       onEvent: () => this.#onEvent(),
       onDisconnect: () => this.#onDisconnect(),
     });
@@ -132,12 +135,12 @@ class PromptWatch {
     this.#tellForecast();
     const progress = this.#socket?.progress();
     const isNews = progress?.hasEnded === true || (progress?.hasStarted === true && this.#state === 'pending');
-    if (isNews) this.#wake();
+    if (isNews) this.#bell.ring();
   }
 
   #onDisconnect(): void {
     this.#outage.disconnected();
-    this.#wake();
+    this.#bell.ring();
   }
 
   async #finishedOf(state: PromptState): Promise<CompletedPrompt | null> {
@@ -201,23 +204,6 @@ class PromptWatch {
     if (advice === 'stalled') {
       throw new RenderingTimeoutError(`Rendering stood still for more than ${stallSeconds} s`);
     }
-  }
-
-  async #untilNextLook(): Promise<void> {
-    const pauseMs = this.#outage.pauseMs(this.#deps.pollIntervalMs);
-    const done = new AbortController();
-    const woken = new Promise<void>((resolve) => {
-      this.#wake = resolve;
-    });
-    // The SDK's own signal carries the CancelledFailure that must reach the caller, so it is not passed to sleep.
-    const onAbort = (): void => {
-      done.abort();
-    };
-    this.#signal.addEventListener('abort', onAbort, { once: true });
-    await Promise.race([sleep(pauseMs, undefined, { signal: done.signal }).catch(() => undefined), woken]);
-    this.#signal.removeEventListener('abort', onAbort);
-    done.abort();
-    this.#wake = () => undefined;
   }
 }
 

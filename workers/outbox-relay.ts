@@ -11,7 +11,7 @@ import type { GenerationInput } from '../workflows/contracts/generation.js';
 import { searchAttributeKeys } from '../workflows/contracts/search-attributes.js';
 import { GENERATION_TASK_QUEUE } from '../workflows/contracts/task-queues.js';
 import type { generateMedia } from '../workflows/generate-media.js';
-import { Bell } from './bell.js';
+import { Bell } from '../infra/runtime/bell.js';
 import { crashPoint } from '../infra/runtime/crash-point.js';
 
 export interface OutboxRelayOptions {

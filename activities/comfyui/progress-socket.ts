@@ -19,6 +19,8 @@ export function openProgressSocket(options: {
   readonly address: ComfyUIAddress;
   readonly promptId: string;
   readonly nodeCount: number;
+  /** Called when a connection is in use: from here on events arrive. */
+  readonly onConnect: () => void;
   /** Called after every event of this prompt. */
   readonly onEvent: () => void;
   /** Called when an open connection ends that was not closed here. */
@@ -40,6 +42,7 @@ export function openProgressSocket(options: {
       const event = isBinary ? undefined : progressEventSchema.safeParse(jsonOrNull(data)).data;
       if (event === undefined || !isGreeting(event)) frames += 1;
       if (event === undefined) return; // a preview, or not ComfyUI's
+      if (!isGreeted) options.onConnect();
       isGreeted = true;
       if (event.data.prompt_id !== promptId) return;
       progress = applyEvent(progress, event);

@@ -1,4 +1,8 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, test } from '@jest/globals';
+import { WebSocketServer } from 'ws';
 import { createAwaitCompletion } from '../../activities/await-completion.js';
 import type { AwaitCompletionInput } from '../../workflows/contracts/activities.js';
 import type { RenderingHeartbeat } from '../../workflows/contracts/generation.js';
@@ -16,7 +20,7 @@ import {
 } from './support/activity-world.js';
 import { buildGraph, queued } from './support/prompts.js';
 import { arm, countOf, simulatorsOf, stopSimulators } from './support/simulators.js';
-import { closeStubs, freePort, startStub } from './support/stub-server.js';
+import { closeStubs, freePort, sendJson, startStub } from './support/stub-server.js';
 
 afterEach(async () => {
   await closeConnections();
@@ -229,4 +233,32 @@ test('heartbeats go on while ComfyUI is silent: its event loop blocks while a mo
   expect(silent.requests.filter((request) => request.includes('/api/jobs/'))).toHaveLength(1);
   world.cancel('WORKER_SHUTDOWN');
   await expect(running).rejects.toMatchObject({ name: 'CancelledFailure' });
+});
+
+test('an end between a look and the connection of the websocket, whose events are lost, is not waited for', async () => {
+  const finished = { status: 'completed', outputs: {}, execution_status: { messages: [['execution_success', {}]] } };
+  let looks = 0;
+  const server = createServer((_request, response) => {
+    looks += 1;
+    sendJson(response, 200, looks === 1 ? { status: 'in_progress' } : finished);
+  });
+  const sockets = new WebSocketServer({
+    server,
+    verifyClient: (_info, accept: (isAccepted: boolean) => void) =>
+      void until('the first look', async () => looks === 1).then(() => {
+        accept(true);
+      }),
+  });
+  sockets.on('connection', (client) => {
+    client.send(JSON.stringify({ type: 'status', data: { status: {}, sid: 'p-1' } }));
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const backend = knownBackend(clientAt(`http://127.0.0.1:${(server.address() as AddressInfo).port}`));
+  const awaitCompletion = createAwaitCompletion({ backend, pollIntervalMs: 60_000 });
+  expect(await environment().run(awaitCompletion, buildInput('p-1'))).toEqual({ outputs: [], startedAtMs: null });
+  expect(looks).toBe(2);
+  await closeConnections();
+  sockets.close();
+  server.close();
 });

@@ -17,12 +17,12 @@ const PROGRESS = { type: 'progress', data: { value: 1, max: 10, prompt_id: 'p-1'
 
 let server: WebSocketServer;
 let socket: ProgressSocket;
-let seen: { events: number; disconnects: number };
+let seen: { connects: number; events: number; disconnects: number };
 
 beforeEach(async () => {
   server = new WebSocketServer({ port: 0, host: '127.0.0.1' });
   await once(server, 'listening');
-  seen = { events: 0, disconnects: 0 };
+  seen = { connects: 0, events: 0, disconnects: 0 };
 });
 
 afterEach(() => {
@@ -39,6 +39,9 @@ function connected(frames: readonly unknown[]): ProgressSocket {
     address: parseComfyUIAddress(`http://127.0.0.1:${(server.address() as AddressInfo).port}`),
     promptId: 'p-1',
     nodeCount: 6,
+    onConnect: () => {
+      seen.connects += 1;
+    },
     onEvent: () => {
       seen.events += 1;
     },
@@ -63,7 +66,7 @@ test('a connection that breaks after the greeting is told, and a fresh one count
   await until('the event', async () => seen.events === 1);
   for (const client of server.clients) client.terminate(); // 1006, as when the process dies
   await until('it is told', async () => seen.disconnects === 1);
-  await until('it is connected again', async () => server.clients.size === 1);
+  await until('it is connected again', async () => seen.connects === 2);
   expect(socket.framesSinceConnect()).toBe(0);
 });
 

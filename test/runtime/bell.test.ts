@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { Bell } from '../../workers/bell.js';
+import { Bell } from '../../infra/runtime/bell.js';
 
 const LONG_MS = 60_000;
 const never = new AbortController().signal;
