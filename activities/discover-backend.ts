@@ -11,7 +11,7 @@ import { heartbeatWhile } from './heartbeat-while.js';
 import { untilAborted } from './until-aborted.js';
 import { readBackendReport } from './storage/backend-reports.js';
 import type { ClaimRecord } from './storage/claim-record.js';
-import { changeClaim } from './storage/claim-record.js';
+import { changeClaim, openClaim } from './storage/claim-record.js';
 import type { ObjectStore } from './storage/object-store.js';
 import { crashPoint } from '../infra/runtime/crash-point.js';
 
@@ -56,7 +56,10 @@ async function claim(
   throwIfRefused(slots.refusal(0));
   const inComfyQueue = await backend.use(async (client) => client.queueRemaining());
   let decision: BackendClaim['decision'] = 'new';
-  const record = await changeClaim(store, generationId, async (current) => {
+  // Where a new claim is refused only what stands in the record can still be adopted.
+  const isProbablyNew =
+    input.lastSubmission === 0 && activityInfo().attempt === 1 && slots.refusal(inComfyQueue) === null;
+  const decide = async (current: ClaimRecord | null): Promise<ClaimRecord | null> => {
     cancellationSignal().throwIfAborted(); // nor may one that was cancelled move the fence
     await ensureCurrent();
     if (current?.ended === true) throw alreadyEnded(generationId);
@@ -65,7 +68,8 @@ async function claim(
     if (decision === 'adopt') return null; // its prompt is one of those in the queue
     throwIfRefused(slots.refusal(inComfyQueue));
     return { submission: (current?.submission ?? 0) + 1, backendId, ended: false, runId };
-  });
+  };
+  const record = await (isProbablyNew ? openClaim : changeClaim)(store, generationId, decide);
   const submission = record?.submission ?? 0;
   if (record !== null && record.backendId !== backendId) return claimOf(store, generationId, record);
   slots.claimed(generationId);

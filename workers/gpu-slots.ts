@@ -107,9 +107,9 @@ export class GpuSlots implements CustomSlotSupplier<ActivitySlotInfo> {
   /** Takes a permit when there is one: `free` means it is taken. */
   async #look(): Promise<'free' | 'busy' | 'sick'> {
     const { backend, surroundings, logger } = this.#options;
-    // A gate that is shut looks, too: only who asks sees that ComfyUI was away, which ends a quarantine.
     try {
       if ((await surroundings.fault()) !== null) return 'sick';
+      if (this.#isFull()) return 'busy';
       // A claim that is settled while ComfyUI answers may be missing in both counts, so the larger one counts.
       const claimsBefore = this.#claims.count();
       const inComfyQueue = await backend.use(async (client) => client.queueRemaining());
@@ -122,6 +122,14 @@ export class GpuSlots implements CustomSlotSupplier<ActivitySlotInfo> {
       if (!(error instanceof ComfyUIError)) logger.error({ err: error }, 'The gate of a GPU could not look');
       return 'sick';
     }
+  }
+
+  /**
+   * What was promised here leaves no room, whatever ComfyUI says: most looks end here. A gate that is shut goes on and
+   * asks: only who asks sees that ComfyUI was away, which ends a quarantine.
+   */
+  #isFull(): boolean {
+    return this.#options.gate.position === 'open' && !this.#hasRoom(0, this.#claims.count());
   }
 
   #hasRoom(inComfyQueue: number, claims: number): boolean {

@@ -1,9 +1,7 @@
 import { WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError } from '@temporalio/client';
 import type { Client } from '@temporalio/client';
 import { sql } from 'kysely';
-import type { Transaction } from 'kysely';
 import type { Database } from '../infra/postgres/database.js';
-import type { DatabaseSchema } from '../infra/postgres/database-schema.js';
 import { listenTo } from '../infra/postgres/notifications.js';
 import type { Logger } from '../infra/runtime/logger.js';
 import { GENERATE_MEDIA, generationWorkflowId } from '../workflows/contracts/generation.js';
@@ -57,7 +55,7 @@ export function startOutboxRelay(options: OutboxRelayOptions): { stop(): Promise
 async function runLane(options: OutboxRelayOptions, bell: Bell, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     try {
-      while (!signal.aborted && (await relayOne(options))) bell.ring(); // another lane may find more
+      while (!signal.aborted && (await relayOne(options)) === 'more') bell.ring(); // another lane may take one
     } catch (error) {
       options.logger.warn({ err: error }, 'The outbox could not be read; trying again');
     }
@@ -65,22 +63,29 @@ async function runLane(options: OutboxRelayOptions, bell: Bell, signal: AbortSig
   }
 }
 
-/** Tells one row; false when none is due. */
-async function relayOne(options: OutboxRelayOptions): Promise<boolean> {
+/** Tells the oldest row that is due, if any; says whether more are, each told by somebody or not. */
+async function relayOne(options: OutboxRelayOptions): Promise<'more' | 'done'> {
   return options.database.transaction().execute(async (transaction) => {
+    const now = sql<Date>`now()`;
     const row = await transaction
       .selectFrom('outbox')
-      .selectAll()
-      .where('next_attempt_at', '<=', sql<Date>`now()`)
-      .orderBy('id')
+      .innerJoin('generations', 'generations.id', 'outbox.generation_id')
+      .selectAll('outbox')
+      .select(['generations.workflow_input', 'generations.priority'])
+      .select((outer) => {
+        const later = outer.selectFrom('outbox as later').where('later.next_attempt_at', '<=', now);
+        return outer.exists(later.whereRef('later.id', '>', 'outbox.id').select('later.id')).as('has_more');
+      })
+      .where('outbox.next_attempt_at', '<=', now)
+      .orderBy('outbox.id')
       .limit(1)
-      .forUpdate()
+      .forUpdate('outbox')
       .skipLocked()
       .executeTakeFirst();
-    if (row === undefined) return false;
+    if (row === undefined) return 'done';
     try {
       crashPoint(row.kind === 'start' ? 'relayStart.before' : 'relayCancel.before');
-      if (row.kind === 'start') await startWorkflow(options, transaction, row.generation_id);
+      if (row.kind === 'start') await startWorkflow(options, row);
       else await cancelWorkflow(options.client, row.generation_id, row.attempts);
       crashPoint(row.kind === 'start' ? 'relayStart.mid' : 'relayCancel.mid');
       await transaction.deleteFrom('outbox').where('id', '=', row.id).execute();
@@ -96,20 +101,20 @@ async function relayOne(options: OutboxRelayOptions): Promise<boolean> {
         .where('id', '=', row.id)
         .execute();
     }
-    return true;
+    return row.has_more ? 'more' : 'done';
   });
+}
+
+interface StartRow {
+  readonly generation_id: string;
+  readonly workflow_input: GenerationInput;
+  readonly priority: number;
 }
 
 async function startWorkflow(
   { client, searchAttributes }: OutboxRelayOptions,
-  transaction: Transaction<DatabaseSchema>,
-  generationId: string,
+  { generation_id: generationId, workflow_input: input, priority }: StartRow,
 ): Promise<void> {
-  const { workflow_input: input, priority } = await transaction
-    .selectFrom('generations')
-    .select(['workflow_input', 'priority'])
-    .where('id', '=', generationId)
-    .executeTakeFirstOrThrow();
   try {
     await client.withDeadline(Date.now() + TEMPORAL_DEADLINE_MS, async () =>
       client.workflow.start<typeof generateMedia>(GENERATE_MEDIA, {

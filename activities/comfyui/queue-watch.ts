@@ -1,26 +1,32 @@
 import { randomUUID } from 'node:crypto';
 import type { RawData } from 'ws';
+import { z } from 'zod';
 import type { ComfyUIBackend } from './comfyui-backend.js';
 import { openEventSocket } from './event-socket.js';
 import type { EventSocket } from './event-socket.js';
+import { parseJson } from './parse-json.js';
 
 /** Text frames of this type are broadcast to every socket whenever the queue changes (0.8.0, server.py). */
 const STATUS = /^\s*\{\s*"type"\s*:\s*"status"/;
+const statusSchema = z.object({
+  data: z.object({ status: z.object({ exec_info: z.object({ queue_remaining: z.number() }) }) }),
+});
 
 /**
- * Says when ComfyUI's queue has changed: by its `status` event, over a websocket to the address that answers now. For
- * speed only; whoever listens must also look from time to time.
+ * Says when ComfyUI's queue has become shorter: by its `status` event, over a websocket to the address that answers now.
+ * For speed only; whoever listens must also look from time to time.
  */
 export class QueueWatch {
   readonly #backend: ComfyUIBackend;
-  readonly #onStatus: () => void;
+  readonly #onShorter: () => void;
   #socket: EventSocket | null = null;
   #label: string | null = null;
+  #remaining = Number.POSITIVE_INFINITY;
   #isClosed = false;
 
-  constructor(backend: ComfyUIBackend, onStatus: () => void) {
+  constructor(backend: ComfyUIBackend, onShorter: () => void) {
     this.#backend = backend;
-    this.#onStatus = onStatus;
+    this.#onShorter = onShorter;
     backend.onChange(() => {
       this.#follow();
     });
@@ -43,15 +49,30 @@ export class QueueWatch {
     this.#socket = openEventSocket({
       address,
       clientId: randomUUID(), // of no prompt: only what is broadcast arrives
-      onConnecting: () => undefined,
+      onConnecting: () => {
+        this.#remaining = Number.POSITIVE_INFINITY; // the greeting may tell of changes that nobody heard
+      },
       onFrame: (data, isBinary) => {
-        if (!isBinary && isStatus(data)) this.#onStatus();
+        if (!isBinary) this.#noteRemaining(remainingOf(data));
       },
       onLost: () => undefined,
     });
   }
+
+  #noteRemaining(remaining: number | null): void {
+    if (remaining === null) return;
+    const isShorter = remaining < this.#remaining;
+    this.#remaining = remaining;
+    if (isShorter) this.#onShorter();
+  }
 }
 
-function isStatus(data: RawData): boolean {
-  return Buffer.isBuffer(data) && STATUS.test(data.toString('utf8', 0, 64));
+/** How many prompts run or wait, from a `status` frame; `null` from any other. */
+function remainingOf(data: RawData): number | null {
+  if (!Buffer.isBuffer(data) || !STATUS.test(data.toString('utf8', 0, 64))) return null;
+  try {
+    return statusSchema.parse(parseJson(data.toString('utf8'))).data.status.exec_info.queue_remaining;
+  } catch {
+    return null; // not ComfyUI's; the look is the truth
+  }
 }

@@ -43,6 +43,8 @@ export async function closeClaim(store: ObjectStore, generationId: string): Prom
   );
 }
 
+type Decide = (current: ClaimRecord | null) => Promise<ClaimRecord | null>;
+
 /**
  * Changes the record by compare-and-set until it sticks: `decide` sees the current record and answers the next one, or
  * `null` to leave it as it is. Answers the record that then stands (`null`: there is none).
@@ -50,7 +52,7 @@ export async function closeClaim(store: ObjectStore, generationId: string): Prom
 export async function changeClaim(
   store: ObjectStore,
   generationId: string,
-  decide: (current: ClaimRecord | null) => Promise<ClaimRecord | null>,
+  decide: Decide,
 ): Promise<ClaimRecord | null> {
   const key = claimKey(generationId);
   for (let round = 0; round < MAX_ROUNDS; round += 1) {
@@ -63,4 +65,11 @@ export async function changeClaim(
     if ((await store.writeJson(key, next, condition)).ok) return next;
   }
   throw new ObjectStoreError(key, { cause: new Error(`it changed under each of ${MAX_ROUNDS} attempts to write it`) });
+}
+
+/** `changeClaim` for a record that is probably not there yet: it is written unread, and read when the store refuses that. */
+export async function openClaim(store: ObjectStore, generationId: string, decide: Decide): Promise<ClaimRecord | null> {
+  const first = await decide(null);
+  if (first !== null && (await store.writeJson(claimKey(generationId), first, { kind: 'absent' })).ok) return first;
+  return changeClaim(store, generationId, decide);
 }
