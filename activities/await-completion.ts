@@ -3,6 +3,7 @@ import type { AwaitCompletionInput, BackendActivities, CompletedPrompt } from '.
 import type { RenderingHeartbeat } from '../workflows/contracts/generation.js';
 import { generationWorkflowId, startedSignal } from '../workflows/contracts/generation.js';
 import { assertNever } from '../workflows/domain/assert-never.js';
+import type { ComfyUIAddress } from './comfyui/comfyui-address.js';
 import type { ComfyUIBackend } from './comfyui/comfyui-backend.js';
 import { ComfyUIError, ExecutionFailedError, PromptInterruptedError, RenderingTimeoutError } from './comfyui/errors.js';
 import { OutageWatch } from './comfyui/outage-watch.js';
@@ -47,6 +48,7 @@ class PromptWatch {
   readonly #stall: StallWatch;
   #socket: ProgressSocket | null = null;
   #socketLabel = '';
+  #address: ComfyUIAddress | null = null;
   /** Rings when a look is due before its time, also when it rings while one is under way, which may be too old. */
   readonly #bell = new Bell();
   #state: RenderingHeartbeat['state'] = 'pending';
@@ -70,6 +72,7 @@ class PromptWatch {
         const completed = await this.#finishedOf(state);
         this.#tellForecast();
         if (completed !== null) return completed;
+        this.#attach();
       }
       this.#enforceLimits();
       await this.#bell.wait(this.#outage.pauseMs(this.#deps.pollIntervalMs), this.#signal);
@@ -100,7 +103,7 @@ class PromptWatch {
   async #look(): Promise<PromptState | null> {
     try {
       const state = await this.#deps.backend.use(async (client) => {
-        this.#attach(client.address);
+        this.#address = client.address;
         return client.promptState(this.#input.promptId, this.#signal);
       });
       this.#outage.answered(state.status);
@@ -113,9 +116,13 @@ class PromptWatch {
     }
   }
 
-  /** Opens the websocket at the address that answers now; a ComfyUI that came back elsewhere gets a new one. */
-  #attach(address: Parameters<typeof openProgressSocket>[0]['address']): void {
-    if (this.#socket !== null && this.#socketLabel === address.label) return;
+  /**
+   * Opens the websocket at the address that answers now, for a prompt that has not ended; a ComfyUI that came back
+   * elsewhere gets a new one.
+   */
+  #attach(): void {
+    const address = this.#address;
+    if (address === null || (this.#socket !== null && this.#socketLabel === address.label)) return;
     this.#socket?.close();
     this.#socketLabel = address.label;
     const { promptId, nodeCount } = this.#input;

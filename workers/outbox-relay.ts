@@ -55,7 +55,8 @@ export function startOutboxRelay(options: OutboxRelayOptions): { stop(): Promise
 async function runLane(options: OutboxRelayOptions, bell: Bell, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     try {
-      while (!signal.aborted && (await relayOne(options)) === 'more') bell.ring(); // another lane may take one
+      let found = await relayOne(options);
+      while (found === 'more' && !signal.aborted) found = await relayOne(options);
     } catch (error) {
       options.logger.warn({ err: error }, 'The outbox could not be read; trying again');
     }

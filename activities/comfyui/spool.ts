@@ -57,14 +57,13 @@ export function createSpool(options: {
       await mkdir(join(target, '..'), { recursive: true });
       // Written aside and renamed: a file under its final name is always whole.
       const partial = `${target}.${randomUUID()}.part`; // an attempt that was left behind may still be writing its own
-      await backend.use(async (client) =>
+      const written = await backend.use(async (client) =>
         request.reference.file === null
           ? writeText({ client, request, partial, signal })
           : download({ client, request, partial, signal, logger }),
       );
       await rename(partial, target);
-      const file = await spooledAt(target);
-      if (file === null) throw new DownloadError(`The spool lost ${target} while it was being written`);
+      const file = { path: target, ...written };
       if (request.sha256 !== null && request.sha256 !== file.sha256) {
         await rm(target, { force: true });
         const detail = 'ComfyUI has another file under this name now';
@@ -85,6 +84,8 @@ async function spooledAt(path: string): Promise<SpooledFile | null> {
   return { path, bytes: facts.size, sha256: hash.digest('hex') };
 }
 
+type Written = Omit<SpooledFile, 'path'>;
+
 interface Fetch {
   readonly client: ComfyUIClient;
   readonly request: SpoolRequest;
@@ -98,7 +99,7 @@ async function download({
   partial,
   signal,
   logger,
-}: Fetch & { readonly logger: Logger }): Promise<void> {
+}: Fetch & { readonly logger: Logger }): Promise<Written> {
   const { filename, subfolder, type } = request.reference.file ?? { filename: '', subfolder: '', type: '' };
   const query = { filename, subfolder, type };
   const response = await client.http.open({ path: '/api/view', query, signal, totalMs: DOWNLOAD_MS });
@@ -110,7 +111,7 @@ async function download({
       throw new OutputInvalidError([{ index: request.index, fault: 'missing', detail: from }]);
     throw new ComfyUIHttpError('/api/view', response.statusCode, from);
   }
-  const bytes = await writeCounted(response.body, partial, { client, signal });
+  const { bytes, sha256 } = await writeCounted(response.body, partial, { client, signal });
   if (bytes === 0) {
     logger.error({ generationId: request.generationId, from }, `Downloaded 0 bytes from ${from}`);
     throw new DownloadError(`Downloaded 0 bytes from ${from}`);
@@ -120,17 +121,20 @@ async function download({
   if (announced !== undefined && Number(announced) !== bytes) {
     throw new DownloadError(`Downloaded ${bytes} of ${String(announced)} bytes from ${from}`);
   }
+  return { bytes, sha256 };
 }
 
 async function writeCounted(
   body: NodeJS.ReadableStream,
   path: string,
   { client, signal }: Pick<Fetch, 'client' | 'signal'>,
-): Promise<number> {
+): Promise<Written> {
+  const hash = createHash('sha256');
   let bytes = 0;
   const count = new Transform({
     transform(chunk: Uint8Array, _encoding, done) {
       bytes += chunk.length;
+      hash.update(chunk);
       done(bytes > MAX_FILE_BYTES ? new DownloadError(`The file has more than ${MAX_FILE_BYTES} bytes`) : null, chunk);
     },
   });
@@ -141,7 +145,7 @@ async function writeCounted(
     if (error instanceof DownloadError || isDiskError(error)) throw error;
     throw new ComfyUIUnreachableError(client.address.label, 'silent', { cause: error });
   }
-  return bytes;
+  return { bytes, sha256: hash.digest('hex') };
 }
 
 /** Errors of the local disk carry the path or come from a write; those of the connection do neither. */
@@ -149,7 +153,7 @@ function isDiskError(error: unknown): boolean {
   return error instanceof Error && ('path' in error || ('syscall' in error && error.syscall === 'write'));
 }
 
-async function writeText({ client, request, partial, signal }: Fetch): Promise<void> {
+async function writeText({ client, request, partial, signal }: Fetch): Promise<Written> {
   const deadline = AbortSignal.any([signal, AbortSignal.timeout(LOOK_MS)]);
   const state = await client.promptState(request.promptId, deadline);
   const { nodeId, textIndex } = request.reference;
@@ -159,4 +163,5 @@ async function writeText({ client, request, partial, signal }: Fetch): Promise<v
     throw new OutputInvalidError([{ index: request.index, fault: 'missing', detail }]);
   }
   await writeFile(partial, text);
+  return { bytes: Buffer.byteLength(text), sha256: createHash('sha256').update(text).digest('hex') };
 }

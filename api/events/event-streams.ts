@@ -1,4 +1,5 @@
 import type { Response } from 'express';
+import { Bell } from '../../infra/runtime/bell.js';
 import type { Database } from '../../infra/postgres/database.js';
 import { isTerminal } from '../../workflows/domain/generation-status.js';
 import type { GenerationStatus } from '../../workflows/domain/generation-status.js';
@@ -8,7 +9,6 @@ import { eventsAfter } from './events-after.js';
 import type { ProgressWatcher } from './progress-watcher.js';
 import { createSseWriter } from './sse-writer.js';
 import type { SseWriter } from './sse-writer.js';
-import { createWakeSignal } from './wake-signal.js';
 
 const MAX_STREAMS = 1_000;
 const PROGRESS_INTERVAL_MS = 1_000;
@@ -64,9 +64,9 @@ interface StreamTarget {
 
 async function stream(deps: StreamDeps, target: StreamTarget): Promise<boolean> {
   const { generationId, res, signal } = target;
-  const wakeSignal = createWakeSignal();
+  const bell = new Bell();
   const unsubscribe = deps.hub.subscribe(generationId, () => {
-    wakeSignal.wake();
+    bell.ring();
   });
   let writer: SseWriter | null = null;
   try {
@@ -84,7 +84,7 @@ async function stream(deps: StreamDeps, target: StreamTarget): Promise<boolean> 
         after = event.sequence;
       }
       if (isTerminal(status)) break;
-      await nextTurn(deps, { generationId, status, writer, wait: async (ms) => wakeSignal.wait(ms, signal) });
+      await nextTurn(deps, { generationId, status, writer, wait: async (ms) => bell.wait(ms, signal) });
     }
     return true;
   } finally {

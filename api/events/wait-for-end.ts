@@ -1,7 +1,7 @@
 import type { Database } from '../../infra/postgres/database.js';
+import { Bell } from '../../infra/runtime/bell.js';
 import { isTerminal } from '../../workflows/domain/generation-status.js';
 import type { EventHub } from './event-hub.js';
-import { createWakeSignal } from './wake-signal.js';
 
 /** A lost notification costs at most this long. */
 const SAFETY_LOOK_MS = 3_000;
@@ -19,14 +19,14 @@ export interface WaitDeps {
 export function createWaitForEnd(deps: WaitDeps): WaitForEnd {
   return async function waitForEnd(generationId, callerSignal) {
     const signal = AbortSignal.any([callerSignal, deps.stopping]);
-    const signals = createWakeSignal();
+    const bell = new Bell();
     const unsubscribe = deps.hub.subscribe(generationId, () => {
-      signals.wake();
+      bell.ring();
     });
     try {
       while (!signal.aborted) {
         if (await hasEnded(deps.database, generationId)) return true;
-        await signals.wait(SAFETY_LOOK_MS, signal);
+        await bell.wait(SAFETY_LOOK_MS, signal);
       }
       return false;
     } finally {

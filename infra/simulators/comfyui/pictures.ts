@@ -55,7 +55,8 @@ function pictureSvg(recipe: Recipe, { widthPx, heightPx }: PictureSize, index: n
 <radialGradient id="r" cx="${at(4)}%" cy="${at(5)}%" r="60%"><stop offset="0%" stop-color="hsl(${hue(2)},85%,60%)" stop-opacity="0.9"/>
 <stop offset="100%" stop-color="hsl(${hue(2)},85%,60%)" stop-opacity="0"/></radialGradient></defs>
 <rect width="100%" height="100%" fill="url(#g)"/><rect width="100%" height="100%" fill="url(#r)"/>
-<g font-family="DejaVu Sans Mono, monospace" font-size="${fontPx}" fill="#fff" stroke="#000" stroke-width="${fontPx / 5}" paint-order="stroke">
+<rect width="100%" height="${fontPx * (1.3 * shown.length + 0.9)}" fill="#000" fill-opacity="0.45"/>
+<g font-family="DejaVu Sans Mono, monospace" font-size="${fontPx}" fill="#fff">
 ${text.join('\n')}
 </g></svg>`;
 }
