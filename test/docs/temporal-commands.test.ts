@@ -65,7 +65,9 @@ test('R5.8 queries by status return the generations that they name', async () =>
 test.each(commands)(
   'the documented command works: %s',
   async (command) => {
-    const args = [...command.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map(([, ...words]) => words.find(Boolean) ?? '').slice(1);
+    const args = [...command.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)]
+      .map(([, ...words]) => words.find(Boolean) ?? '')
+      .slice(1);
     const generationId = await fittingGeneration(command);
     const here = args.map((arg) => arg.replace(/gen_\S+…/, generationId).replace(/^default$/, service.namespace));
     await temporalCommand(service.namespace, ...here);
