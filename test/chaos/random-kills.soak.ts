@@ -84,11 +84,11 @@ async function killUntil(signal: AbortSignal, random: () => number, kills: strin
   };
   const names = Object.keys(victims);
   while (!signal.aborted) {
-    await sleep(KILL_EVERY_MS, undefined, { signal }).catch(() => undefined);
-    if (signal.aborted) return;
+    const next = sleep(KILL_EVERY_MS, undefined, { signal }).catch(() => undefined);
     const name = names[Math.floor(random() * names.length)] ?? 'worker';
     kills.push(name.replace(/ \d+$/, ''));
-    await victims[name]?.();
+    await victims[name]?.(); // back before the next one dies
+    await next;
   }
 }
 
