@@ -20,6 +20,8 @@ export interface AwaitCompletionDeps {
   readonly backend: ComfyUIBackend;
   /** Longest pause between two looks, milliseconds; R4.1: at most 3 s. The websocket makes most looks earlier. */
   readonly pollIntervalMs: number;
+  /** Told when ComfyUI says that a run is over; what it answers is called when its result is known. */
+  readonly claims: { ending(generationId: string): () => void };
 }
 
 export function createAwaitCompletion(deps: AwaitCompletionDeps): BackendActivities['awaitCompletion'] {
@@ -55,6 +57,7 @@ class PromptWatch {
   #runningSinceMs: number | null = previousHeartbeat()?.runningSinceMs ?? null;
   #percent = previousHeartbeat()?.percent ?? 0;
   #hasSignalled = false;
+  #settled: (() => void) | null = null;
   #hasSucceeded = false;
 
   constructor(deps: AwaitCompletionDeps, input: AwaitCompletionInput) {
@@ -96,6 +99,7 @@ class PromptWatch {
 
   close(): void {
     this.#socket?.close();
+    this.#settled?.();
     this.#deps.backend.forecast.ended(this.#input.promptId, { hasSucceeded: this.#hasSucceeded });
   }
 
@@ -141,6 +145,7 @@ class PromptWatch {
     heartbeat(this.heartbeat());
     this.#tellForecast();
     const progress = this.#socket?.progress();
+    if (progress?.hasEnded === true) this.#settled ??= this.#deps.claims.ending(this.#input.generationId);
     const isNews = progress?.hasEnded === true || (progress?.hasStarted === true && this.#state === 'pending');
     if (isNews) this.#bell.ring();
   }

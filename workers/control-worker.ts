@@ -4,7 +4,7 @@ import { Client } from '@temporalio/client';
 import { Worker } from '@temporalio/worker';
 import type { WorkerOptions } from '@temporalio/worker';
 import { createExplainNoCapacity } from '../activities/explain-no-capacity.js';
-import { createObserveBackendQueue } from '../activities/observe-backend-queue.js';
+import { createObserveBackend } from '../activities/observe-backend.js';
 import { createRecordOutcome } from '../activities/record-outcome.js';
 import { createRecordProgress } from '../activities/record-progress.js';
 import type { ObjectStore } from '../activities/storage/object-store.js';
@@ -65,7 +65,7 @@ export async function createControlWorker(options: ControlWorkerOptions): Promis
         return latest.state !== 'missing' && latest.runId === runId;
       },
     }),
-    observeBackendQueue: createObserveBackendQueue({ client }),
+    observeBackend: createObserveBackend({ client }),
     explainNoCapacity: createExplainNoCapacity({ store }),
   };
   const worker = await Worker.create({

@@ -95,6 +95,21 @@ export class GpuSlots implements CustomSlotSupplier<ActivitySlotInfo> {
     this.#claims.claimed(generationId);
   }
 
+  /** A run is over and its result is being looked at; to be called when it is known. */
+  ending(generationId: string): () => void {
+    return this.#claims.ending(generationId);
+  }
+
+  /** The generation failed here and will be tried again here: its place is kept for some seconds. */
+  keep(generationId: string): void {
+    this.#claims.kept(generationId);
+  }
+
+  /** The generation whose place was kept could not claim again: nobody waits for it. */
+  drop(generationId: string): void {
+    this.#claims.dropped(generationId);
+  }
+
   /** The submission has begun; to be called when it is over, the prompt being in ComfyUI's queue or not. */
   submitting(generationId: string): () => void {
     return this.#claims.submitting(generationId);

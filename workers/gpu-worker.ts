@@ -31,6 +31,7 @@ import { BackendLease } from './backend-lease.js';
 import { BackendReporter } from './backend-reporter.js';
 import { connectToTemporal } from './connect-to-temporal.js';
 import { GpuSlots } from './gpu-slots.js';
+import { freeSlotOnFailure, keepSlotOnFailure } from './keep-slot.js';
 import { startOrphanSweep } from './orphan-sweep.js';
 import { Surroundings } from './surroundings.js';
 import { SHARED_WORKER_OPTIONS } from './worker-options.js';
@@ -123,7 +124,11 @@ async function createWorkers(backing: Backing, connection: NativeConnection): Pr
     ...shared,
     identity: backendId,
     taskQueue: backendTaskQueue(backendId),
-    activities: { ...backendActivities(backing), ...backendOperations(backing) },
+    activities: {
+      ...keepSlotOnFailure(backendActivities(backing), slots),
+      ...freeSlotOnFailure(claimActivities(backing), slots), // of generations that failed here and come back
+      ...backendOperations(backing),
+    },
     maxConcurrentActivityTaskExecutions: BACKEND_SLOTS,
     activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 2 },
   });
@@ -141,7 +146,7 @@ function spoolFolderOf({ dataDir }: WorkerConfig, { backendId }: ComfyUIBackend)
 function backendActivities({ backend, gate, store, slots, spool, config }: Backing): BackendActivities {
   return {
     submitPrompt: createSubmitPrompt({ backend, store, gate, maxQueued: slots.capacity, claims: slots }),
-    awaitCompletion: createAwaitCompletion({ backend, pollIntervalMs: config.gpu.pollIntervalMs }),
+    awaitCompletion: createAwaitCompletion({ backend, pollIntervalMs: config.gpu.pollIntervalMs, claims: slots }),
     stopPrompt: createStopPrompt({ backend }),
     downloadOutputs: createDownloadOutputs({ spool }),
     validateOutputs: createValidateOutputs({ spool, maxDecodes: MAX_DECODES }),

@@ -23,7 +23,7 @@ const heartbeatTimeout = '15 seconds';
 
 /**
  * The backend's own queue has a thousand slots: a task that waits there for a minute waits for a worker that is gone.
- * Then the Workflow looks at the pollers and schedules again or claims anew.
+ * Then the Workflow of the backend says whether a worker holds it, and it is scheduled again or claimed anew.
  */
 const scheduleToStartTimeout = '60 seconds';
 
@@ -45,6 +45,22 @@ export function claimOptions(pool: string, options: { readonly waitMs: number; r
     cancellationType,
     retry: BACK_OFF, // without a limit of attempts: a claim holds nothing, and another backend may take the next one
     summary: options.summary,
+  });
+}
+
+/**
+ * The claim of a generation that failed on a backend which keeps its place for five seconds; past the gate, which has
+ * counted it all the while. Whatever goes wrong, the claim of everybody's queue follows.
+ */
+export function returnOptions(claim: BackendClaim) {
+  return proxyActivities<ClaimActivities>({
+    taskQueue: claim.taskQueue,
+    scheduleToStartTimeout: '5 seconds',
+    startToCloseTimeout: '20 seconds',
+    heartbeatTimeout,
+    cancellationType,
+    retry: { maximumAttempts: 1 },
+    summary: `Try again on ${claim.backendId}`,
   });
 }
 
@@ -149,9 +165,9 @@ export function recordingOptions(summary: string) {
   return proxyActivities<Pick<ControlActivities, 'recordOutcome'>>({ ...CONTROL, summary });
 }
 
-/** Looks at Temporal's own queues and at what the backends report. */
-export const { observeBackendQueue, explainNoCapacity } = proxyActivities<
-  Pick<ControlActivities, 'observeBackendQueue' | 'explainNoCapacity'>
+/** Looks at the Workflow of a backend, and at what the backends report. */
+export const { observeBackend, explainNoCapacity } = proxyActivities<
+  Pick<ControlActivities, 'observeBackend' | 'explainNoCapacity'>
 >({
   ...CONTROL,
   retry: { ...CONTROL.retry, maximumAttempts: 3 }, // there is an answer without them

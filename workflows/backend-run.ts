@@ -27,7 +27,7 @@ export class BackendRun {
   constructor({ backendId, gate, holder, summary }: BackendInput) {
     this.backendId = backendId;
     this.#gateSet = gatePositionOf(gate);
-    this.#state = { backendId, gate, holder, summary, gateAnswer: null };
+    this.#state = { backendId, gate, holder, unheldSince: since(holder), summary, gateAnswer: null };
     this.#change({});
   }
 
@@ -67,13 +67,13 @@ export class BackendRun {
     this.#term += 1;
     const gate = this.gatePosition;
     this.#gateSet = gate;
-    this.#change({ holder, gateAnswer: null });
+    this.#change({ holder, unheldSince: null, gateAnswer: null });
     return { gate };
   }
 
   /** The holder of that term is gone. */
   free(term: number): void {
-    if (term === this.#term) this.#change({ holder: null });
+    if (term === this.#term) this.#change({ holder: null, unheldSince: since(null) });
   }
 
   wish(change: Partial<GateWish>): void {
@@ -104,4 +104,8 @@ export class BackendRun {
     this.#state = { ...this.#state, ...change };
     setCurrentDetails(tellBackend(this.#state));
   }
+}
+
+function since(holder: BackendHolder | null): string | null {
+  return holder === null ? new Date().toISOString() : null;
 }

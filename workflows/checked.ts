@@ -1,6 +1,6 @@
 import { CancellationScope, isCancellation, log } from '@temporalio/workflow';
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
-import { observeBackendQueue } from './activity-options.js';
+import { observeBackend } from './activity-options.js';
 import type { BackendClaim } from './contracts/activities.js';
 import type { FailureKind } from './domain/failure.js';
 import { isScheduleToStartTimeout } from './failure-record.js';
@@ -25,8 +25,8 @@ function throwIfCancelled(): void {
 }
 
 /**
- * Runs an activity on a backend's own queue. When nobody takes it for a minute, the queue's pollers tell a worker that
- * restarts from one that is gone: the first is waited for, nothing counted; the second means a new claim.
+ * Runs an activity on a backend's own queue. When nobody takes it for a minute, the backend's Workflow tells a worker
+ * that restarts from one that is gone: the first is waited for, nothing counted; the second means a new claim.
  */
 export async function onBackend<T>(claim: BackendClaim, call: () => Promise<T>): Promise<T> {
   for (;;) {
@@ -34,7 +34,7 @@ export async function onBackend<T>(claim: BackendClaim, call: () => Promise<T>):
       return await checked(call());
     } catch (error) {
       if (!isScheduleToStartTimeout(error)) throw error;
-      if (await hasPoller(claim)) continue;
+      if (await isHeld(claim)) continue;
       const type: FailureKind = 'NETWORK_ERROR';
       const message = `The worker of backend ${claim.backendId} is gone`;
       throw ApplicationFailure.create({ type, message, nonRetryable: true, details: [workerIsGone(claim)] });
@@ -48,12 +48,12 @@ function workerIsGone({ backendId }: BackendClaim) {
 }
 
 /** When Temporal does not say, the worker counts as alive: claiming anew may render a second time. */
-async function hasPoller({ taskQueue }: BackendClaim): Promise<boolean> {
+async function isHeld({ backendId }: BackendClaim): Promise<boolean> {
   try {
-    return (await checked(observeBackendQueue({ taskQueue }))).hasPoller;
+    return (await checked(observeBackend({ backendId }))).isHeld;
   } catch (error) {
     if (isCancellation(error)) throw error;
-    log.warn('Could not see who polls the queue of a backend', { taskQueue, error });
+    log.warn('Could not see whether a worker holds the backend', { backendId, error });
     return true;
   }
 }

@@ -1,7 +1,7 @@
 import { isCancellation, log } from '@temporalio/workflow';
 import { ApplicationFailure } from '@temporalio/common';
-import { claimOptions, explainNoCapacity } from './activity-options.js';
-import type { BackendClaim } from './contracts/activities.js';
+import { claimOptions, explainNoCapacity, returnOptions } from './activity-options.js';
+import type { BackendClaim, ClaimActivities } from './contracts/activities.js';
 import type { FailureKind } from './domain/failure.js';
 import { checked } from './checked.js';
 import { isClaimTimeout } from './failure-record.js';
@@ -30,10 +30,25 @@ export async function claimBackend(run: GenerationRun): Promise<BackendClaim> {
   return claim(run, LATER_CLAIM_MS);
 }
 
+/** Claims the backend again on which the generation failed and which keeps its place, else any. */
+export async function returnToBackend(run: GenerationRun, last: BackendClaim): Promise<BackendClaim> {
+  try {
+    return await claimBy(run, returnOptions(last));
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    log.info('The backend does not take the generation back; any may have it', { backendId: last.backendId, error });
+    return claimBackend(run);
+  }
+}
+
 async function claim(run: GenerationRun, waitMs: number): Promise<BackendClaim> {
-  const { generationId, pool, template } = run.input;
-  const { discoverBackend } = claimOptions(pool, { waitMs, summary: `Wait for a GPU: ${template}` });
-  const { endedSubmissions, progress } = run;
+  const { pool, template } = run.input;
+  return claimBy(run, claimOptions(pool, { waitMs, summary: `Wait for a GPU: ${template}` }));
+}
+
+async function claimBy(run: GenerationRun, { discoverBackend }: ClaimActivities): Promise<BackendClaim> {
+  const { endedSubmissions, progress, input } = run;
+  const { generationId } = input;
   const claimed = await checked(
     discoverBackend({ generationId, endedSubmissions, lastSubmission: progress.submission }),
   );

@@ -4,9 +4,9 @@ import { recordingOptions } from './activity-options.js';
 import type { BackendClaim, FailureRecord, RecordOutcomeInput } from './contracts/activities.js';
 import type { GenerationInput, GenerationResult, StoredOutput } from './contracts/generation.js';
 import { ALREADY_ENDED, isStarted, progressQuery, startedSignal } from './contracts/generation.js';
-import { claimBackend, claimFirstBackend } from './claim-backend.js';
+import { claimBackend, claimFirstBackend, returnToBackend } from './claim-backend.js';
 import { collectOutputs } from './collect-outputs.js';
-import { mayStillRender } from './domain/failure.js';
+import { mayStillRender, staysOnBackend } from './domain/failure.js';
 import { decideRecovery } from './domain/recovery.js';
 import type { Recovery } from './domain/recovery.js';
 import { failureRecordOf, isAlreadyEnded, isSuperseded, mediaFaultsOf } from './failure-record.js';
@@ -44,7 +44,7 @@ async function generate(run: GenerationRun): Promise<GenerationResult> {
       return await recordCompleted(run, await collectOutputs(run, claim, rendered));
     } catch (error) {
       if (isSuperseded(error) && run.followsLaterSubmission()) {
-        claim = await claimAgain(run, claim, error);
+        claim = await claimAgain(run, claim, { error, stays: false });
         continue;
       }
       const recovery = recoveryFor(run, error);
@@ -52,16 +52,22 @@ async function generate(run: GenerationRun): Promise<GenerationResult> {
         await freeIfOccupied(claim, error);
         throw error;
       }
-      run.noteRecovery(failureRecordOf(error).kind, recovery);
-      claim = await claimAgain(run, claim, error);
+      const { kind } = failureRecordOf(error);
+      run.noteRecovery(kind, recovery);
+      claim = await claimAgain(run, claim, { error, stays: staysOnBackend(kind) });
     }
   }
 }
 
 /** The next claim. When none comes, the prompt of the last one must not go on rendering for nobody. */
-async function claimAgain(run: GenerationRun, last: BackendClaim, error: unknown): Promise<BackendClaim> {
+async function claimAgain(
+  run: GenerationRun,
+  ...[last, { error, stays }]: [BackendClaim, { readonly error: unknown; readonly stays: boolean }]
+): Promise<BackendClaim> {
   try {
-    return await withinTotalDeadline(run.leftMs(), async () => claimBackend(run));
+    return await withinTotalDeadline(run.leftMs(), async () =>
+      stays ? returnToBackend(run, last) : claimBackend(run),
+    );
   } catch (claimError) {
     await freeIfOccupied(last, error);
     throw claimError;

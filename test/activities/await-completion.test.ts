@@ -40,8 +40,9 @@ function buildInput(promptId: string, facts: Partial<AwaitCompletionInput> = {})
   };
 }
 
+const noClaims = { ending: () => () => undefined };
 const awaiting = (url: string, pollIntervalMs = 100) =>
-  createAwaitCompletion({ backend: backendAt(url), pollIntervalMs });
+  createAwaitCompletion({ backend: backendAt(url), pollIntervalMs, claims: noClaims });
 
 describe.each(SIMULATED_VERSIONS)('Awaiting a prompt of ComfyUI %s', (version) => {
   const simulator = simulatorsOf(version);
@@ -81,6 +82,21 @@ describe.each(SIMULATED_VERSIONS)('Awaiting a prompt of ComfyUI %s', (version) =
     const startedAtMs = performance.now();
     await environment().run(awaiting(comfy.url, 20_000), buildInput(promptId));
     expect(performance.now() - startedAtMs).toBeLessThan(10_000);
+  });
+
+  test('from the end of the run until its result is known its place is not given away', async () => {
+    const comfy = await simulator({ secondsPerStep: 0.05 });
+    const promptId = await queued(comfy.url, buildGraph({ steps: 5 }));
+    const story: string[] = [];
+    const claims = {
+      ending: (generationId: string) => {
+        story.push(`ending ${generationId}`);
+        return () => story.push('settled');
+      },
+    };
+    const awaitCompletion = createAwaitCompletion({ backend: backendAt(comfy.url), pollIntervalMs: 20_000, claims });
+    await environment().run(awaitCompletion, buildInput(promptId));
+    expect(story).toEqual(['ending g-1', 'settled']);
   });
 
   test('R5.3 heartbeats carry prompt id, node, step and a percentage that never falls', async () => {
@@ -170,7 +186,9 @@ describe.each(SIMULATED_VERSIONS)('Awaiting a prompt of ComfyUI %s', (version) =
       });
     });
     const backend = backendAt(first.url);
-    const run = failureOf(world.run(createAwaitCompletion({ backend, pollIntervalMs: 50 }), buildInput(promptId)));
+    const run = failureOf(
+      world.run(createAwaitCompletion({ backend, pollIntervalMs: 50, claims: noClaims }), buildInput(promptId)),
+    );
     await isRendering;
     await first.kill('SIGKILL');
     await until('the outage is noticed', async () => backend.snapshot().answers.length > 0);
@@ -228,7 +246,10 @@ test('heartbeats go on while ComfyUI is silent: its event loop blocks while a mo
     beats += 1;
   });
   const backend = knownBackend(clientAt(silent.url));
-  const running = world.run(createAwaitCompletion({ backend, pollIntervalMs: 100 }), buildInput('p-1'));
+  const running = world.run(
+    createAwaitCompletion({ backend, pollIntervalMs: 100, claims: noClaims }),
+    buildInput('p-1'),
+  );
   await until('beats during one look', async () => beats >= 3);
   expect(silent.requests.filter((request) => request.includes('/api/jobs/'))).toHaveLength(1);
   world.cancel('WORKER_SHUTDOWN');
@@ -255,7 +276,7 @@ test('an end between a look and the connection of the websocket, whose events ar
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const backend = knownBackend(clientAt(`http://127.0.0.1:${(server.address() as AddressInfo).port}`));
-  const awaitCompletion = createAwaitCompletion({ backend, pollIntervalMs: 60_000 });
+  const awaitCompletion = createAwaitCompletion({ backend, pollIntervalMs: 60_000, claims: noClaims });
   expect(await environment().run(awaitCompletion, buildInput('p-1'))).toEqual({ outputs: [], startedAtMs: null });
   expect(looks).toBe(2);
   await closeConnections();

@@ -122,6 +122,30 @@ describe('R4.3 GPU slots', () => {
     await permit.permit;
   });
 
+  test('the place of a run that has just ended, and of one that failed and comes back, is not given away', async () => {
+    const { slots, reserve, looksTwice } = gate(1);
+    const settled = slots.ending('g-1');
+    const permit = reserve();
+    await looksTwice();
+    expect(permit.isGiven).toBe(false);
+    settled();
+    slots.keep('g-1');
+    await looksTwice();
+    expect(permit.isGiven).toBe(false);
+    slots.drop('g-1'); // it could not claim again
+    await permit.permit;
+  });
+
+  test('a place that is kept for a generation that does not come back is free after five seconds', async () => {
+    const { slots, reserve } = gate(1);
+    slots.keep('g-1');
+    const startedAt = performance.now();
+    await reserve().permit;
+    const tookMs = performance.now() - startedAt;
+    expect(tookMs).toBeGreaterThan(4_500);
+    expect(tookMs).toBeLessThan(9_000);
+  });
+
   test('permits, claims and the queue count together; the same claim counts once', async () => {
     const { world, slots, reserve, looksTwice } = gate(4);
     world.queue = 1;

@@ -73,7 +73,7 @@ describe('one worker for each backend id', () => {
   test('a second live process refuses to start and says who is in its way; the first goes on', async () => {
     await untilTendedBy(() => true);
     const { holder } = await state();
-    const refusal = service.startAnotherWorker({ WORKER_ROLES: 'gpu' });
+    const refusal = service.startOther('second', { WORKER_ROLES: 'gpu' });
     const { id } = await render(10);
     await expect(refusal).rejects.toThrow(/Ended with 1 before it was ready/);
     await expect(refusal).rejects.toThrow(

@@ -1,4 +1,5 @@
 import { afterEach, expect, test } from '@jest/globals';
+import { promptIdOf } from '../../activities/comfyui/prompt-id.js';
 import { startService } from '../support/service.js';
 import type { Service } from '../support/service.js';
 import { startSimulator } from '../support/simulator-process.js';
@@ -84,3 +85,20 @@ test('PREFETCH=0 keeps no prompt waiting in ComfyUI', async () => {
     expect(depth).toBeLessThanOrEqual(1);
   }
 }, 120_000);
+
+test('a generation that somebody interrupted is tried again before those that waited behind it', async () => {
+  const { service, simulators } = await start([{ secondsPerStep: 0.05 }], { PREFETCH: '0' });
+  const [simulator] = simulators;
+  if (simulator === undefined) throw new Error('no simulator');
+  const ids = await submitAll(service, 3, 40);
+  await until('one is seen rendering', async () => {
+    const seen = await Promise.all(ids.map(async (id) => service.get(id)));
+    return seen.some(({ progress }) => (progress?.step ?? 0) > 1);
+  });
+  await fetch(`${simulator.url}/interrupt`, { method: 'POST' });
+  await Promise.all(ids.map(async (id) => service.untilStatus(id, 'COMPLETED', 90_000)));
+  const prompts = simulator.journal().flatMap(({ event, promptId }) => (event === 'prompt_received' ? [promptId] : []));
+  const interrupted = ids.find((id) => promptIdOf(id, 1) === prompts[0]) ?? '';
+  expect(prompts).toHaveLength(4);
+  expect(prompts[1]).toBe(promptIdOf(interrupted, 2));
+}, 240_000);

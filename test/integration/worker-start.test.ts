@@ -37,7 +37,7 @@ async function pollersOf(client: Client, taskQueue: string): Promise<number> {
 test('a GPU worker that starts before any control worker claims nothing until one is there, and then begins by itself', async () => {
   const namespace = await createTestNamespace();
   const client = new Client({ connection: service.temporal.connection, namespace });
-  const starting = service.startAnotherWorker({
+  const starting = service.startOther('early', {
     WORKER_ROLES: 'gpu',
     BACKEND_ID: 'gpu-first',
     TEMPORAL_NAMESPACE: namespace,
@@ -46,7 +46,7 @@ test('a GPU worker that starts before any control worker claims nothing until on
   await until('its backend is asked for', async () => handle.describe(), 60_000);
   expect(await pollersOf(client, 'gpu')).toBe(0);
   expect(await pollersOf(client, 'gpu@gpu-first')).toBe(0);
-  const control = await service.startAnotherWorker({ WORKER_ROLES: 'control', TEMPORAL_NAMESPACE: namespace });
+  const control = await service.startOther('control', { WORKER_ROLES: 'control', TEMPORAL_NAMESPACE: namespace });
   const gpu = await starting;
   await until('it polls', async () => (await pollersOf(client, 'gpu')) > 0, 60_000);
   await Promise.all([gpu.end('SIGTERM'), control.end('SIGTERM')]);
@@ -54,7 +54,7 @@ test('a GPU worker that starts before any control worker claims nothing until on
 
 test('a worker that starts before Temporal waits for it; when it is stopped it lets its backend go at once', async () => {
   const door = await startDoor(testServers().temporalAddress);
-  const starting = service.startAnotherWorker({
+  const starting = service.startOther('early', {
     WORKER_ROLES: 'gpu',
     BACKEND_ID: 'gpu-early',
     TEMPORAL_ADDRESS: `127.0.0.1:${door.port}`,

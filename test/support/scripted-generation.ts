@@ -101,7 +101,7 @@ function recorded(activities: ScriptedActivities, calls: string[]): ScriptedActi
     recordOutcome: wrap('recordOutcome', activities.recordOutcome, ({ status, failure }) =>
       failure === null ? status : `${status} ${failure.kind}`,
     ),
-    observeBackendQueue: wrap('observeBackendQueue', activities.observeBackendQueue, () => ''),
+    observeBackend: wrap('observeBackend', activities.observeBackend, () => ''),
     explainNoCapacity: wrap('explainNoCapacity', activities.explainNoCapacity, () => ''),
   };
 }
@@ -133,7 +133,7 @@ function healthy(): ScriptedActivities {
     ],
     recordProgress: async () => undefined,
     recordOutcome: async () => undefined,
-    observeBackendQueue: async () => ({ hasPoller: true }),
+    observeBackend: async () => ({ isHeld: true }),
     explainNoCapacity: async () => 'No ComfyUI answers. Tried 127.0.0.1:9 (connection refused).',
   };
 }

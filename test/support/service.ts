@@ -50,12 +50,13 @@ export interface Service {
   readonly killWorker: (signal?: NodeJS.Signals) => Promise<ProcessEnd>;
   /** With settings of its own for this life of the worker, such as `CRASH_AT`. */
   readonly startWorker: (env?: Readonly<Record<string, string>>) => Promise<void>;
-  /** One worker more, with settings of its own; whoever starts it ends it before the service stops. */
+  /**
+   * One worker more, with settings of its own; rejects with its log when it does not become ready. Whoever starts it ends
+   * it before the service stops.
+   */
   readonly startOther: (name: string, env: Readonly<Record<string, string>>) => Promise<NodeProcess>;
   /** Resolves when the worker that runs now has ended by itself. */
   readonly workerEnded: () => Promise<ProcessEnd>;
-  /** A process of its own beside the worker; rejects with its log when it does not become ready. */
-  readonly startAnotherWorker: (env: Readonly<Record<string, string>>) => Promise<NodeProcess>;
   readonly post: (path: string, body?: unknown, headers?: Readonly<Record<string, string>>) => Promise<Response>;
   readonly submit: (body: unknown) => Promise<SeenGeneration>;
   readonly get: (id: string) => Promise<SeenGeneration>;
@@ -144,7 +145,6 @@ export async function startService(options: {
     },
     startOther: async (name, extra) => spawnNode(name, 'workers/main.js', { DATA_DIR: join(dataDir, name), ...extra }),
     workerEnded: async () => worker.ended,
-    startAnotherWorker: async (extra) => spawnNode('another-worker', 'workers/main.js', extra),
     post,
     get,
     submit: async (body) => {

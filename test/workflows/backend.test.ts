@@ -4,7 +4,8 @@ import { Context } from '@temporalio/activity';
 import { Client, WithStartWorkflowOperation, WorkflowUpdateFailedError } from '@temporalio/client';
 import type { WorkflowHandle } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { createObserveBackend } from '../../activities/observe-backend.js';
 import { projectRoot } from '../../infra/runtime/project-root.js';
 import {
   OPERATE_BACKEND,
@@ -24,6 +25,7 @@ import type {
   BackendSummary,
 } from '../../workflows/contracts/backend.js';
 import type { operateBackend } from '../../workflows/operate-backend.js';
+import { environment } from '../activities/support/activity-world.js';
 import { createTestNamespace, testServers } from '../support/stack.js';
 import { until } from '../support/until.js';
 
@@ -247,4 +249,47 @@ test('an operator may cancel it: the next acquisition starts it again', async ()
   await handle.cancel();
   await until('it is cancelled', async () => (await handle.describe()).status.name === 'CANCELLED');
   expect(await acquire('a')).toEqual({ gate: 'open' });
+});
+
+describe('Whether a worker holds a backend, when nobody takes what waits in its queue', () => {
+  const observe = async (backendId: string, limits: { readonly goneAfterMs?: number; readonly patienceMs?: number }) =>
+    environment().run(createObserveBackend({ client, ...limits }), { backendId });
+
+  test('one that is tended is held', async () => {
+    const { backendId, acquire } = await backend();
+    await acquire('h-1');
+    await expect(observe(backendId, {})).resolves.toEqual({ isHeld: true });
+  });
+
+  test('one whose holder has let go, or fell silent, is gone after a while', async () => {
+    const { backendId, acquire, handle } = await backend({ tendBackend: async () => ({ end: 'stopped' }) });
+    await acquire('h-1');
+    await until('it is free', async () => (await handle.query(backendStateQuery)).holder === null);
+    const startedAt = performance.now();
+    await expect(observe(backendId, { goneAfterMs: 10 })).resolves.toEqual({ isHeld: false });
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
+  });
+
+  test('one that was let go just now is looked at again: its worker may restart', async () => {
+    let tends = 0;
+    const { backendId, acquire, handle } = await backend({
+      tendBackend: async () => {
+        tends += 1;
+        return tends === 1 ? { end: 'stopped' } : tendForGood();
+      },
+    });
+    await acquire('h-1');
+    await until('it is free', async () => (await handle.query(backendStateQuery)).holder === null);
+    const observed = observe(backendId, { patienceMs: 60_000, goneAfterMs: 60_000 });
+    await acquire('h-2');
+    await expect(observed).resolves.toEqual({ isHeld: true });
+  });
+
+  test('one whose Workflow was terminated, or that never was, is free until somebody acquires it', async () => {
+    const { backendId, acquire, handle } = await backend();
+    await acquire('h-1');
+    await handle.terminate();
+    await expect(observe(backendId, { patienceMs: 10 })).resolves.toEqual({ isHeld: false });
+    await expect(observe('nobody', { patienceMs: 10 })).resolves.toEqual({ isHeld: false });
+  });
 });

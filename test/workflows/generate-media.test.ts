@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { startScriptedTemporal } from '../support/scripted-generation.js';
 import type { ScriptedRun, ScriptedTemporal } from '../support/scripted-generation.js';
 import { until } from '../support/until.js';
+import type { CompletedPrompt } from '../../workflows/contracts/activities.js';
 import type { FailureKind } from '../../workflows/domain/failure.js';
 import { progressQuery } from '../../workflows/contracts/generation.js';
 
@@ -53,6 +54,47 @@ test('the happy path calls each activity once, in order, and answers with the st
     'recordOutcome COMPLETED',
   ]);
   expect(run.calls).toContain('recordProgress processing');
+});
+
+/** Where every claim was scheduled. */
+async function claimQueuesOf({ handle }: ScriptedRun): Promise<readonly string[]> {
+  await handle.result();
+  const { events } = await handle.fetchHistory();
+  return (events ?? []).flatMap(({ activityTaskScheduledEventAttributes: scheduled }) =>
+    scheduled?.activityType?.name === 'discoverBackend' ? [scheduled.taskQueue?.name ?? ''] : [],
+  );
+}
+
+function failsOnce(type: FailureKind): () => Promise<CompletedPrompt> {
+  let isFirst = true;
+  return async () => {
+    if (!isFirst) return { outputs: [], startedAtMs: 1 };
+    isFirst = false;
+    return fails(type);
+  };
+}
+
+test.each<[FailureKind, string]>([
+  ['INTERRUPTED', 'gpu@b1'],
+  ['UNEXPECTED', 'gpu@b1'],
+  ['BACKEND_CRASHED', 'gpu'],
+  ['NETWORK_ERROR', 'gpu'],
+])('after %s the next claim goes to the queue %s', async (kind, queue) => {
+  const run = await temporal.run({ awaitCompletion: failsOnce(kind) });
+  await expect(claimQueuesOf(run)).resolves.toEqual(['gpu', queue]);
+});
+
+test('a backend that does not take a generation back leaves it to any', async () => {
+  let claims = 0;
+  const claim = { backendId: 'b1', taskQueue: 'gpu@b1', decision: 'new', device: 'gpu' } as const;
+  const run = await temporal.run({
+    awaitCompletion: failsOnce('INTERRUPTED'),
+    discoverBackend: async () => {
+      claims += 1;
+      return claims === 2 ? fails('NETWORK_ERROR') : { ...claim, submission: claims, promptId: `p${claims}` };
+    },
+  });
+  await expect(claimQueuesOf(run)).resolves.toEqual(['gpu', 'gpu@b1', 'gpu']);
 });
 
 test('a prompt that was too quick to be seen rendering is recorded as processing all the same', async () => {

@@ -114,13 +114,13 @@ export interface StoppedPrompt {
   readonly outcome: 'removed' | 'interrupted' | 'finished' | 'absent';
 }
 
-export interface ObserveBackendQueueInput {
-  readonly taskQueue: string;
+export interface ObserveBackendInput {
+  readonly backendId: string;
 }
 
-export interface BackendQueueObservation {
-  /** True when a worker has polled the queue within the last 90 s. */
-  readonly hasPoller: boolean;
+export interface BackendObservation {
+  /** True when a worker is known to be alive and to work for this backend. */
+  readonly isHeld: boolean;
 }
 
 export type ProgressRecord =
@@ -171,7 +171,7 @@ export interface BackendActivities {
 export interface ControlActivities {
   readonly recordProgress: (input: RecordProgressInput) => Promise<void>;
   readonly recordOutcome: (input: RecordOutcomeInput) => Promise<void>;
-  readonly observeBackendQueue: (input: ObserveBackendQueueInput) => Promise<BackendQueueObservation>;
+  readonly observeBackend: (input: ObserveBackendInput) => Promise<BackendObservation>;
   /** What every known backend said when it was last asked, as one text. */
   readonly explainNoCapacity: (input: ExplainNoCapacityInput) => Promise<string>;
 }

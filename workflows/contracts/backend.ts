@@ -68,6 +68,8 @@ export interface GateAnswer {
 export interface BackendState {
   readonly backendId: string;
   readonly holder: BackendHolder | null;
+  /** ISO time since when no worker holds it; `null` while one does. */
+  readonly unheldSince: string | null;
   readonly gate: GateWish;
   /** The last answer of the worker, `null` until it was asked. */
   readonly gateAnswer: GateAnswer | null;

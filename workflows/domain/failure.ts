@@ -178,6 +178,14 @@ export function mayStillRender(kind: FailureKind): boolean {
   return SAYS_NOTHING_OF_PROMPT.includes(kind);
 }
 
+/** The backend is well and has the results of the nodes that ran, so the next try is quickest there. */
+const STAYS_ON_BACKEND: readonly FailureKind[] = ['PROMPT_LOST', 'INTERRUPTED', 'OUTPUT_INVALID', 'UNEXPECTED'];
+
+/** True when a failed submission is followed by another one on the same backend, if it may be tried again at all. */
+export function staysOnBackend(kind: FailureKind): boolean {
+  return STAYS_ON_BACKEND.includes(kind);
+}
+
 /** Narrows a text from a history, the database or a failure's `type`. */
 export function isFailureKind(text: unknown): text is FailureKind {
   return FAILURE_KINDS.some((kind) => kind === text);

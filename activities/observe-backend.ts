@@ -1,0 +1,62 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { cancellationSignal } from '@temporalio/activity';
+import { WorkflowNotFoundError } from '@temporalio/client';
+import type { Client } from '@temporalio/client';
+import type { ControlActivities } from '../workflows/contracts/activities.js';
+import { backendStateQuery, backendWorkflowId } from '../workflows/contracts/backend.js';
+import { toApplicationFailure } from './failures/to-application-failure.js';
+
+/** An id that has been free for this long is not one whose worker restarts. */
+const GONE_AFTER_MS = 30_000;
+/**
+ * How long a backend without a holder is looked at. After an outage of Temporal every holder looks silent at first; a
+ * worker that lives has the id again within some seconds.
+ */
+const PATIENCE_MS = 15_000;
+const LOOK_MS = 1_000;
+
+export interface ObserveBackendDeps {
+  readonly client: Client;
+  readonly goneAfterMs?: number;
+  readonly patienceMs?: number;
+}
+
+export function createObserveBackend({
+  client,
+  goneAfterMs = GONE_AFTER_MS,
+  patienceMs = PATIENCE_MS,
+}: ObserveBackendDeps): ControlActivities['observeBackend'] {
+  /** Safe to retry: it only looks. */
+  return async function observeBackend({ backendId }) {
+    const signal = cancellationSignal();
+    const startedAt = performance.now();
+    try {
+      for (;;) {
+        const freeForMs = await freeFor(client, backendId);
+        if (freeForMs === null) return { isHeld: true };
+        if (freeForMs > goneAfterMs || performance.now() - startedAt > patienceMs) return { isHeld: false };
+        await sleep(LOOK_MS, undefined, { signal });
+      }
+    } catch (error) {
+      signal.throwIfAborted();
+      throw toApplicationFailure(error);
+    }
+  };
+}
+
+/**
+ * How long the Workflow of the backend has had no holder, as far as it knows; `null` while it has one. One that an
+ * operator has ended knows nothing: a worker that lives starts it again.
+ */
+async function freeFor(client: Client, backendId: string): Promise<number | null> {
+  const handle = client.workflow.getHandle(backendWorkflowId(backendId));
+  try {
+    const { status } = await handle.describe();
+    if (status.name !== 'RUNNING') return 0;
+    const { unheldSince } = await handle.query(backendStateQuery);
+    return unheldSince === null ? null : Date.now() - Date.parse(unheldSince);
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return 0;
+    throw error;
+  }
+}
