@@ -62,6 +62,21 @@ async function zombieAt(crashPoint: string, options: { readonly secondsPerStep: 
   return { comfy, worker, generation } satisfies Zombie;
 }
 
+/** Starts a worker, gives it a generation and kills it while that renders; answers how long another takes to deliver it. */
+async function killedWhileRendering() {
+  const comfy = await comfyWith({ secondsPerStep: 3 });
+  const worker = await workerAt(comfy, 'killed');
+  const { id } = await service.submit({
+    template: 'sd15-text-to-image',
+    parameters: { prompt: 'a fox', width: 64, height: 64, steps: 150, seed: 5 },
+  });
+  await service.untilStatus(id, 'PROCESSING', 60_000);
+  await worker.end('SIGKILL');
+  const killedAt = performance.now();
+  const delivered = service.untilStatus(id, 'COMPLETED', 300_000);
+  return { delivered, secondsUntilDelivered: delivered.then(() => (performance.now() - killedAt) / 1_000) };
+}
+
 /** By its state in /proc: `T` is a process that a signal has stopped. */
 function isStopped({ pid }: NodeProcess): boolean {
   return /^\d+ \(.*\) T /.test(readFileSync(join('/proc', String(pid), 'stat'), 'utf8'));
@@ -87,6 +102,7 @@ test('workers that are gone are taken over from, and when they come back their l
   const afterPost = await zombieAt('submitPrompt.mid', { secondsPerStep: 3, steps: 150 });
   const beforeUpload = await zombieAt('uploadOutputs.before', { secondsPerStep: 0, steps: 5 });
   const zombies = [beforePost, afterPost, beforeUpload];
+  const killed = await killedWhileRendering();
   await workerAt(survivor, 'survivor');
 
   const ended = await Promise.all(
@@ -98,6 +114,10 @@ test('workers that are gone are taken over from, and when they come back their l
     ['take_over'],
     ['rediscover'],
   ]);
+  expect((await killed.delivered).abandonedRenderings).toBe(1);
+  const seconds = await killed.secondsUntilDelivered; // 15 until its heartbeat is missed, 60 in its queue
+  process.stdout.write(`Taken over from a worker that was killed: ${seconds.toFixed(0)} s\n`);
+  expect(seconds).toBeLessThan(105);
   expect(countOf(afterPost.comfy, 'rendering_finished')).toBe(0); // it renders on, for nobody
 
   for (const { worker } of zombies) process.kill(worker.pid, 'SIGCONT');
@@ -121,5 +141,5 @@ test('workers that are gone are taken over from, and when they come back their l
     const facts = await store.facts(`jobs/${generation.id}/image_0.png`);
     expect(facts?.metadata).toMatchObject({ submission: '2' });
   }
-  expect(countOf(survivor, 'rendering_finished')).toBe(3);
+  expect(countOf(survivor, 'rendering_finished')).toBe(4);
 }, 480_000);
