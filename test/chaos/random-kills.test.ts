@@ -22,7 +22,7 @@ let service: Service;
 beforeAll(async () => {
   own = await startOwnServers();
   simulators = await Promise.all(
-    Array.from({ length: SIMULATORS }, async () => startSimulator({ secondsPerStep: 0.05 })),
+    Array.from({ length: SIMULATORS }, async () => startSimulator({ secondsPerStep: 0.03 })),
   );
   service = await startService({ comfyUrls: simulators.map(({ url }) => url), servers: own.servers });
 }, 120_000);
@@ -97,7 +97,7 @@ async function restartSimulator(index: number): Promise<void> {
   if (simulator === undefined) return;
   await simulator.kill('SIGKILL');
   const { port, dataDir } = simulator;
-  simulators[index] = await startSimulator({ secondsPerStep: 0.05, port, dataDir });
+  simulators[index] = await startSimulator({ secondsPerStep: 0.03, port, dataDir });
 }
 
 /** As a careful client does: the same key again until there is an answer. */
