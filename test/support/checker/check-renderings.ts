@@ -9,14 +9,24 @@ interface Life {
   until: number;
 }
 
+/** A rendering that began, on one backend in one of the lives of its ComfyUI. */
+interface Rendering {
+  readonly promptId: string | undefined;
+  readonly backend: number;
+  readonly life: number;
+}
+
 /** Numbers beyond the last recorded one that are looked for: a reset or a late claim may have minted some. */
 const SPARE_SUBMISSIONS = 5;
 
-/** I4: at most one live prompt for each generation at any instant, and each submission number is rendered at most once. */
+/**
+ * I4: at most one live prompt for each generation at any instant, and each submission number is rendered at most once: on
+ * one backend, and there once in each life of its ComfyUI, which forgets everything when it dies.
+ */
 export async function checkRenderings(evidence: Evidence): Promise<readonly Violation[]> {
   const journals = await Promise.all(evidence.comfyUrls.map(journalOf));
   const lives = journals.flatMap(livesIn);
-  const starts = journals.flat().filter(({ event }) => event === 'rendering_started');
+  const renderings = journals.flatMap(renderingsIn);
   return evidence.generations.flatMap(({ id, submission }): Violation[] => {
     const promptIds = Array.from({ length: submission + SPARE_SUBMISSIONS }, (_, index) => promptIdOf(id, index + 1));
     const own = lives
@@ -24,13 +34,21 @@ export async function checkRenderings(evidence: Evidence): Promise<readonly Viol
       .sort((one, other) => one.from - other.from);
     return [
       ...promptIds
-        .filter((promptId) => starts.filter((start) => start.promptId === promptId).length > 1)
+        .filter((promptId) => isRepeated(renderings.filter((rendering) => rendering.promptId === promptId)))
         .map((promptId): Violation => `I4 the prompt ${promptId} of ${id} was rendered more than once`),
       ...own
         .filter((life, index) => own.slice(0, index).some((other) => isRival(other, life)))
         .map((life): Violation => `I4 ${id} had another live prompt when ${life.promptId} was queued`),
     ];
   });
+}
+
+function isRepeated(renderings: readonly Rendering[]): boolean {
+  return new Set(renderings.map(({ backend }) => backend)).size > 1 || hasTwice(renderings.map(({ life }) => life));
+}
+
+function hasTwice(lives: readonly number[]): boolean {
+  return new Set(lives).size < lives.length;
 }
 
 /** A second copy of the same prompt is found by the count of its renderings. */
@@ -43,6 +61,14 @@ async function journalOf(url: string): Promise<readonly JournalEntry[]> {
   if (response?.headers.get('content-type')?.includes('ndjson') !== true) return []; // no simulator is there
   const lines = (await response.text()).split('\n').filter(Boolean);
   return lines.map((line) => JSON.parse(line) as JournalEntry);
+}
+
+function renderingsIn(journal: readonly JournalEntry[], backend: number): readonly Rendering[] {
+  let life = 0;
+  return journal.flatMap(({ event, promptId }) => {
+    if (event === 'started') life += 1;
+    return event === 'rendering_started' ? [{ promptId, backend, life }] : [];
+  });
 }
 
 function livesIn(journal: readonly JournalEntry[]): readonly Life[] {
