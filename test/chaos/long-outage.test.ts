@@ -21,9 +21,12 @@ beforeAll(async () => {
 }, 120_000);
 
 afterAll(async () => {
-  await service.stop();
-  await Promise.all(simulators.map(async (simulator) => simulator.stop()));
-  await own.stop();
+  try {
+    await service.stop();
+  } finally {
+    await Promise.all(simulators.map(async (simulator) => simulator.stop()));
+    await own.stop();
+  }
 }, 120_000);
 
 test('Temporal is away for longer than a worker may be silent: nothing is taken over, and nothing is rendered twice', async () => {

@@ -28,9 +28,12 @@ beforeAll(async () => {
 }, 120_000);
 
 afterAll(async () => {
-  await service.stop(); // runs the checker
-  await Promise.all(simulators.map(async (simulator) => simulator.stop()));
-  await own.stop();
+  try {
+    await service.stop(); // runs the checker
+  } finally {
+    await Promise.all(simulators.map(async (simulator) => simulator.stop()));
+    await own.stop();
+  }
 }, 120_000);
 
 test(
@@ -143,7 +146,8 @@ async function untilAllEnded(ids: readonly string[]): Promise<readonly string[]>
 async function untilAnswer<T>(ask: () => Promise<T | null>): Promise<T> {
   for (;;) {
     const answer = await ask().catch((error: unknown) => {
-      if (error instanceof TypeError) return null; // fetch: the API is being started again
+      // By its text, as it is of another realm than the test: the API is being started again.
+      if (String(error).startsWith('TypeError: fetch failed')) return null;
       throw error;
     });
     if (answer !== null && answer !== undefined) return answer;
