@@ -5,6 +5,7 @@ import type { Client } from '@temporalio/client';
 import type { ControlActivities } from '../workflows/contracts/activities.js';
 import { backendStateQuery, backendWorkflowId } from '../workflows/contracts/backend.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
+import { heartbeatWhile } from './heartbeat-while.js';
 
 /** An id that has been free for this long is not one whose worker restarts. */
 const GONE_AFTER_MS = 30_000;
@@ -31,12 +32,14 @@ export function createObserveBackend({
     const signal = cancellationSignal();
     const startedAt = performance.now();
     try {
-      for (;;) {
-        const freeForMs = await freeFor(client, backendId);
-        if (freeForMs === null) return { isHeld: true };
-        if (freeForMs > goneAfterMs || performance.now() - startedAt > patienceMs) return { isHeld: false };
-        await sleep(LOOK_MS, undefined, { signal });
-      }
+      return await heartbeatWhile(async () => {
+        for (;;) {
+          const freeForMs = await freeFor(client, backendId);
+          if (freeForMs === null) return { isHeld: true };
+          if (freeForMs > goneAfterMs || performance.now() - startedAt > patienceMs) return { isHeld: false };
+          await sleep(LOOK_MS, undefined, { signal });
+        }
+      });
     } catch (error) {
       signal.throwIfAborted();
       throw toApplicationFailure(error);

@@ -13,21 +13,24 @@ import { crashPoint } from '../infra/runtime/crash-point.js';
 export interface UploadOutputsDeps {
   readonly spool: Spool;
   readonly store: ObjectStore;
+  /** Throws when this attempt was given up while the process was stopped: the generation may have ended since. */
+  readonly ensureCurrent: () => Promise<void>;
 }
 
-export function createUploadOutputs({ spool, store }: UploadOutputsDeps): BackendActivities['uploadOutputs'] {
+export function createUploadOutputs(deps: UploadOutputsDeps): BackendActivities['uploadOutputs'] {
   /**
    * Safe to retry: a conditional PUT never replaces what a later submission stored, and an object that already has the
    * same bytes counts as uploaded.
    */
   return async function uploadOutputs(input) {
+    const { spool } = deps;
     try {
       return await heartbeatWhile(async () => {
         const stored: StoredOutput[] = [];
         for (const output of input.outputs) {
           cancellationSignal().throwIfAborted();
           const objectKey = objectKeyOf(input, output);
-          await ensureStored({ spool, store, input, output, objectKey });
+          await ensureStored({ ...deps, input, output, objectKey });
           stored.push(storedOutputOf(output, objectKey));
         }
         await spool.remove(input.generationId);
@@ -60,6 +63,7 @@ async function ensureStored(target: Target): Promise<void> {
   const before = isFirst ? null : await store.facts(objectKey);
   if (before !== null && (await isSame(store, objectKey, before, output))) return;
   refuseIfSuperseded(target, before);
+  await target.ensureCurrent(); // nobody would remove what is stored for a generation that has ended
   await put(target, before);
   crashPoint('uploadOutputs.mid');
   const after = await store.facts(objectKey);

@@ -100,7 +100,7 @@ export class GpuSlots implements CustomSlotSupplier<ActivitySlotInfo> {
     return this.#claims.ending(generationId);
   }
 
-  /** The generation failed here and will be tried again here: its place is kept for some seconds. */
+  /** The generation failed here and may be tried again here: its place is kept for some seconds. */
   keep(generationId: string): void {
     this.#claims.kept(generationId);
   }

@@ -31,7 +31,7 @@ import { BackendLease } from './backend-lease.js';
 import { BackendReporter } from './backend-reporter.js';
 import { connectToTemporal } from './connect-to-temporal.js';
 import { GpuSlots } from './gpu-slots.js';
-import { freeSlotOnFailure, keepSlotOnFailure } from './keep-slot.js';
+import { freePlaceWithoutClaim, keepPlaceOnFailure } from './keep-place.js';
 import { startOrphanSweep } from './orphan-sweep.js';
 import { Surroundings } from './surroundings.js';
 import { SHARED_WORKER_OPTIONS } from './worker-options.js';
@@ -125,8 +125,8 @@ async function createWorkers(backing: Backing, connection: NativeConnection): Pr
     identity: backendId,
     taskQueue: backendTaskQueue(backendId),
     activities: {
-      ...keepSlotOnFailure(backendActivities(backing), slots),
-      ...freeSlotOnFailure(claimActivities(backing), slots), // of generations that failed here and come back
+      ...keepPlaceOnFailure(backendActivities(backing), slots),
+      ...freePlaceWithoutClaim(claimActivities(backing), backendId, slots), // of generations that come back
       ...backendOperations(backing),
     },
     maxConcurrentActivityTaskExecutions: BACKEND_SLOTS,
@@ -143,14 +143,14 @@ function spoolFolderOf({ dataDir }: WorkerConfig, { backendId }: ComfyUIBackend)
   return join(dataDir, 'spool', backendId);
 }
 
-function backendActivities({ backend, gate, store, slots, spool, config }: Backing): BackendActivities {
+function backendActivities({ backend, gate, store, slots, spool, config, ensureCurrent }: Backing): BackendActivities {
   return {
     submitPrompt: createSubmitPrompt({ backend, store, gate, maxQueued: slots.capacity, claims: slots }),
     awaitCompletion: createAwaitCompletion({ backend, pollIntervalMs: config.gpu.pollIntervalMs, claims: slots }),
     stopPrompt: createStopPrompt({ backend }),
     downloadOutputs: createDownloadOutputs({ spool }),
     validateOutputs: createValidateOutputs({ spool, maxDecodes: MAX_DECODES }),
-    uploadOutputs: createUploadOutputs({ spool, store }),
+    uploadOutputs: createUploadOutputs({ spool, store, ensureCurrent }),
   };
 }
 

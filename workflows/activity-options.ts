@@ -49,8 +49,8 @@ export function claimOptions(pool: string, options: { readonly waitMs: number; r
 }
 
 /**
- * The claim of a generation that failed on a backend which keeps its place for five seconds; past the gate, which has
- * counted it all the while. Whatever goes wrong, the claim of everybody's queue follows.
+ * The claim of a generation whose prompt ended on a backend that keeps its place for five seconds; past the gate, which
+ * counts it. Whatever goes wrong, the claim of everybody's queue follows.
  */
 export function returnOptions(claim: BackendClaim) {
   return proxyActivities<ClaimActivities>({
@@ -165,12 +165,14 @@ export function recordingOptions(summary: string) {
   return proxyActivities<Pick<ControlActivities, 'recordOutcome'>>({ ...CONTROL, summary });
 }
 
-/** Looks at the Workflow of a backend, and at what the backends report. */
-export const { observeBackend, explainNoCapacity } = proxyActivities<
-  Pick<ControlActivities, 'observeBackend' | 'explainNoCapacity'>
->({
-  ...CONTROL,
-  retry: { ...CONTROL.retry, maximumAttempts: 3 }, // there is an answer without them
+/** A look at the Workflow of a backend, or at what the backends report; there is an answer without either. */
+const LOOK = { ...CONTROL, retry: { ...CONTROL.retry, maximumAttempts: 3 } };
+
+export const { explainNoCapacity } = proxyActivities<Pick<ControlActivities, 'explainNoCapacity'>>(LOOK);
+
+export const { observeBackend } = proxyActivities<Pick<ControlActivities, 'observeBackend'>>({
+  ...LOOK,
+  heartbeatTimeout, // by which a cancel reaches a look that is patient
 });
 
 /** Local, because it stands beside the next step and must not cost a hop through the server. */

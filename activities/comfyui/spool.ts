@@ -57,11 +57,15 @@ export function createSpool(options: {
       await mkdir(join(target, '..'), { recursive: true });
       // Written aside and renamed: a file under its final name is always whole.
       const partial = `${target}.${randomUUID()}.part`; // an attempt that was left behind may still be writing its own
-      const written = await backend.use(async (client) =>
+      const writing = backend.use(async (client) =>
         request.reference.file === null
           ? writeText({ client, request, partial, signal })
           : download({ client, request, partial, signal, logger }),
       );
+      const written = await writing.catch(async (error: unknown) => {
+        await rm(partial, { force: true }); // each attempt has one of its own: together they would fill the disk
+        throw error;
+      });
       await rename(partial, target);
       const file = { path: target, ...written };
       if (request.sha256 !== null && request.sha256 !== file.sha256) {

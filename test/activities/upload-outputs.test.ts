@@ -2,11 +2,13 @@ import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ApplicationFailure } from '@temporalio/common';
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Spool } from '../../activities/comfyui/spool.js';
 import { createObjectStore } from '../../activities/storage/object-store.js';
 import type { ObjectStore } from '../../activities/storage/object-store.js';
 import { createUploadOutputs } from '../../activities/upload-outputs.js';
+import type { UploadOutputsDeps } from '../../activities/upload-outputs.js';
 import type { UploadOutputsInput, ValidOutput } from '../../workflows/contracts/activities.js';
 import type { OutputKind } from '../../workflows/contracts/generation.js';
 import { createTestBucket, uniqueName } from '../support/stack.js';
@@ -24,6 +26,10 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
+const uploading = (
+  deps: Pick<UploadOutputsDeps, 'spool' | 'store'>,
+  ensureCurrent = async (): Promise<void> => undefined,
+) => createUploadOutputs({ ...deps, ensureCurrent });
 const sha256Of = (text: string) => createHash('sha256').update(text).digest('hex');
 
 function buildOutput(text: string, index = 0, kind: OutputKind = 'image'): ValidOutput {
@@ -71,7 +77,7 @@ describe('Uploads', () => {
     const { spool, calls } = spoolOf('one', 'two', 'a text');
     const outputs = [buildOutput('one'), buildOutput('two', 1), buildOutput('a text', 2, 'text')];
     const input = buildInput(outputs);
-    const stored = await environment().run(createUploadOutputs({ spool, store }), input);
+    const stored = await environment().run(uploading({ spool, store }), input);
     const at = (name: string) => `jobs/${input.generationId}/${name}`;
     expect(stored.map(({ objectKey }) => objectKey)).toEqual([at('image_0.png'), at('image_1.png'), at('text_0.txt')]);
     await expect(textAt(at('image_1.png'))).resolves.toBe('two');
@@ -84,28 +90,37 @@ describe('Uploads', () => {
 
   test('a second upload of the same bytes succeeds without sending them', async () => {
     const input = buildInput([buildOutput('same')]);
-    const first = await environment().run(createUploadOutputs({ ...spoolOf('same'), store }), input);
+    const first = await environment().run(uploading({ ...spoolOf('same'), store }), input);
     const { spool, calls } = spoolOf('same');
-    const second = await environment({ attempt: 2 }).run(createUploadOutputs({ spool, store }), input);
+    const second = await environment({ attempt: 2 }).run(uploading({ spool, store }), input);
     expect(second).toEqual(first);
     expect(calls).not.toContain('read 0');
+  });
+
+  test('an attempt that was given up while its worker was stopped stores nothing', async () => {
+    const input = buildInput([buildOutput('late')]);
+    const givenUp = async () => {
+      throw ApplicationFailure.nonRetryable('given up');
+    };
+    await failureOf(environment().run(uploading({ ...spoolOf('late'), store }, givenUp), input));
+    await expect(store.facts(`jobs/${input.generationId}/image_0.png`)).resolves.toBeNull();
   });
 
   test('what a lower submission has stored is replaced', async () => {
     const { generationId } = buildInput([]);
     const old = buildInput([buildOutput('old')], { generationId });
-    await environment().run(createUploadOutputs({ ...spoolOf('old'), store }), old);
+    await environment().run(uploading({ ...spoolOf('old'), store }), old);
     const next = buildInput([buildOutput('new!')], { generationId, submission: 2 });
-    await environment().run(createUploadOutputs({ ...spoolOf('new!'), store }), next);
+    await environment().run(uploading({ ...spoolOf('new!'), store }), next);
     await expect(textAt(`jobs/${generationId}/image_0.png`)).resolves.toBe('new!');
   });
 
   test('what a higher submission has stored is left alone', async () => {
     const { generationId } = buildInput([]);
     const next = buildInput([buildOutput('new!')], { generationId, submission: 2 });
-    await environment().run(createUploadOutputs({ ...spoolOf('new!'), store }), next);
+    await environment().run(uploading({ ...spoolOf('new!'), store }), next);
     const late = buildInput([buildOutput('late')], { generationId });
-    const failure = await failureOf(environment().run(createUploadOutputs({ ...spoolOf('late'), store }), late));
+    const failure = await failureOf(environment().run(uploading({ ...spoolOf('late'), store }), late));
     expect(failure).toMatchObject({ type: 'SUPERSEDED', nonRetryable: true });
     expect(failure.message).toMatch(/Submission 2 has stored .*image_0\.png, this is 1/);
     await expect(textAt(`jobs/${generationId}/image_0.png`)).resolves.toBe('new!');
@@ -122,7 +137,7 @@ describe('Uploads', () => {
         sha256: sha256Of('valid'),
       }),
     };
-    const failure = await failureOf(environment().run(createUploadOutputs({ spool: lying, store }), input));
+    const failure = await failureOf(environment().run(uploading({ spool: lying, store }), input));
     expect(failure).toMatchObject({ type: 'NETWORK_ERROR', nonRetryable: false });
     await expect(store.facts(`jobs/${input.generationId}/image_0.png`)).resolves.toBeNull();
   });
@@ -130,7 +145,7 @@ describe('Uploads', () => {
   test('R3.2 after the upload size and checksum are compared with what was validated', async () => {
     const input = buildInput([buildOutput('valid')]);
     const { spool, calls } = spoolOf('a whole other file');
-    const failure = await failureOf(environment().run(createUploadOutputs({ spool, store }), input));
+    const failure = await failureOf(environment().run(uploading({ spool, store }), input));
     expect(failure).toMatchObject({ type: 'NETWORK_ERROR', nonRetryable: false });
     expect(failure.message).toMatch(/has 18 bytes, sent were 5/);
     expect(calls).not.toContain(`remove ${input.generationId}`);
@@ -145,11 +160,9 @@ describe('Uploads', () => {
       },
     };
     const input = buildInput([buildOutput('abc')]);
-    await environment().run(createUploadOutputs({ ...spoolOf('abc'), store: forgetful }), input);
+    await environment().run(uploading({ ...spoolOf('abc'), store: forgetful }), input);
     const other = { ...input, outputs: [buildOutput('xyz')] };
-    const failure = await failureOf(
-      environment().run(createUploadOutputs({ ...spoolOf('abc'), store: forgetful }), other),
-    );
+    const failure = await failureOf(environment().run(uploading({ ...spoolOf('abc'), store: forgetful }), other));
     expect(failure.message).toMatch(/or other contents/);
   });
 
@@ -157,7 +170,7 @@ describe('Uploads', () => {
     const { endpoint, ...rest } = await createTestBucket();
     const away = createObjectStore({ ...rest, endpoint: new URL(`http://${endpoint.hostname}:1`) });
     const input = buildInput([buildOutput('a')]);
-    const failure = await failureOf(environment().run(createUploadOutputs({ ...spoolOf('a'), store: away }), input));
+    const failure = await failureOf(environment().run(uploading({ ...spoolOf('a'), store: away }), input));
     expect(failure).toMatchObject({ type: 'NETWORK_ERROR', nonRetryable: false });
     expect(factsOf(failure)).toMatchObject({ code: 'ECONNREFUSED' });
   });

@@ -39,15 +39,15 @@ afterAll(async () => {
 test(
   `${GENERATIONS} generations while a random process dies every 5 s: all end`,
   async () => {
-    const random = createRandom(SEED);
+    process.stdout.write(`random kills: seed ${SEED}\n`); // first: a run that hangs must be had again
     const over = new AbortController();
     const kills: string[] = [];
-    const killing = killUntil(over.signal, random, kills);
+    const killing = killUntil(over.signal, createRandom(SEED), kills);
     try {
-      const ids = await submitAll(random);
+      const ids = await submitAll(createRandom(SEED + 1));
       const statuses = await untilAllEnded(ids);
       process.stdout.write(
-        `random kills: seed ${SEED}, ${kills.length} kills (${summary(kills)}), ${ids.length} generations (${summary(statuses)})\n`,
+        `random kills: ${kills.length} kills (${summary(kills)}), ${ids.length} generations (${summary(statuses)})\n`,
       );
       expect(new Set(ids).size).toBe(GENERATIONS);
       expect(kills.length).toBeGreaterThan(3);
@@ -147,7 +147,7 @@ async function untilAnswer<T>(ask: () => Promise<T | null>): Promise<T> {
   for (;;) {
     const answer = await ask().catch((error: unknown) => {
       // By its text, as it is of another realm than the test: the API is being started again.
-      if (String(error).startsWith('TypeError: fetch failed')) return null;
+      if (String(error).startsWith('TypeError')) return null;
       throw error;
     });
     if (answer !== null && answer !== undefined) return answer;

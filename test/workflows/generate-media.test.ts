@@ -76,7 +76,8 @@ function failsOnce(type: FailureKind): () => Promise<CompletedPrompt> {
 
 test.each<[FailureKind, string]>([
   ['INTERRUPTED', 'gpu@b1'],
-  ['UNEXPECTED', 'gpu@b1'],
+  ['PROMPT_LOST', 'gpu@b1'],
+  ['UNEXPECTED', 'gpu'],
   ['BACKEND_CRASHED', 'gpu'],
   ['NETWORK_ERROR', 'gpu'],
 ])('after %s the next claim goes to the queue %s', async (kind, queue) => {

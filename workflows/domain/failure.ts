@@ -178,8 +178,8 @@ export function mayStillRender(kind: FailureKind): boolean {
   return SAYS_NOTHING_OF_PROMPT.includes(kind);
 }
 
-/** The backend is well and has the results of the nodes that ran, so the next try is quickest there. */
-const STAYS_ON_BACKEND: readonly FailureKind[] = ['PROMPT_LOST', 'INTERRUPTED', 'OUTPUT_INVALID', 'UNEXPECTED'];
+/** The prompt is over, and its backend is well and has the results of the nodes that ran: the next try is quickest there. */
+const STAYS_ON_BACKEND: readonly FailureKind[] = ['PROMPT_LOST', 'INTERRUPTED'];
 
 /** True when a failed submission is followed by another one on the same backend, if it may be tried again at all. */
 export function staysOnBackend(kind: FailureKind): boolean {
