@@ -13,7 +13,7 @@ export interface DatabaseConnection {
   readonly close: () => Promise<void>;
 }
 
-/** A pool of connections; a connection that breaks while idle is reported and replaced. */
+/** A pool of connections; one that breaks while idle is reported and replaced, one in use fails its next statement. */
 export function openDatabase(options: {
   readonly url: string;
   readonly poolSize: number;
@@ -29,6 +29,9 @@ export function openDatabase(options: {
     keepAlive: true,
   });
   pool.on('error', options.onIdleError);
+  // pg-pool listens only while a connection is idle. One that breaks between two statements of a transaction would
+  // otherwise end the process with an unhandled 'error'; its next statement fails with the cause.
+  pool.on('connect', (client) => client.on('error', () => undefined));
   const database = new Kysely<DatabaseSchema>({ dialect: new PostgresDialect({ pool }) });
   return { database, close: async () => database.destroy() };
 }

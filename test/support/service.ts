@@ -10,6 +10,9 @@ import { createTestBucket, createTestDatabase, createTestNamespace, testServers 
 import type { TestServers } from './stack.js';
 import { until } from './until.js';
 
+/** How much of the worker's log goes into a failure: the folder is gone when somebody reads it. */
+const LOG_LINES = 30;
+
 /** A generation as the API shows it; only what tests look at. */
 export interface SeenGeneration {
   readonly id: string;
@@ -161,7 +164,8 @@ export async function startService(options: {
         },
         timeoutMs,
       ).catch(async (error: unknown) => {
-        throw new Error(`${String(error)}; it is ${JSON.stringify(await get(id))}`);
+        const log = service.workerLog().split('\n').slice(-LOG_LINES).join('\n');
+        throw new Error(`${String(error)}; it is ${JSON.stringify(await get(id))}; the worker's last words:\n${log}`);
       }),
     checked: {
       ...{ databaseUrl, storage: bucket, temporal, comfyUrls: options.comfyUrls, apiUrl },
