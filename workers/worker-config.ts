@@ -55,7 +55,7 @@ export function workerConfigFrom(env: Env): WorkerConfig {
       backendId: backendIdFrom(env),
       maxGpuJobs: integerFrom(env, 'MAX_GPU_JOBS', { fallback: 1, min: 1, max: 64 }),
       prefetch: integerFrom(env, 'PREFETCH', { fallback: 1, min: 0, max: 64 }),
-      sweepIntervalMs: integerFrom(env, 'SWEEP_INTERVAL_MS', { fallback: 15_000, min: 200, max: 600_000 }),
+      sweepIntervalMs: integerFrom(env, 'SWEEP_INTERVAL_MS', { fallback: 10_000, min: 200, max: 600_000 }),
       pollIntervalMs: integerFrom(env, 'POLL_INTERVAL_MS', { fallback: 1_000, min: 50, max: 3_000 }), // R4.1: at most 3 s
     },
   };

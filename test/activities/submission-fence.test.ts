@@ -7,6 +7,7 @@ import { claimKey } from '../../activities/storage/claim-record.js';
 import type { ClaimRecord } from '../../activities/storage/claim-record.js';
 import { createSubmitPrompt } from '../../activities/submit-prompt.js';
 import type { SubmitPromptInput } from '../../workflows/contracts/activities.js';
+import { SIMULATED_VERSIONS } from '../support/simulator-process.js';
 import { until } from '../support/until.js';
 import {
   backendAt,
@@ -18,7 +19,7 @@ import {
   storeHolding,
 } from './support/activity-world.js';
 import { buildGraph, buildSubmission, queued } from './support/prompts.js';
-import { countOf, simulator, stopSimulators } from './support/simulators.js';
+import { countOf, simulatorsOf, stopSimulators } from './support/simulators.js';
 
 afterEach(async () => {
   jest.restoreAllMocks();
@@ -61,143 +62,147 @@ function stopClockFor(ms: number): () => void {
   };
 }
 
-describe('A submission at a gate', () => {
-  test('that is closed posts nothing and ends, so that the generation is claimed elsewhere', async () => {
-    const comfy = await simulator();
-    const { submit, gate } = submitter(backendAt(comfy.url));
-    gate.set('closed');
-    await expect(failureOf(submit())).resolves.toMatchObject({
-      ...{ type: 'NETWORK_ERROR', nonRetryable: true },
-      message: 'The gate of backend gpu-1 is closed',
+describe.each(SIMULATED_VERSIONS)('On ComfyUI %s', (version) => {
+  const simulator = simulatorsOf(version);
+
+  describe('A submission at a gate', () => {
+    test('that is closed posts nothing and ends, so that the generation is claimed elsewhere', async () => {
+      const comfy = await simulator();
+      const { submit, gate } = submitter(backendAt(comfy.url));
+      gate.set('closed');
+      await expect(failureOf(submit())).resolves.toMatchObject({
+        ...{ type: 'NETWORK_ERROR', nonRetryable: true },
+        message: 'The gate of backend gpu-1 is closed',
+      });
+      expect(countOf(comfy, 'prompt_received')).toBe(0);
     });
-    expect(countOf(comfy, 'prompt_received')).toBe(0);
-  });
 
-  test('that is draining still posts what was claimed before', async () => {
-    const comfy = await simulator();
-    const { submit, gate } = submitter(backendAt(comfy.url));
-    gate.set('draining');
-    await submit();
-    expect(countOf(comfy, 'prompt_received')).toBe(1);
-  });
+    test('that is draining still posts what was claimed before', async () => {
+      const comfy = await simulator();
+      const { submit, gate } = submitter(backendAt(comfy.url));
+      gate.set('draining');
+      await submit();
+      expect(countOf(comfy, 'prompt_received')).toBe(1);
+    });
 
-  test('that is closed finds a prompt that an earlier attempt has posted', async () => {
-    const comfy = await simulator({ secondsPerStep: 0.2 });
-    const { submit, gate } = submitter(backendAt(comfy.url));
-    await submit();
-    gate.set('closed');
-    await expect(submit(2)).resolves.toMatchObject({ nodeCount: 7 });
-    expect(countOf(comfy, 'prompt_received')).toBe(1);
-  });
-});
-
-describe('The fence of a submission', () => {
-  test.each<[string, ClaimRecord, RegExp]>([
-    ['has ended', { ...held, ended: true }, /has ended/],
-    ['has a later number', { ...held, submission: 2 }, /holds submission 2, this is 1/],
-    ['belongs to another backend', { ...held, backendId: 'gpu-2' }, /Backend gpu-2 holds/],
-  ])('a claim that %s refuses, and nothing is posted', async (_, claim, message) => {
-    const comfy = await simulator();
-    const { submit } = submitter(backendAt(comfy.url), { claim });
-    const failure = await failureOf(submit());
-    expect(failure.message).toMatch(message);
-    expect(failure.nonRetryable).toBe(true);
-    expect(countOf(comfy, 'prompt_received')).toBe(0);
-  });
-
-  test('a worker that was paused while it posted looks again, and takes back what nobody waits for', async () => {
-    const comfy = await simulator({ secondsPerStep: 0.2 });
-    const client = clientAt(comfy.url);
-    const wake = stopClockFor(60_000);
-    const { submit, input, claimedBy } = submitter(
-      knownBackend({
-        ...client,
-        submit: async (prompt) => {
-          claimedBy({ submission: 2, backendId: 'gpu-2', ended: false });
-          await client.submit(prompt);
-          wake();
-        },
-      }),
-      { steps: 1_000 },
-    );
-    expect((await failureOf(submit())).message).toContain('Backend gpu-2 holds submission 2');
-    expect(countOf(comfy, 'prompt_received')).toBe(1);
-    await until('nothing is left of it', async () => {
-      const { status } = await client.promptState(input.promptId);
-      return status === 'absent' || status === 'interrupted';
+    test('that is closed finds a prompt that an earlier attempt has posted', async () => {
+      const comfy = await simulator({ secondsPerStep: 0.2 });
+      const { submit, gate } = submitter(backendAt(comfy.url));
+      await submit();
+      gate.set('closed');
+      await expect(submit(2)).resolves.toMatchObject({ nodeCount: 7 });
+      expect(countOf(comfy, 'prompt_received')).toBe(1);
     });
   });
-});
 
-describe('The depth of the queue', () => {
-  test('a submission waits while others fill the queue, and posts as soon as there is room', async () => {
-    const comfy = await simulator({ secondsPerStep: 0.2 });
-    const running = await queued(comfy.url, buildGraph({ steps: 1_000 }));
-    await queued(comfy.url, buildGraph({ steps: 1_000, seed: 2 }));
-    const { submit } = submitter(backendAt(comfy.url));
-    let isOver = false;
-    const submitted = submit().finally(() => (isOver = true));
-    const client = clientAt(comfy.url);
-    await until('it has had the time to post', async () => {
-      // Each look of ours takes as long as one of its own.
-      for (let look = 0; look < 50; look += 1) await client.queueRemaining();
-      return true;
+  describe('The fence of a submission', () => {
+    test.each<[string, ClaimRecord, RegExp]>([
+      ['has ended', { ...held, ended: true }, /has ended/],
+      ['has a later number', { ...held, submission: 2 }, /holds submission 2, this is 1/],
+      ['belongs to another backend', { ...held, backendId: 'gpu-2' }, /Backend gpu-2 holds/],
+    ])('a claim that %s refuses, and nothing is posted', async (_, claim, message) => {
+      const comfy = await simulator();
+      const { submit } = submitter(backendAt(comfy.url), { claim });
+      const failure = await failureOf(submit());
+      expect(failure.message).toMatch(message);
+      expect(failure.nonRetryable).toBe(true);
+      expect(countOf(comfy, 'prompt_received')).toBe(0);
     });
-    expect(isOver).toBe(false);
-    expect(countOf(comfy, 'prompt_received')).toBe(2);
-    await client.stop(running);
-    await expect(submitted).resolves.toMatchObject({ state: 'pending' });
+
+    test('a worker that was paused while it posted looks again, and takes back what nobody waits for', async () => {
+      const comfy = await simulator({ secondsPerStep: 0.2 });
+      const client = clientAt(comfy.url);
+      const wake = stopClockFor(60_000);
+      const { submit, input, claimedBy } = submitter(
+        knownBackend({
+          ...client,
+          submit: async (prompt) => {
+            claimedBy({ submission: 2, backendId: 'gpu-2', ended: false });
+            await client.submit(prompt);
+            wake();
+          },
+        }),
+        { steps: 1_000 },
+      );
+      expect((await failureOf(submit())).message).toContain('Backend gpu-2 holds submission 2');
+      expect(countOf(comfy, 'prompt_received')).toBe(1);
+      await until('nothing is left of it', async () => {
+        const { status } = await client.promptState(input.promptId);
+        return status === 'absent' || status === 'interrupted';
+      });
+    });
   });
 
-  test('a submission that finds no room for long gives way to another backend', async () => {
-    const comfy = await simulator({ secondsPerStep: 0.2 });
-    const client = clientAt(comfy.url);
-    await queued(comfy.url, buildGraph({ steps: 1_000 }));
-    await queued(comfy.url, buildGraph({ steps: 1_000, seed: 2 }));
-    const wake = stopClockFor(21_000);
-    const { submit } = submitter(
-      knownBackend({
-        ...client,
-        queueRemaining: async (signal) => {
-          wake();
-          return client.queueRemaining(signal);
-        },
-      }),
-    );
-    await expect(failureOf(submit())).resolves.toMatchObject({ type: 'NETWORK_ERROR', nonRetryable: true });
-    expect(countOf(comfy, 'prompt_received')).toBe(2);
-  });
-});
+  describe('The depth of the queue', () => {
+    test('a submission waits while others fill the queue, and posts as soon as there is room', async () => {
+      const comfy = await simulator({ secondsPerStep: 0.2 });
+      const running = await queued(comfy.url, buildGraph({ steps: 1_000 }));
+      await queued(comfy.url, buildGraph({ steps: 1_000, seed: 2 }));
+      const { submit } = submitter(backendAt(comfy.url));
+      let isOver = false;
+      const submitted = submit().finally(() => (isOver = true));
+      const client = clientAt(comfy.url);
+      await until('it has had the time to post', async () => {
+        // Each look of ours takes as long as one of its own.
+        for (let look = 0; look < 50; look += 1) await client.queueRemaining();
+        return true;
+      });
+      expect(isOver).toBe(false);
+      expect(countOf(comfy, 'prompt_received')).toBe(2);
+      await client.stop(running);
+      await expect(submitted).resolves.toMatchObject({ state: 'pending' });
+    });
 
-describe('Second copies', () => {
-  test('of a prompt that runs are removed when it is looked for again', async () => {
-    const comfy = await simulator({ secondsPerStep: 0.2 });
-    const client = clientAt(comfy.url);
-    const { submit, input } = submitter(backendAt(comfy.url), { steps: 1_000 });
-    await submit();
-    await until('it runs', async () => (await client.promptState(input.promptId)).status === 'running');
-    await postAgain(client, input);
-    expect(await client.queueRemaining()).toBe(2);
-    await expect(submit(2)).resolves.toMatchObject({ state: 'running' });
-    expect(await client.queueRemaining()).toBe(1);
-    expect((await client.promptState(input.promptId)).status).toBe('running');
+    test('a submission that finds no room for long gives way to another backend', async () => {
+      const comfy = await simulator({ secondsPerStep: 0.2 });
+      const client = clientAt(comfy.url);
+      await queued(comfy.url, buildGraph({ steps: 1_000 }));
+      await queued(comfy.url, buildGraph({ steps: 1_000, seed: 2 }));
+      const wake = stopClockFor(21_000);
+      const { submit } = submitter(
+        knownBackend({
+          ...client,
+          queueRemaining: async (signal) => {
+            wake();
+            return client.queueRemaining(signal);
+          },
+        }),
+      );
+      await expect(failureOf(submit())).resolves.toMatchObject({ type: 'NETWORK_ERROR', nonRetryable: true });
+      expect(countOf(comfy, 'prompt_received')).toBe(2);
+    });
   });
 
-  test('that a late POST puts beside a repetition are removed right after it', async () => {
-    const comfy = await simulator({ secondsPerStep: 0.2 });
-    const client = clientAt(comfy.url);
-    await queued(comfy.url, buildGraph({ steps: 1_000 }));
-    const { submit, input } = submitter(
-      knownBackend({
-        ...client,
-        submit: async (prompt) => {
-          await client.submit(prompt);
-          await client.submit(prompt); // of the attempt before, which arrives only now
-        },
-      }),
-    );
-    await expect(submit(2)).resolves.toMatchObject({ state: 'pending' });
-    expect(await client.queueRemaining()).toBe(2);
-    expect((await client.promptState(input.promptId)).status).toBe('pending');
+  describe('Second copies', () => {
+    test('of a prompt that runs are removed when it is looked for again', async () => {
+      const comfy = await simulator({ secondsPerStep: 0.2 });
+      const client = clientAt(comfy.url);
+      const { submit, input } = submitter(backendAt(comfy.url), { steps: 1_000 });
+      await submit();
+      await until('it runs', async () => (await client.promptState(input.promptId)).status === 'running');
+      await postAgain(client, input);
+      expect(await client.queueRemaining()).toBe(2);
+      await expect(submit(2)).resolves.toMatchObject({ state: 'running' });
+      expect(await client.queueRemaining()).toBe(1);
+      expect((await client.promptState(input.promptId)).status).toBe('running');
+    });
+
+    test('that a late POST puts beside a repetition are removed right after it', async () => {
+      const comfy = await simulator({ secondsPerStep: 0.2 });
+      const client = clientAt(comfy.url);
+      await queued(comfy.url, buildGraph({ steps: 1_000 }));
+      const { submit, input } = submitter(
+        knownBackend({
+          ...client,
+          submit: async (prompt) => {
+            await client.submit(prompt);
+            await client.submit(prompt); // of the attempt before, which arrives only now
+          },
+        }),
+      );
+      await expect(submit(2)).resolves.toMatchObject({ state: 'pending' });
+      expect(await client.queueRemaining()).toBe(2);
+      expect((await client.promptState(input.promptId)).status).toBe('pending');
+    });
   });
 });

@@ -1,25 +1,13 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { beforeAll, expect, test } from '@jest/globals';
+import { inLanes } from '../support/in-lanes.js';
 import { startService } from '../support/service.js';
-import type { Service } from '../support/service.js';
-import { startSimulator } from '../support/simulator-process.js';
+import type { SeenGeneration, Service } from '../support/service.js';
+import { SIMULATED_VERSIONS, startSimulator } from '../support/simulator-process.js';
 import type { SimulatorProcess } from '../support/simulator-process.js';
 import { until } from '../support/until.js';
 import { untilStopped } from '../support/until-stopped.js';
 
-let simulator: SimulatorProcess;
-let service: Service;
-
-beforeAll(async () => {
-  simulator = await startSimulator({ secondsPerStep: 0.1 });
-  service = await startService({ comfyUrls: [simulator.url] });
-}, 120_000);
-
-afterAll(async () => {
-  await service.stop();
-  await simulator.stop();
-}, 90_000);
-
-test.each([
+const MOMENTS = [
   { point: 'discoverBackend.before', steps: 10 },
   { point: 'discoverBackend.mid', steps: 10 },
   { point: 'submitPrompt.before', steps: 150 },
@@ -29,35 +17,83 @@ test.each([
   { point: 'downloadOutputs.mid', steps: 2 },
   { point: 'validateOutputs.mid', steps: 2 },
   { point: 'uploadOutputs.before', steps: 2 },
-])(
-  'a cancel that arrives at $point ends as CANCELLED and leaves nothing on the GPU within two seconds',
-  async ({ point, steps }) => {
-    await service.killWorker('SIGTERM');
-    await service.startWorker({ CRASH_AT: `${point}:1:SIGSTOP` });
-    const { id } = await service.submit({
-      template: 'sd15-text-to-image',
-      parameters: { prompt: point, width: 64, height: 64, steps, seed: 1 },
-    });
-    await untilStopped(service.workerPid());
-    await service.temporal.workflow.getHandle(`generation/${id}`).cancel();
-    const resumedAt = Date.now();
-    service.signalWorker('SIGCONT');
+] as const;
+type Moment = (typeof MOMENTS)[number];
+const CASES = SIMULATED_VERSIONS.flatMap((version) => MOMENTS.map((moment) => ({ version, ...moment })));
 
-    await service.untilStatus(id, 'CANCELLED', 60_000);
-    await until('ComfyUI is idle', async () => (await queueRemaining()) === 0);
-    const stops = simulator
-      .journal()
-      .filter(({ event, at }) => ['interrupt', 'queue_deleted'].includes(event) && Date.parse(at) >= resumedAt);
-    if (point === 'awaitCompletion.mid') {
-      expect(stops.length).toBeGreaterThan(0);
-      expect(Date.parse(stops[0]?.at ?? '') - resumedAt).toBeLessThan(2_000);
-    }
-    expect((await service.get(id)).outputs).toEqual([]);
+interface Outcome {
+  readonly seen: SeenGeneration;
+  /** From the moment the worker could hear of the cancel to the first stop that ComfyUI was sent; null without one. */
+  readonly stoppedAfterMs: number | null;
+}
+
+let outcomes: ReadonlyMap<string, Outcome | Error>;
+let problems: ReadonlyMap<string, unknown>;
+
+beforeAll(async () => {
+  const collected = new Map<string, Outcome | Error>();
+  problems = await inLanes(SIMULATED_VERSIONS, async (version) => cancelInEveryActivity(version, collected));
+  outcomes = collected;
+}, 15 * 60_000);
+
+test.each(CASES)(
+  'on ComfyUI $version a cancel that arrives at $point ends as CANCELLED, and a prompt is stopped within two seconds',
+  ({ version, point }) => {
+    const outcome = outcomes.get(`${version} ${point}`);
+    if (outcome === undefined || outcome instanceof Error) throw outcome ?? new Error('It was not tried');
+    expect(outcome.seen).toMatchObject({ status: 'CANCELLED', outputs: [] });
+    if (/^(submitPrompt|awaitCompletion)\.mid$/.test(point)) expect(outcome.stoppedAfterMs).not.toBeNull();
+    expect(outcome.stoppedAfterMs ?? 0).toBeLessThan(2_000);
   },
-  120_000,
 );
 
-async function queueRemaining(): Promise<number> {
-  const answer = await fetch(`${simulator.url}/prompt`);
+test.each(SIMULATED_VERSIONS)('on ComfyUI %s no invariant is broken after all cancels', (version) => {
+  expect(problems.get(version)).toBeNull();
+});
+
+async function cancelInEveryActivity(version: string, collected: Map<string, Outcome | Error>): Promise<null> {
+  const simulator = await startSimulator({ version, secondsPerStep: 0.1 });
+  try {
+    const service = await startService({ comfyUrls: [simulator.url] });
+    for (const moment of MOMENTS) {
+      const outcome = await cancelIn(moment, { service, simulator }).catch((error: unknown) =>
+        error instanceof Error ? error : new Error(String(error)),
+      );
+      collected.set(`${version} ${moment.point}`, outcome);
+    }
+    await service.stop();
+    return null;
+  } finally {
+    await simulator.stop();
+  }
+}
+
+/** The worker stops itself there, and hears of the cancel when it goes on. */
+async function cancelIn(
+  { point, steps }: Moment,
+  { service, simulator }: { readonly service: Service; readonly simulator: SimulatorProcess },
+): Promise<Outcome> {
+  await service.killWorker('SIGTERM');
+  await service.startWorker({ CRASH_AT: `${point}:1:SIGSTOP` });
+  const { id } = await service.submit({
+    template: 'sd15-text-to-image',
+    parameters: { prompt: point, width: 64, height: 64, steps, seed: 1 },
+  });
+  await untilStopped(service.workerPid());
+  await service.temporal.workflow.getHandle(`generation/${id}`).cancel();
+  const resumedAt = Date.now();
+  service.signalWorker('SIGCONT');
+
+  const seen = await service.untilStatus(id, 'CANCELLED', 60_000);
+  await until('ComfyUI is idle', async () => (await queueRemaining(simulator)) === 0);
+  const stops = simulator
+    .journal()
+    .filter(({ event, at }) => ['interrupt', 'queue_deleted'].includes(event) && Date.parse(at) >= resumedAt)
+    .map(({ at }) => Date.parse(at) - resumedAt);
+  return { seen, stoppedAfterMs: stops[0] ?? null };
+}
+
+async function queueRemaining({ url }: SimulatorProcess): Promise<number> {
+  const answer = await fetch(`${url}/prompt`);
   return ((await answer.json()) as { exec_info: { queue_remaining: number } }).exec_info.queue_remaining;
 }

@@ -16,7 +16,10 @@ const ACTIVITIES = [
   'uploadOutputs',
   'recordProgress',
   'recordOutcome',
+  'stopPrompt',
 ] as const;
+/** Ends as CANCELLED, as a prompt is only stopped for that. */
+const STOPPING = 'stopPrompt';
 const CASES = SERVER_NAMES.flatMap((server) => ACTIVITIES.map((activity) => ({ server, activity })));
 
 let seen: ReadonlyMap<string, SeenGeneration | Error>;
@@ -28,11 +31,15 @@ beforeAll(async () => {
   seen = collected;
 }, 15 * 60_000);
 
-test.each(CASES)('kill -9 of $server in the middle of $activity: the generation completes', ({ server, activity }) => {
-  const generation = seen.get(`${server} ${activity}`);
-  if (generation instanceof Error) throw generation;
-  expect(generation).toMatchObject({ status: 'COMPLETED', attempts: [], outputs: [{ width: 64, height: 64 }] });
-});
+test.each(CASES)(
+  'kill -9 of $server in the middle of $activity: the generation ends as it should',
+  ({ server, activity }) => {
+    const generation = seen.get(`${server} ${activity}`);
+    if (generation instanceof Error) throw generation;
+    if (activity === STOPPING) expect(generation).toMatchObject({ status: 'CANCELLED', outputs: [] });
+    else expect(generation).toMatchObject({ status: 'COMPLETED', attempts: [], outputs: [{ width: 64, height: 64 }] });
+  },
+);
 
 test.each(SERVER_NAMES)(
   'after all outages of %s every prompt was rendered once, and no invariant is broken',
@@ -76,11 +83,15 @@ async function killIn(
   await service.startWorker({ CRASH_AT: `${activity}.mid:1:SIGSTOP` });
   const { id } = await service.submit({
     template: 'sd15-text-to-image',
-    parameters: { prompt: activity, width: 64, height: 64, steps: 15, seed: 1 },
+    parameters: { prompt: activity, width: 64, height: 64, steps: activity === STOPPING ? 150 : 15, seed: 1 },
   });
+  if (activity === STOPPING) {
+    await service.untilStatus(id, 'PROCESSING', 60_000);
+    await service.post(`/v1/generations/${id}/cancel`);
+  }
   await untilStopped(service.workerPid());
   await own.kill(server);
   service.signalWorker('SIGCONT');
   await own.start(server);
-  return service.untilStatus(id, 'COMPLETED', 120_000);
+  return service.untilStatus(id, activity === STOPPING ? 'CANCELLED' : 'COMPLETED', 120_000);
 }

@@ -1,5 +1,6 @@
 import { beforeAll, expect, test } from '@jest/globals';
 import { CRASH_POINTS } from '../../infra/runtime/crash-point.js';
+import type { CrashPoint } from '../../infra/runtime/crash-point.js';
 import { inLanes } from '../support/in-lanes.js';
 import type { ProcessEnd } from '../support/node-process.js';
 import { startService } from '../support/service.js';
@@ -18,16 +19,34 @@ interface Outcome {
   readonly events: readonly string[];
 }
 
+interface Case {
+  readonly point: CrashPoint;
+  readonly ending: 'COMPLETED' | 'CANCELLED';
+  /** `alone`: the GPU worker is another process and lives. */
+  readonly control: 'alone' | 'together';
+}
+
+const CASES: readonly Case[] = (['together', 'alone'] as const).flatMap((control) => {
+  const isKilled = (point: CrashPoint): boolean => control === 'together' || /^(record|relay)/.test(point);
+  return [
+    ...ON_THE_WAY.filter(isKilled).map((point): Case => ({ point, ending: 'COMPLETED', control })),
+    ...WHEN_CANCELLED.filter(isKilled).map((point): Case => ({ point, ending: 'CANCELLED', control })),
+  ];
+});
+const nameOf = ({ point, control }: Case) =>
+  `kill -9 of ${control === 'alone' ? 'the control worker alone' : 'the worker'} at ${point}`;
+const ending = (wanted: string) =>
+  CASES.filter((each) => each.ending === wanted).map((each) => ({ ...each, name: nameOf(each) }));
+
 let outcomes: ReadonlyMap<string, Outcome | Error>;
 
 beforeAll(async () => {
-  const completed = await inLanes(ON_THE_WAY, async (point) => crashAt(point, 'COMPLETED'));
-  const cancelled = await inLanes(WHEN_CANCELLED, async (point) => crashAt(point, 'CANCELLED'));
-  outcomes = new Map([...completed, ...cancelled]);
+  const seen = await inLanes(CASES, crashAt);
+  outcomes = new Map([...seen].map(([each, outcome]) => [nameOf(each), outcome]));
 }, 15 * 60_000);
 
-test.each(ON_THE_WAY)('kill -9 of the worker at %s: one prompt, one rendering, one picture', (point) => {
-  const { end, seen, events } = outcomeOf(point);
+test.each(ending('COMPLETED'))('$name: one prompt, one rendering, one picture', ({ name }) => {
+  const { end, seen, events } = outcomeOf(name);
   expect(end.signal).toBe('SIGKILL');
   expect(seen).toMatchObject({ status: 'COMPLETED', attempts: [], outputs: [{ width: 64, height: 64 }] });
   expect(timesOf(events, 'prompt_received')).toBe(1);
@@ -35,17 +54,17 @@ test.each(ON_THE_WAY)('kill -9 of the worker at %s: one prompt, one rendering, o
   expect(timesOf(events, 'rendering_finished')).toBe(1);
 });
 
-test.each(WHEN_CANCELLED)('kill -9 of the worker at %s: the generation ends as CANCELLED, the GPU is free', (point) => {
-  const { end, seen, events } = outcomeOf(point);
+test.each(ending('CANCELLED'))('$name: the generation ends as CANCELLED, the GPU is free', ({ name }) => {
+  const { end, seen, events } = outcomeOf(name);
   expect(end.signal).toBe('SIGKILL');
   expect(seen).toMatchObject({ status: 'CANCELLED', outputs: [] });
   expect(timesOf(events, 'prompt_received')).toBe(1);
   expect(timesOf(events, 'rendering_started')).toBe(1);
 });
 
-function outcomeOf(point: string): Outcome {
-  const outcome = outcomes.get(point);
-  if (outcome === undefined || outcome instanceof Error) throw outcome ?? new Error(`${point} was not tried`);
+function outcomeOf(name: string): Outcome {
+  const outcome = outcomes.get(name);
+  if (outcome === undefined || outcome instanceof Error) throw outcome ?? new Error(`${name} was not tried`);
   return outcome;
 }
 
@@ -54,33 +73,42 @@ function timesOf(events: readonly string[], event: string): number {
 }
 
 /** One generation on a stack of its own, whose worker dies there and is started again; stopping it runs the checker. */
-async function crashAt(point: string, status: string): Promise<Outcome> {
-  const simulator = await startSimulator({ secondsPerStep: status === 'CANCELLED' ? 0.3 : 0.1 });
+async function crashAt(each: Case): Promise<Outcome> {
+  const simulator = await startSimulator({ secondsPerStep: each.ending === 'CANCELLED' ? 0.3 : 0.1 });
   try {
-    const service = await startService({ comfyUrls: [simulator.url], firstWorkerEnv: { CRASH_AT: point } });
+    const service = await startService({
+      comfyUrls: [simulator.url],
+      firstWorkerEnv: { CRASH_AT: each.point, ...rolesOf(each) },
+    });
+    const gpu = each.control === 'alone' ? await service.startOther('gpu', { WORKER_ROLES: 'gpu' }) : null;
     try {
-      return await crash(service, simulator, status);
+      return await crash(service, simulator, each);
     } finally {
       await service.stop();
+      await gpu?.end('SIGTERM');
     }
   } finally {
     await simulator.stop();
   }
 }
 
-async function crash(service: Service, simulator: SimulatorProcess, status: string): Promise<Outcome> {
-  const steps = status === 'CANCELLED' ? 150 : 15;
+function rolesOf({ control }: Case): Readonly<Record<string, string>> {
+  return control === 'alone' ? { WORKER_ROLES: 'control' } : {};
+}
+
+async function crash(service: Service, simulator: SimulatorProcess, each: Case): Promise<Outcome> {
+  const steps = each.ending === 'CANCELLED' ? 150 : 15;
   const { id } = await service.submit({
     template: 'sd15-text-to-image',
     parameters: { prompt: 'a pier', width: 64, height: 64, steps, seed: 1 },
   });
-  if (status === 'CANCELLED') {
+  if (each.ending === 'CANCELLED') {
     await service.untilStatus(id, 'PROCESSING', 60_000);
     await service.post(`/v1/generations/${id}/cancel`);
   }
   const end = await service.workerEnded();
-  await service.startWorker();
-  const seen = await service.untilStatus(id, status, 120_000);
+  await service.startWorker(rolesOf(each));
+  const seen = await service.untilStatus(id, each.ending, 120_000);
   await until('the GPU is free', async () => {
     const events = simulator.journal().map(({ event }) => event);
     return timesOf(events, 'rendering_started') === timesOf(events, 'rendering_finished');

@@ -7,6 +7,9 @@ import { startSimulator } from '../support/simulator-process.js';
 import type { SimulatorProcess } from '../support/simulator-process.js';
 import { until } from '../support/until.js';
 
+/** What is promised for the sweep at the interval that it has unless somebody sets another. */
+const SWEPT_WITHIN_MS = 15_000;
+
 let simulator: SimulatorProcess;
 let service: Service;
 
@@ -14,7 +17,7 @@ beforeAll(async () => {
   simulator = await startSimulator({ secondsPerStep: 0.2 });
   service = await startService({
     comfyUrls: [simulator.url],
-    env: { SWEEP_INTERVAL_MS: '300', RECONCILE_INTERVAL_MS: '500' },
+    env: { RECONCILE_INTERVAL_MS: '500' },
   });
 }, 60_000);
 
@@ -36,7 +39,11 @@ test('the prompt of a Workflow that was terminated is removed, prompts of others
   expect(await waiting()).toEqual(strangers);
 
   await service.temporal.workflow.getHandle(`generation/${id}`).terminate('by an operator');
-  await until('the prompt is interrupted', async () => simulator.journal().some(({ event }) => event === 'interrupt'));
+  await until(
+    'the prompt is interrupted',
+    async () => simulator.journal().some(({ event }) => event === 'interrupt'),
+    SWEPT_WITHIN_MS,
+  );
   await until('the next one renders', async () => (await running()) === strangers[0]);
   expect(await waiting()).toEqual(strangers.slice(1));
   expect(service.workerLog()).toMatch(/its Workflow is closed|its generation has ended/); // whichever is seen first
@@ -53,7 +60,7 @@ test('a second copy of a prompt that lives, and one under a number that the clai
   const promptId = promptIdOf(id, 1);
   await queue(marker, promptId);
   await queue({ durable_comfy: { generationId: id, submission: 2 } });
-  await until('both are gone', async () => (await waiting()).length === 0);
+  await until('both are gone', async () => (await waiting()).length === 0, SWEPT_WITHIN_MS);
   expect(await running()).toBe(promptId);
   expect(service.workerLog()).toContain('Removing a second copy of a prompt');
   expect(service.workerLog()).toContain('another submission has taken its place');

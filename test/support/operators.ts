@@ -8,6 +8,8 @@ export interface Operator {
   readonly terminate: (generationId: string, reason: string) => Promise<void>;
   /** To an event of the latest run. */
   readonly reset: (generationId: string, to: { readonly runId: string; readonly eventId: number }) => Promise<void>;
+  /** With one JSON value, or none. */
+  readonly signal: (generationId: string, name: string, value?: unknown) => Promise<void>;
   readonly pauseActivity: (generationId: string, type: string) => Promise<void>;
   readonly unpauseActivity: (generationId: string, type: string) => Promise<void>;
   readonly resetActivity: (generationId: string, type: string) => Promise<void>;
@@ -21,6 +23,11 @@ export function operatorByCommand(namespace: string): Operator {
     terminate: async (id, reason) => run('workflow', 'terminate', ...of(id), '--reason', reason),
     reset: async (id, { runId, eventId }) =>
       run('workflow', 'reset', ...of(id), '--run-id', runId, '--event-id', String(eventId), '--reason', 'test'),
+    signal: async (id, name, value) =>
+      run(
+        ...['workflow', 'signal', ...of(id), '--name', name],
+        ...(value === undefined ? [] : ['--input', JSON.stringify(value)]),
+      ),
     pauseActivity: async (id, type) => run('activity', 'pause', ...of(id), '--activity-type', type),
     unpauseActivity: async (id, type) => run('activity', 'unpause', ...of(id), '--activity-type', type),
     resetActivity: async (id, type) => run('activity', 'reset', ...of(id), '--activity-type', type),
@@ -39,8 +46,18 @@ export function operatorInWebUi(namespace: string): Operator {
         ...{ workflowExecution: { workflowId: generationWorkflowId(id), runId }, reason: 'test' },
         ...{ workflowTaskFinishEventId: String(eventId), requestId: `${runId}-${eventId}` },
       }),
+    signal: async (id, name, value) =>
+      webUiPost(namespace, `${ofWorkflow(id)}/signal/${name}`, {
+        ...(value !== undefined && { input: { payloads: [jsonPayload(value)] } }),
+      }),
     pauseActivity: activity('pause'),
     unpauseActivity: activity('unpause'),
     resetActivity: activity('reset'),
   };
+}
+
+/** As the page sends it: JSON in base64, and what it is. */
+function jsonPayload(value: unknown): unknown {
+  const base64 = (text: string) => Buffer.from(text).toString('base64');
+  return { metadata: { encoding: base64('json/plain') }, data: base64(JSON.stringify(value)) };
 }
