@@ -11,16 +11,22 @@ const CLOSED_AS: Readonly<Record<string, readonly WorkflowExecutionStatusName[]>
   CANCELLED: ['CANCELLED', 'TERMINATED'],
 };
 
-/** I1: every accepted generation is in one terminal state, and Temporal says the same. */
+/** How much later than its deadline a generation may end: what it left on a GPU is stopped first. */
+const AFTER_DEADLINE_MS = 60_000;
+
+/** I1: every accepted generation is in one terminal state, in time, and Temporal says the same. */
 export async function checkEndings(evidence: Evidence): Promise<readonly Violation[]> {
   const found = await Promise.all(evidence.generations.map(async (generation) => checkEnding(evidence, generation)));
   return found.filter((violation) => violation !== null);
 }
 
 async function checkEnding({ temporal }: Evidence, generation: CheckedGeneration): Promise<Violation | null> {
-  const { id, status, finished_at: finishedAt } = generation;
+  const { id, status, created_at: createdAt, finished_at: finishedAt, limit_seconds: limitSeconds } = generation;
   const expected = CLOSED_AS[status];
   if (expected === undefined || finishedAt === null) return `I1 ${id} has not ended: it is ${status}`;
+  const tookMs = finishedAt.getTime() - createdAt.getTime();
+  if (tookMs > limitSeconds * 1_000 + AFTER_DEADLINE_MS)
+    return `I1 ${id} ended after ${tookMs} ms, its deadline was ${limitSeconds} s`;
   const handle = temporal.workflow.getHandle(`generation/${id}`);
   try {
     const { name } = (await handle.describe()).status;

@@ -21,12 +21,15 @@ export interface CheckedGeneration {
   readonly id: string;
   readonly status: string;
   readonly submission: number;
+  readonly created_at: Date;
   readonly finished_at: Date | null;
+  /** The longest way: to the first claim, and from there to the end. */
+  readonly limit_seconds: number;
 }
 
 /** What each part of the checker looks at. */
 export interface Evidence extends CheckedSystem {
-  readonly database: pg.Client;
+  readonly database: pg.Pool;
   readonly generations: readonly CheckedGeneration[];
 }
 
@@ -35,11 +38,14 @@ export type Violation = `${'I1' | 'I2' | 'I4' | 'I5' | 'I6'} ${string}`;
 
 /** Looks at database, store, Temporal, ComfyUI and spool after everything has come to rest; empty when all is well. */
 export async function checkInvariants(system: CheckedSystem): Promise<readonly Violation[]> {
-  const database = new pg.Client({ connectionString: system.databaseUrl });
-  await database.connect();
+  const database = new pg.Pool({ connectionString: system.databaseUrl, max: 3 });
   try {
     const { rows } = await database.query<CheckedGeneration>(
-      'SELECT id, status, submission, finished_at FROM generations ORDER BY created_at',
+      `SELECT id, status, submission, created_at, finished_at,
+              (workflow_input->'limits'->>'startSeconds')::float +
+                coalesce((workflow_input->'limits'->>'totalSeconds')::float,
+                         greatest(1800, 3 * (workflow_input->'limits'->>'renderSeconds')::float)) AS limit_seconds
+         FROM generations ORDER BY created_at`,
     );
     const evidence: Evidence = { ...system, database, generations: rows };
     const found = await Promise.all(

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import { Client } from 'minio';
+import type { Client } from 'minio';
 import type { Evidence, Violation } from './check-invariants.js';
+import { keysIn, storeClient } from './store-client.js';
 
 interface OutputRow {
   readonly object_key: string;
@@ -14,29 +15,14 @@ export async function checkObjects({ database, storage }: Evidence): Promise<rea
   const { rows } = await database.query<OutputRow>(
     'SELECT object_key, bytes, sha256, status FROM outputs JOIN generations ON id = generation_id',
   );
-  const client = new Client({
-    endPoint: storage.endpoint.hostname,
-    port: Number(storage.endpoint.port),
-    useSSL: false,
-    accessKey: storage.accessKeyId,
-    secretKey: storage.secretAccessKey,
-    region: storage.region,
-  });
-  const keys = await keysIn(client, storage.bucket);
+  const client = storeClient(storage);
+  const keys = await keysIn(client, storage.bucket, 'jobs/');
   const wrong = await Promise.all(rows.map(async (row) => checkObject(client, storage.bucket, row)));
   const rowKeys = new Set(rows.map((row) => row.object_key));
   return [
     ...wrong.filter((violation) => violation !== null),
     ...keys.filter((key) => !rowKeys.has(key)).map((key): Violation => `I2 the object ${key} has no row`),
   ];
-}
-
-async function keysIn(client: Client, bucket: string): Promise<readonly string[]> {
-  const keys: string[] = [];
-  for await (const { name } of client.listObjectsV2(bucket, 'jobs/', true) as AsyncIterable<{ name?: string }>) {
-    if (name !== undefined) keys.push(name);
-  }
-  return keys;
 }
 
 async function checkObject(client: Client, bucket: string, row: OutputRow): Promise<Violation | null> {
