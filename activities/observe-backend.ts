@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { cancellationSignal } from '@temporalio/activity';
+import { activityInfo, cancellationSignal } from '@temporalio/activity';
 import { WorkflowNotFoundError } from '@temporalio/client';
 import type { Client } from '@temporalio/client';
 import type { ControlActivities } from '../workflows/contracts/activities.js';
@@ -31,12 +31,16 @@ export function createObserveBackend({
   return async function observeBackend({ backendId }) {
     const signal = cancellationSignal();
     const startedAt = performance.now();
+    const elapsedMs = (): number => performance.now() - startedAt;
+    // By the clock of Temporal, like the time it is compared with: this machine's own may go wrong.
+    const { currentAttemptScheduledTimestampMs: scheduledAtMs } = activityInfo();
     try {
       return await heartbeatWhile(async () => {
         for (;;) {
-          const freeForMs = await freeFor(client, backendId);
-          if (freeForMs === null) return { isHeld: true };
-          if (freeForMs > goneAfterMs || performance.now() - startedAt > patienceMs) return { isHeld: false };
+          const freeSinceMs = await freeSince(client, backendId);
+          if (freeSinceMs === null) return { isHeld: true };
+          const isGone = scheduledAtMs + elapsedMs() - freeSinceMs > goneAfterMs;
+          if (isGone || elapsedMs() > patienceMs) return { isHeld: false };
           await sleep(LOOK_MS, undefined, { signal });
         }
       });
@@ -48,18 +52,18 @@ export function createObserveBackend({
 }
 
 /**
- * How long the Workflow of the backend has had no holder, as far as it knows; `null` while it has one. One that an
- * operator has ended knows nothing: a worker that lives starts it again.
+ * Since when the Workflow of the backend has had no holder, as far as it knows, in milliseconds since the epoch; `null`
+ * while it has one. One that an operator has ended knows nothing: a worker that lives starts it again.
  */
-async function freeFor(client: Client, backendId: string): Promise<number | null> {
+async function freeSince(client: Client, backendId: string): Promise<number | null> {
   const handle = client.workflow.getHandle(backendWorkflowId(backendId));
   try {
     const { status } = await handle.describe();
-    if (status.name !== 'RUNNING') return 0;
+    if (status.name !== 'RUNNING') return Number.POSITIVE_INFINITY;
     const { unheldSince } = await handle.query(backendStateQuery);
-    return unheldSince === null ? null : Date.now() - Date.parse(unheldSince);
+    return unheldSince === null ? null : Date.parse(unheldSince);
   } catch (error) {
-    if (error instanceof WorkflowNotFoundError) return 0;
+    if (error instanceof WorkflowNotFoundError) return Number.POSITIVE_INFINITY;
     throw error;
   }
 }

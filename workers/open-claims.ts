@@ -6,11 +6,17 @@ const KEPT_MS = 5_000;
 /** A look takes some milliseconds; the history of a slow server comes up to 300 ms late. */
 const ENDING_MS = 1_000;
 
+interface OpenClaim {
+  /** When it stops counting. */
+  readonly endsAt: number;
+  /** A place for a claim that is still to come. */
+  readonly isKept?: boolean;
+}
+
 /** Claims of one backend between their answer and the prompt's place in ComfyUI's queue. */
 export class OpenClaims {
   readonly #onSettled: () => void;
-  /** With the time when they stop counting. */
-  readonly #claims = new Map<string, { readonly endsAt: number }>();
+  readonly #claims = new Map<string, OpenClaim>();
 
   constructor(onSettled: () => void) {
     this.#onSettled = onSettled;
@@ -31,12 +37,14 @@ export class OpenClaims {
 
   /** The next try of the generation is expected here. */
   kept(generationId: string): void {
-    this.#claims.set(generationId, { endsAt: Date.now() + KEPT_MS });
+    this.#claims.set(generationId, { endsAt: Date.now() + KEPT_MS, isKept: true });
   }
 
-  /** It does not come, or could not claim. */
+  /** It does not come, or could not claim; one that has come meanwhile stays. */
   dropped(generationId: string): void {
-    if (this.#claims.delete(generationId)) this.#onSettled();
+    if (this.#claims.get(generationId)?.isKept !== true) return;
+    this.#claims.delete(generationId);
+    this.#onSettled();
   }
 
   /**
@@ -56,7 +64,7 @@ export class OpenClaims {
   }
 
   #opened(generationId: string, endsAt: number): () => void {
-    const claim = { endsAt };
+    const claim: OpenClaim = { endsAt };
     this.#claims.set(generationId, claim);
     return () => {
       if (this.#claims.get(generationId) !== claim) return;
