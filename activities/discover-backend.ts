@@ -8,6 +8,7 @@ import { promptIdOf } from './comfyui/prompt-id.js';
 import { alreadyEnded } from './failures/already-ended.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
 import { heartbeatWhile } from './heartbeat-while.js';
+import type { LateAttempt } from './late-attempt.js';
 import { untilAborted } from './until-aborted.js';
 import { readBackendReport } from './storage/backend-reports.js';
 import type { ClaimRecord } from './storage/claim-record.js';
@@ -25,8 +26,7 @@ export interface DiscoverBackendDeps {
     /** Told of a claim before it is answered, so that it counts until the prompt is in ComfyUI's queue. */
     claimed(generationId: string): void;
   };
-  /** Throws when this attempt was given up while the process was stopped: it must not move the fence. */
-  readonly ensureCurrent: () => Promise<void>;
+  readonly late: Pick<LateAttempt, 'ensureCurrent'>;
 }
 
 export function createDiscoverBackend(deps: DiscoverBackendDeps): ClaimActivities['discoverBackend'] {
@@ -46,7 +46,7 @@ export function createDiscoverBackend(deps: DiscoverBackendDeps): ClaimActivitie
 }
 
 async function claim(
-  { backend, store, slots, ensureCurrent }: DiscoverBackendDeps,
+  { backend, store, slots, late }: DiscoverBackendDeps,
   input: DiscoverBackendInput,
 ): Promise<BackendClaim> {
   const { generationId } = input;
@@ -61,7 +61,7 @@ async function claim(
     input.lastSubmission === 0 && activityInfo().attempt === 1 && slots.refusal(inComfyQueue) === null;
   const decide = async (current: ClaimRecord | null): Promise<ClaimRecord | null> => {
     cancellationSignal().throwIfAborted(); // nor may one that was cancelled move the fence
-    await ensureCurrent();
+    await late.ensureCurrent();
     if (current?.ended === true) throw alreadyEnded(generationId);
     const isHeld = isHeldElsewhere(current, { input, backendId, runId });
     decision = isHeld || (await isAlive(backend, input, current)) ? 'adopt' : 'new';

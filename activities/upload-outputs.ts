@@ -6,6 +6,7 @@ import type { Spool, SpooledFile } from './comfyui/spool.js';
 import { superseded } from './failures/superseded.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
 import { heartbeatWhile } from './heartbeat-while.js';
+import type { LateAttempt } from './late-attempt.js';
 import { ObjectStoreError } from './storage/errors.js';
 import type { FileUpload, ObjectFacts, ObjectStore } from './storage/object-store.js';
 import { crashPoint } from '../infra/runtime/crash-point.js';
@@ -13,8 +14,7 @@ import { crashPoint } from '../infra/runtime/crash-point.js';
 export interface UploadOutputsDeps {
   readonly spool: Spool;
   readonly store: ObjectStore;
-  /** Throws when this attempt was given up while the process was stopped: the generation may have ended since. */
-  readonly ensureCurrent: () => Promise<void>;
+  readonly late: LateAttempt;
 }
 
 export function createUploadOutputs(deps: UploadOutputsDeps): BackendActivities['uploadOutputs'] {
@@ -63,14 +63,22 @@ async function ensureStored(target: Target): Promise<void> {
   const before = isFirst ? null : await store.facts(objectKey);
   if (before !== null && (await isSame(store, objectKey, before, output))) return;
   refuseIfSuperseded(target, before);
-  await target.ensureCurrent(); // nobody would remove what is stored for a generation that has ended
+  await target.late.ensureCurrent();
   await put(target, before);
   crashPoint('uploadOutputs.mid');
+  await removeIfForNobody(target);
   const after = await store.facts(objectKey);
   if (after !== null && (await isSame(store, objectKey, after, output))) return;
   refuseIfSuperseded(target, after);
   const cause = new Error(`the object has ${after?.bytes ?? 0} bytes, sent were ${output.bytes}, or other contents`);
   throw new ObjectStoreError(objectKey, { cause });
+}
+
+/** Nobody else would remove what is stored for a generation that has ended without it. */
+async function removeIfForNobody({ store, late, input, objectKey }: Target): Promise<void> {
+  if (!(await late.isForNobody())) return;
+  await store.remove(objectKey);
+  throw superseded(`Generation ${input.generationId} has ended while ${objectKey} was being stored; it is removed`);
 }
 
 function refuseIfSuperseded({ input: { submission }, objectKey }: Target, there: ObjectFacts | null): void {

@@ -10,7 +10,8 @@ import { GateSwitch } from '../activities/comfyui/gate-switch.js';
 import { createSpool } from '../activities/comfyui/spool.js';
 import type { Spool } from '../activities/comfyui/spool.js';
 import { createDiscoverBackend } from '../activities/discover-backend.js';
-import { createEnsureCurrent } from '../activities/ensure-current.js';
+import { createLateAttempt } from '../activities/late-attempt.js';
+import type { LateAttempt } from '../activities/late-attempt.js';
 import { createDownloadOutputs } from '../activities/download-outputs.js';
 import { createSetGate } from '../activities/set-gate.js';
 import { createStopPrompt } from '../activities/stop-prompt.js';
@@ -64,7 +65,7 @@ interface Backing extends GpuWorkerOptions {
   readonly slots: GpuSlots;
   readonly spool: Spool;
   readonly client: Client;
-  readonly ensureCurrent: () => Promise<void>;
+  readonly late: LateAttempt;
 }
 
 /**
@@ -89,10 +90,10 @@ export async function createGpuWorker(options: GpuWorkerOptions): Promise<readon
   const surroundings = new Surroundings({ spoolFolder: spoolFolderOf(config, backend), store, logger });
   const slots = new GpuSlots({ ...gpu, backend, gate, surroundings, logger });
   resources.add(`gate ${backendId}`, async () => slots.close());
-  const { ensureCurrent, close } = createEnsureCurrent();
-  resources.add(`pauses ${backendId}`, async () => close());
+  const late = createLateAttempt();
+  resources.add(`pauses ${backendId}`, async () => late.close());
   const spool = createSpool({ folder: spoolFolderOf(config, backend), backend, logger });
-  const backing = { ...options, backend, gate, hold: lease, slots, spool, client, ensureCurrent };
+  const backing = { ...options, backend, gate, hold: lease, slots, spool, client, late };
   const workers = await createWorkers(backing, connection);
   reporter.start();
   const sweep = startOrphanSweep({ backend, spool, store, client, intervalMs: gpu.sweepIntervalMs, logger });
@@ -143,14 +144,14 @@ function spoolFolderOf({ dataDir }: WorkerConfig, { backendId }: ComfyUIBackend)
   return join(dataDir, 'spool', backendId);
 }
 
-function backendActivities({ backend, gate, store, slots, spool, config, ensureCurrent }: Backing): BackendActivities {
+function backendActivities({ backend, gate, store, slots, spool, config, late }: Backing): BackendActivities {
   return {
     submitPrompt: createSubmitPrompt({ backend, store, gate, maxQueued: slots.capacity, claims: slots }),
     awaitCompletion: createAwaitCompletion({ backend, pollIntervalMs: config.gpu.pollIntervalMs, claims: slots }),
     stopPrompt: createStopPrompt({ backend }),
     downloadOutputs: createDownloadOutputs({ spool }),
     validateOutputs: createValidateOutputs({ spool, maxDecodes: MAX_DECODES }),
-    uploadOutputs: createUploadOutputs({ spool, store, ensureCurrent }),
+    uploadOutputs: createUploadOutputs({ spool, store, late }),
   };
 }
 

@@ -47,7 +47,7 @@ function useWithQueue(inComfyQueue: number, state: PromptState): ComfyUIBackend[
   return async (exchange) => exchange(client);
 }
 
-const current = async (): Promise<void> => undefined;
+const current = { ensureCurrent: async (): Promise<void> => undefined };
 
 function claiming(
   backend: ComfyUIBackend,
@@ -58,7 +58,7 @@ function claiming(
     backend,
     store,
     slots: { claimed, refusal },
-    ensureCurrent: current,
+    late: current,
   });
   return async (
     generationId: string,
@@ -189,8 +189,10 @@ describe('Claims', () => {
       backend: buildBackend('gpu-2').backend,
       store,
       slots: { claimed: () => undefined, refusal: () => null },
-      ensureCurrent: async () => {
-        throw ApplicationFailure.nonRetryable('given up');
+      late: {
+        ensureCurrent: async () => {
+          throw ApplicationFailure.nonRetryable('given up');
+        },
       },
     });
     const failure = await failureOf(
@@ -281,7 +283,7 @@ describe('Prompt ids', () => {
       backend: knownBackend(client),
       store,
       slots: { claimed: () => undefined, refusal: () => null },
-      ensureCurrent: current,
+      late: current,
     });
     const running = world.run(discoverBackend, { generationId, endedSubmissions: [], lastSubmission: 0 });
     await until('it is asked', async () => isAsked);

@@ -8,6 +8,7 @@ import type { Spool } from '../../activities/comfyui/spool.js';
 import { createObjectStore } from '../../activities/storage/object-store.js';
 import type { ObjectStore } from '../../activities/storage/object-store.js';
 import { createUploadOutputs } from '../../activities/upload-outputs.js';
+import type { LateAttempt } from '../../activities/late-attempt.js';
 import type { UploadOutputsDeps } from '../../activities/upload-outputs.js';
 import type { UploadOutputsInput, ValidOutput } from '../../workflows/contracts/activities.js';
 import type { OutputKind } from '../../workflows/contracts/generation.js';
@@ -26,10 +27,11 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const uploading = (
-  deps: Pick<UploadOutputsDeps, 'spool' | 'store'>,
-  ensureCurrent = async (): Promise<void> => undefined,
-) => createUploadOutputs({ ...deps, ensureCurrent });
+const uploading = (deps: Pick<UploadOutputsDeps, 'spool' | 'store'>, late: Partial<LateAttempt> = {}) =>
+  createUploadOutputs({
+    ...deps,
+    late: { ensureCurrent: async () => undefined, isForNobody: async () => false, ...late },
+  });
 const sha256Of = (text: string) => createHash('sha256').update(text).digest('hex');
 
 function buildOutput(text: string, index = 0, kind: OutputKind = 'image'): ValidOutput {
@@ -99,10 +101,20 @@ describe('Uploads', () => {
 
   test('an attempt that was given up while its worker was stopped stores nothing', async () => {
     const input = buildInput([buildOutput('late')]);
-    const givenUp = async () => {
+    const ensureCurrent = async () => {
       throw ApplicationFailure.nonRetryable('given up');
     };
-    await failureOf(environment().run(uploading({ ...spoolOf('late'), store }, givenUp), input));
+    await failureOf(environment().run(uploading({ ...spoolOf('late'), store }, { ensureCurrent }), input));
+    await expect(store.facts(`jobs/${input.generationId}/image_0.png`)).resolves.toBeNull();
+  });
+
+  test('what was stored for a generation that ended without it meanwhile is removed again', async () => {
+    const input = buildInput([buildOutput('late')]);
+    const isForNobody = async () => true;
+    const failure = await failureOf(
+      environment().run(uploading({ ...spoolOf('late'), store }, { isForNobody }), input),
+    );
+    expect(failure).toMatchObject({ nonRetryable: true });
     await expect(store.facts(`jobs/${input.generationId}/image_0.png`)).resolves.toBeNull();
   });
 

@@ -97,6 +97,18 @@ test('a worker that was paused past its heartbeat and comes back renders the sam
   await worker.end('SIGTERM'); // the next test has workers of its own
 }, 240_000);
 
+test('a picture that a paused worker has stored for a generation that was cancelled meanwhile is removed', async () => {
+  const { worker, generation } = await zombieAt('uploadOutputs.mid', { secondsPerStep: 0, steps: 5 });
+  const store = createObjectStore(service.bucket);
+  const key = `jobs/${generation.id}/image_0.png`;
+  await service.post(`/v1/generations/${generation.id}/cancel`);
+  await service.untilStatus(generation.id, 'CANCELLED', 60_000);
+  await expect(store.facts(key)).resolves.not.toBeNull();
+  process.kill(worker.pid, 'SIGCONT');
+  await until('it is removed', async () => (await store.facts(key)) === null);
+  await worker.end('SIGTERM');
+}, 150_000);
+
 test('workers that are gone are taken over from, and when they come back their late effects are refused or undone', async () => {
   const beforePost = await zombieAt('submitPrompt.before', { secondsPerStep: 0, steps: 5 });
   const afterPost = await zombieAt('submitPrompt.mid', { secondsPerStep: 3, steps: 150 });

@@ -115,6 +115,7 @@ export async function startService(options: {
     await api.end('SIGKILL'); // a child that is left behind keeps Jest alive
     throw error;
   });
+  const spoolFolders = [join(dataDir, 'spool')];
   const connection = await Connection.connect({ address: servers.temporalAddress });
   const temporal = new Client({ connection, namespace });
 
@@ -146,7 +147,10 @@ export async function startService(options: {
     startWorker: async (extra) => {
       worker = await spawnNode('worker', 'workers/main.js', extra);
     },
-    startOther: async (name, extra) => spawnNode(name, 'workers/main.js', { DATA_DIR: join(dataDir, name), ...extra }),
+    startOther: async (name, extra) => {
+      spoolFolders.push(join(dataDir, name, 'spool'));
+      return spawnNode(name, 'workers/main.js', { DATA_DIR: join(dataDir, name), ...extra });
+    },
     workerEnded: async () => worker.ended,
     post,
     get,
@@ -169,7 +173,7 @@ export async function startService(options: {
       }),
     checked: {
       ...{ databaseUrl, storage: bucket, temporal, comfyUrls: options.comfyUrls, apiUrl },
-      spoolFolders: [join(dataDir, 'spool')],
+      spoolFolders,
     },
     stop: async () => {
       try {

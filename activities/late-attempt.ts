@@ -7,12 +7,19 @@ const PAUSED_MS = 5_000;
 /** What arrived while the process was stopped is worked off by then. */
 const SUSPECT_FOR_MS = 30_000;
 
+/** What an attempt may still do whose process was stopped in the middle of it. */
+export interface LateAttempt {
+  /** Throws when this attempt was given up meanwhile: Temporal has handed its task to somebody else. */
+  readonly ensureCurrent: () => Promise<void>;
+  /** True when its generation has ended meanwhile, and not with outputs: what it stores belongs to nobody. */
+  readonly isForNobody: () => Promise<boolean>;
+}
+
 /**
- * Answers a check that throws when the attempt that runs was given up while this process was stopped (SIGSTOP, a machine
- * that slept): Temporal has handed the task to somebody else by then, and what it does would come late. The question
- * costs a request, so it is asked only after a timer has shown such a gap.
+ * Answers checks that ask Temporal what became of the attempt that runs while this process was stopped (SIGSTOP, a machine
+ * that slept). The question costs a request, so it is asked only after a timer has shown such a gap.
  */
-export function createEnsureCurrent(): { readonly ensureCurrent: () => Promise<void>; readonly close: () => void } {
+export function createLateAttempt(): LateAttempt & { readonly close: () => void } {
   let tickedAtMs = Date.now(); // not the monotonic clock, which stands still while a machine sleeps
   let resumedAtMs = Number.NEGATIVE_INFINITY;
   const tick = (): void => {
@@ -21,13 +28,17 @@ export function createEnsureCurrent(): { readonly ensureCurrent: () => Promise<v
     tickedAtMs = now;
   };
   const timer = setInterval(tick, TICK_MS);
+  const isSuspect = (): boolean => {
+    tick(); // the task may be looked at before the timer
+    return Date.now() - resumedAtMs < SUSPECT_FOR_MS;
+  };
   return {
     async ensureCurrent() {
-      tick(); // the task may be looked at before the timer
-      if (Date.now() - resumedAtMs < SUSPECT_FOR_MS && (await isGivenUp())) {
+      if (isSuspect() && (await isGivenUp())) {
         throw ApplicationFailure.nonRetryable('This attempt was given up while its worker was stopped');
       }
     },
+    isForNobody: async () => isSuspect() && (await hasEndedWithoutOutputs()),
     close: () => {
       clearInterval(timer);
     },
@@ -42,4 +53,12 @@ async function isGivenUp(): Promise<boolean> {
   const { raw } = await getClient().workflow.getHandle(workflowId, runId).describe();
   const pending = raw.pendingActivities ?? [];
   return !pending.some((activity) => activity.activityId === activityId && activity.attempt === attempt);
+}
+
+/** By the latest run: one that was reset is terminated, and goes on in another. */
+async function hasEndedWithoutOutputs(): Promise<boolean> {
+  const { workflowExecution } = activityInfo();
+  if (workflowExecution === undefined) return false;
+  const { status } = await getClient().workflow.getHandle(workflowExecution.workflowId).describe();
+  return status.name !== 'RUNNING' && status.name !== 'COMPLETED';
 }
