@@ -71,6 +71,31 @@ test('a generation that renders, reset to every WorkflowTaskCompleted: the same 
   await expectAgreement(service, id);
 }, 360_000);
 
+test('a generation whose picture is stored and not yet recorded, reset to every WorkflowTaskCompleted: rendered once', async () => {
+  let resets = 0;
+  for (let task = 0, last = 0; task <= last; task += 1) {
+    await service.killWorker('SIGTERM');
+    await service.startWorker({ CRASH_AT: 'recordOutcome.before' });
+    const { id } = await service.submit({
+      template: 'sd15-text-to-image',
+      parameters: { prompt: 'a quay', width: 64, height: 64, steps: 2, seed: 2 + task },
+    });
+    await service.workerEnded();
+    const { runId, eventIds } = await workflowTasksOf(id);
+    last = eventIds.length - 1;
+    await operatorByCommand(service.namespace).reset(id, { runId, eventId: eventIds[task] ?? 0 });
+    resets += 1;
+    await service.startWorker();
+    const finished = await service.untilStatus(id, 'COMPLETED', 60_000);
+    expect(finished).toMatchObject({ attempts: [], outputs: [{ width: 64 }] });
+    for (const event of ['prompt_received', 'rendering_started', 'rendering_finished']) {
+      expect(journalOf(id, event)).toHaveLength(1);
+    }
+    await expectAgreement(service, id);
+  }
+  expect(resets).toBeGreaterThan(5);
+}, 300_000);
+
 test.each(['COMPLETED', 'FAILED'] as const)(
   'a generation that has ended as %s, reset to every WorkflowTaskCompleted: refused, and nothing is rendered',
   async (status) => {
