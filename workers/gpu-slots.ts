@@ -15,6 +15,9 @@ const LOOK_AT_SICK_MS = 1_000;
 /** The next prompt is bound to this GPU only when that will be free so soon: another may be free earlier. */
 const PREFETCH_AHEAD_MS = 3_000;
 
+/** A reason of our own: the default one is an error with a stack, made at every event of the queue. */
+const WOKEN = 'woken';
+
 export interface GpuSlotsOptions {
   readonly backend: ComfyUIBackend;
   readonly gate: GateSwitch;
@@ -54,12 +57,13 @@ export class GpuSlots implements CustomSlotSupplier<ActivitySlotInfo> {
   }
 
   async reserveSlot(_context: SlotReserveContext, abortSignal: AbortSignal): Promise<SlotPermit> {
+    let isWoken = false;
     for (;;) {
       abortSignal.throwIfAborted();
       const alarm = this.#alarm.signal; // what happens during the look must not be slept through
-      const look = await this.#look();
+      const look = await this.#look(isWoken);
       if (look === 'free') return {};
-      await this.#pause(look === 'sick' ? LOOK_AT_SICK_MS : LOOK_MS, abortSignal, alarm);
+      isWoken = await this.#pause(look === 'sick' ? LOOK_AT_SICK_MS : LOOK_MS, abortSignal, alarm);
     }
   }
 
@@ -119,12 +123,12 @@ export class GpuSlots implements CustomSlotSupplier<ActivitySlotInfo> {
     this.#queueWatch.close();
   }
 
-  /** Takes a permit when there is one: `free` means it is taken. */
-  async #look(): Promise<'free' | 'busy' | 'sick'> {
+  /** Takes a permit when there is one: `free` means it is taken. One that was woken need not ask when it knows better. */
+  async #look(isWoken: boolean): Promise<'free' | 'busy' | 'sick'> {
     const { backend, surroundings, logger } = this.#options;
     try {
       if ((await surroundings.fault()) !== null) return 'sick';
-      if (this.#isFull()) return 'busy';
+      if (this.#isFull(isWoken ? (this.#queueWatch.remaining ?? 0) : 0)) return 'busy';
       // A claim that is settled while ComfyUI answers may be missing in both counts, so the larger one counts.
       const claimsBefore = this.#claims.count();
       const inComfyQueue = await backend.use(async (client) => client.queueRemaining());
@@ -140,11 +144,11 @@ export class GpuSlots implements CustomSlotSupplier<ActivitySlotInfo> {
   }
 
   /**
-   * What was promised here leaves no room, whatever ComfyUI says: most looks end here. A gate that is shut goes on and
-   * asks: only who asks sees that ComfyUI was away, which ends a quarantine.
+   * What was promised here leaves no room beside what ComfyUI last told: most looks end here. A gate that is shut goes on
+   * and asks: only who asks sees that ComfyUI was away, which ends a quarantine.
    */
-  #isFull(): boolean {
-    return this.#options.gate.position === 'open' && !this.#hasRoom(0, this.#claims.count());
+  #isFull(inComfyQueue: number): boolean {
+    return this.#options.gate.position === 'open' && !this.#hasRoom(inComfyQueue, this.#claims.count());
   }
 
   #hasRoom(inComfyQueue: number, claims: number): boolean {
@@ -159,15 +163,18 @@ export class GpuSlots implements CustomSlotSupplier<ActivitySlotInfo> {
   }
 
   #wake(): void {
-    this.#alarm.abort();
+    this.#alarm.abort(WOKEN);
     this.#alarm = new AbortController();
   }
 
-  async #pause(ms: number, ...[abortSignal, alarm]: [AbortSignal, AbortSignal]): Promise<void> {
+  /** True when something happened before the time was over. */
+  async #pause(ms: number, ...[abortSignal, alarm]: [AbortSignal, AbortSignal]): Promise<boolean> {
     try {
       await sleep(ms, undefined, { signal: AbortSignal.any([abortSignal, alarm]) });
+      return false;
     } catch {
       abortSignal.throwIfAborted(); // the SDK wants its own reason back
+      return true;
     }
   }
 }

@@ -12,6 +12,9 @@ const statusSchema = z.object({
   data: z.object({ status: z.object({ exec_info: z.object({ queue_remaining: z.number() }) }) }),
 });
 
+/** Nothing was told yet, or on this connection. */
+const UNTOLD = Number.POSITIVE_INFINITY;
+
 /**
  * Says when ComfyUI's queue has become shorter: by its `status` event, over a websocket to the address that answers now.
  * For speed only; whoever listens must also look from time to time.
@@ -21,7 +24,7 @@ export class QueueWatch {
   readonly #onShorter: () => void;
   #socket: EventSocket | null = null;
   #label: string | null = null;
-  #remaining = Number.POSITIVE_INFINITY;
+  #remaining = UNTOLD;
   #isClosed = false;
 
   constructor(backend: ComfyUIBackend, onShorter: () => void) {
@@ -50,13 +53,20 @@ export class QueueWatch {
       address,
       clientId: randomUUID(), // of no prompt: only what is broadcast arrives
       onConnecting: () => {
-        this.#remaining = Number.POSITIVE_INFINITY; // the greeting may tell of changes that nobody heard
+        this.#remaining = UNTOLD; // the greeting may tell of changes that nobody heard
       },
       onFrame: (data, isBinary) => {
         if (!isBinary) this.#noteRemaining(remainingOf(data));
       },
-      onLost: () => undefined,
+      onLost: () => {
+        this.#remaining = UNTOLD;
+      },
     });
+  }
+
+  /** How many prompts ran or waited when that was last told; `null` when it was not. */
+  get remaining(): number | null {
+    return this.#remaining === UNTOLD ? null : this.#remaining;
   }
 
   #noteRemaining(remaining: number | null): void {

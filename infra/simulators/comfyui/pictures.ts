@@ -51,10 +51,9 @@ function pictureSvg(recipe: Recipe, { widthPx, heightPx }: PictureSize, index: n
   const text = shown.map((line, row) => textSvg(line, fontPx * 0.8, fontPx * 1.3 * (row + 1) + fontPx * 0.3));
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${widthPx}" height="${heightPx}">
 <defs><linearGradient id="g" x1="${at(3)}%" y1="0%" x2="${100 - at(3)}%" y2="100%">
-<stop offset="0%" stop-color="hsl(${hue(0)},75%,45%)"/><stop offset="100%" stop-color="hsl(${hue(1)},75%,35%)"/></linearGradient>
-<radialGradient id="r" cx="${at(4)}%" cy="${at(5)}%" r="60%"><stop offset="0%" stop-color="hsl(${hue(2)},85%,60%)" stop-opacity="0.9"/>
-<stop offset="100%" stop-color="hsl(${hue(2)},85%,60%)" stop-opacity="0"/></radialGradient></defs>
-<rect width="100%" height="100%" fill="url(#g)"/><rect width="100%" height="100%" fill="url(#r)"/>
+<stop offset="0%" stop-color="hsl(${hue(0)},75%,45%)"/><stop offset="${at(4)}%" stop-color="hsl(${hue(2)},85%,55%)"/>
+<stop offset="100%" stop-color="hsl(${hue(1)},75%,35%)"/></linearGradient></defs>
+<rect width="100%" height="100%" fill="url(#g)"/>
 <rect width="100%" height="${fontPx * (1.3 * shown.length + 0.9)}" fill="#000" fill-opacity="0.45"/>
 <g font-family="DejaVu Sans Mono, monospace" font-size="${fontPx}" fill="#fff">
 ${text.join('\n')}
