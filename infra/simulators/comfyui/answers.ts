@@ -26,11 +26,19 @@ export const answers = {
   },
 
   json: (response: Response, status: number, body: unknown) => {
+    answers.jsonText(response, status, jsonTextOf(body));
+  },
+
+  jsonText: (response: Response, status: number, text: string) => {
     response.status(status).setHeader('Content-Type', 'application/json; charset=utf-8');
-    // 2^64−1, the largest seed, is not a double: JSON.stringify would write what it was rounded to.
-    response.end(JSON.stringify(body).replaceAll(':18446744073709552000', ':18446744073709551615'));
+    response.end(text);
   },
 } as const;
+
+export function jsonTextOf(body: unknown): string {
+  // 2^64−1, the largest seed, is not a double: JSON.stringify would write what it was rounded to.
+  return JSON.stringify(body).replaceAll(':18446744073709552000', ':18446744073709551615');
+}
 
 /** The JSON a request carries, whatever Content-Type it claims; throws when there is none. */
 export function jsonBody(request: Request): unknown {

@@ -2,6 +2,7 @@ import express from 'express';
 import type { ErrorRequestHandler, Express, RequestHandler } from 'express';
 import type { Logger } from '../../runtime/logger.js';
 import { answers } from './answers.js';
+import { faultyRequests } from './faults/http-faults.js';
 import type { Route } from './route.js';
 import { adminRoutes } from './routes/admin-routes.js';
 import { catalogueRoutes } from './routes/catalogue-routes.js';
@@ -13,6 +14,7 @@ import { promptRoutes } from './routes/prompt-routes.js';
 import { queueRoutes } from './routes/queue-routes.js';
 import { systemRoutes } from './routes/system-routes.js';
 import { uploadRoutes } from './routes/upload-routes.js';
+import { vramRoutes } from './routes/vram-routes.js';
 import { maxUploadBytes } from './server-features.js';
 import type { ServerParts } from './server-parts.js';
 
@@ -24,6 +26,7 @@ export function createApp(parts: ServerParts, logger: Logger): Express {
   const app = express();
   app.set('x-powered-by', false).set('etag', false).set('strict routing', true).set('case sensitive routing', true);
   app.use(express.raw({ type: () => true, limit: limitBytes }));
+  app.use(faultyRequests(parts.faults));
   mount(app, [
     ...promptRoutes(parts),
     ...queueRoutes(parts),
@@ -35,6 +38,7 @@ export function createApp(parts: ServerParts, logger: Logger): Express {
     ...catalogueRoutes(parts),
     ...systemRoutes(parts),
     ...adminRoutes(parts),
+    ...vramRoutes(parts),
   ]);
   app.use((request, response) => {
     if (request.method === 'OPTIONS') answers.empty(response);

@@ -1,7 +1,7 @@
 import { withAssetIds } from './asset-ids.js';
 import { textFrame } from './binary-frame.js';
 import type { ExecutionDeps, NodeExecution } from './execution-deps.js';
-import { VanishedPrompt } from './faults.js';
+import { DeadWorker, VanishedPrompt } from './faults/faults.js';
 import { isLink } from './graph.js';
 import type { CachedNode } from './node-cache.js';
 import { NodeFailure } from './node-failure.js';
@@ -29,7 +29,12 @@ export async function executeNode(nodeId: string, run: NodeExecution, deps: Exec
   if (hub.clientId !== null) {
     hub.send('executing', { node: nodeId, display_node: nodeId, prompt_id: promptId }, hub.clientId);
   }
-  const result = await guarded(nodeId, run, deps);
+  const values = resolvedInputs(nodeId, run, deps);
+  if (isBlocked(nodeId, values, { run, deps })) {
+    passOnBlock(nodeId, run, deps);
+    return;
+  }
+  const result = await guarded(nodeId, values, { run, deps });
   journal.write('node_executed', { promptId, nodeId, nodeType: graph[nodeId]?.class_type });
   const finished: CachedNode = {
     outputs: result.outputs,
@@ -72,17 +77,41 @@ function uiOf(nodeId: string, output: Json, version: ServerVersion): NonNullable
   return { output: told, meta: { node_id: nodeId, display_node: nodeId, parent_node: null, real_node_id: nodeId } };
 }
 
-async function guarded(nodeId: string, run: NodeExecution, deps: ExecutionDeps): Promise<NodeResult> {
-  const values = resolvedInputs(nodeId, run, deps);
+/** A block that carries a text is told once, as an error that ends nothing; what comes after it is skipped in silence. */
+function isBlocked(nodeId: string, values: Record<string, NodeValue>, { run, deps }: Running): boolean {
+  if (Object.values(values).some((value) => typeof value === 'object' && value?.kind === 'blocked')) return true;
+  const { promptId, graph } = run.item;
+  const nodeType = graph[nodeId]?.class_type ?? '';
+  const block = deps.faults.blockOf({ promptId, nodeType });
+  if (block?.exceptionMessage !== undefined && deps.hub.clientId !== null) {
+    const error = {
+      ...{ prompt_id: promptId, node_id: nodeId, node_type: nodeType, executed: [...run.executed] },
+      ...{ exception_message: `Execution Blocked: ${block.exceptionMessage}`, exception_type: 'ExecutionBlocked' },
+      ...{ traceback: [], current_inputs: [], current_outputs: [] },
+    };
+    deps.hub.send('execution_error', error, deps.hub.clientId);
+  }
+  return block !== null;
+}
+
+/** @NOTE not cached, other than upstream: a fault that has fired as often as it should is over. */
+function passOnBlock(nodeId: string, run: NodeExecution, deps: ExecutionDeps): void {
+  const slots = deps.classes.get(run.item.graph[nodeId]?.class_type ?? '')?.output ?? [];
+  run.results.set(nodeId, { outputs: slots.map(() => ({ kind: 'blocked' })), ui: null });
+  run.executed.push(nodeId);
+  run.progress.finish(nodeId);
+}
+
+async function guarded(nodeId: string, values: Record<string, NodeValue>, { run, deps }: Running): Promise<NodeResult> {
   const nodeType = run.item.graph[nodeId]?.class_type ?? '';
   try {
-    await deps.faults.atNodeStart({ promptId: run.item.promptId, nodeType });
+    await deps.faults.atNodeStart({ promptId: run.item.promptId, nodeType }, values);
     deps.interrupt.throwIfRaised();
     const runner = nodeRunners.get(nodeType);
     if (runner === undefined) throw new NodeError('NotImplementedError', `The simulator cannot run ${nodeType}`);
     return await runner(contextOf(nodeId, values, { run, deps }));
   } catch (error) {
-    if (error instanceof VanishedPrompt) throw error;
+    if (error instanceof VanishedPrompt || error instanceof DeadWorker) throw error;
     const inputs = Object.entries(values).map(([name, value]) => [name, [formattedValue(value)]]);
     throw new NodeFailure(nodeId, Object.fromEntries(inputs) as Json, error);
   }

@@ -29,7 +29,10 @@ export async function executePrompt(item: PromptItem, deps: ExecutionDeps): Prom
   const isCached = (nodeId: string) => cache.get(keys.get(nodeId)) !== undefined;
   const cachedIds = Object.keys(item.graph).filter(isCached);
   say('execution_cached', { nodes: cachedIds });
-  for (const nodeId of cachedIds) deps.journal.write('node_cached', { promptId: item.promptId, nodeId });
+  for (const nodeId of cachedIds) {
+    const nodeType = item.graph[nodeId]?.class_type;
+    deps.journal.write('node_cached', { promptId: item.promptId, nodeId, nodeType });
+  }
 
   const ui = new Map<string, NonNullable<CachedNode['ui']>>();
   const run: NodeExecution = {
@@ -80,14 +83,21 @@ function sayFailure(failure: NodeFailure, run: NodeExecution, say: Say): void {
     say('execution_interrupted', where, true);
     return;
   }
+  const exceptionType = cause instanceof NodeError ? cause.exceptionType : 'RuntimeError';
   say('execution_error', {
     ...where,
-    exception_message: `${cause instanceof Error ? cause.message : String(cause)}\n`,
-    exception_type: cause instanceof NodeError ? cause.exceptionType : 'RuntimeError',
+    exception_message: `${cause instanceof Error ? cause.message : String(cause)}\n${tipsFor(exceptionType)}`,
+    exception_type: exceptionType,
     traceback: tracebackOf('execute'),
     current_inputs: failure.currentInputs,
     current_outputs: Object.keys(run.item.graph),
   });
+}
+
+/** Only what the allocator raised is recognised as out of memory, the driver's form is not (ComfyUI 0.8.0, execution.py). */
+function tipsFor(exceptionType: string): string {
+  if (!exceptionType.endsWith('OutOfMemoryError')) return '';
+  return 'This error means you ran out of memory on your GPU.\n\nTIPS: If the workflow worked before you might have accidentally set the batch_size to a large number.';
 }
 
 function clientIdOf(item: PromptItem): string | null {

@@ -1,4 +1,4 @@
-import type { Faults } from './faults.js';
+import type { Faults } from './faults/faults.js';
 import type { FileStore } from './file-store.js';
 import type { InterruptFlag } from './interrupt-flag.js';
 import type { Journal } from './journal.js';

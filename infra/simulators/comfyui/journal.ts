@@ -38,6 +38,13 @@ export class Journal {
     appendFileSync(this.#path, `${JSON.stringify({ at: new Date().toISOString(), event, ...fields })}\n`);
   }
 
+  /** How often a simulator has been started on this folder. */
+  lives(): number {
+    return this.text()
+      .split('\n')
+      .filter((line) => line.includes('"event":"started"')).length;
+  }
+
   text(): string {
     return existsSync(this.#path) ? readFileSync(this.#path, 'utf8') : '';
   }

@@ -1,4 +1,5 @@
 import { createLogger, logLevelFrom } from '../../runtime/logger.js';
+import { optionHelp } from './option-help.js';
 import { OptionError, simulatorOptionsFrom } from './options.js';
 import { startSimulator } from './simulator.js';
 
@@ -14,6 +15,10 @@ try {
 }
 
 async function main(): Promise<void> {
+  if (process.argv.includes('--help')) {
+    process.stdout.write(optionHelp());
+    return;
+  }
   const hasParent = process.connected;
   const options = simulatorOptionsFrom(process.argv.slice(2));
   const simulator = await startSimulator(options, logger);

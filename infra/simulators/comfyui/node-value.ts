@@ -49,8 +49,22 @@ export interface SettingsValue {
   readonly facts: Readonly<Record<string, string | number>>;
 }
 
+/** In place of a value: whoever receives it does not run (ComfyUI's ExecutionBlocker). */
+export interface BlockedValue {
+  readonly kind: 'blocked';
+}
+
 export type NodeValue =
-  string | number | boolean | null | LatentValue | ImageValue | ModelValue | ConditioningValue | SettingsValue;
+  | string
+  | number
+  | boolean
+  | null
+  | LatentValue
+  | ImageValue
+  | ModelValue
+  | ConditioningValue
+  | SettingsValue
+  | BlockedValue;
 
 /** How Python would print a value in `current_inputs`: scalars as they are, everything else as `str(x)`. */
 export function formattedValue(value: unknown): unknown {

@@ -58,19 +58,38 @@ export function inputSpecs(info: ClassInfo): { name: string; required: boolean; 
   );
 }
 
+/** A class that no longer offers this file. */
+export function withoutModel(
+  className: string,
+  info: ClassInfo,
+  { folder, filename }: { readonly folder: string; readonly filename: string },
+): ClassInfo {
+  return withSpecs(info, (name, spec) => (folderOf(className, name) === folder ? withoutName(spec, filename) : spec));
+}
+
 function withModels(className: string, info: ClassInfo, models: ModelNames): ClassInfo {
+  return withSpecs(info, (name, spec) => withNames(spec, models[folderOf(className, name)] ?? []));
+}
+
+function withSpecs(info: ClassInfo, change: (name: string, spec: InputSpec) => InputSpec): ClassInfo {
   const input = Object.fromEntries(
     Object.entries(info.input).map(([section, specs]) => [
       section,
-      Object.fromEntries(
-        Object.entries(specs).map(([name, spec]) => [name, withNames(spec, models[folderOf(className, name)] ?? [])]),
-      ),
+      Object.fromEntries(Object.entries(specs).map(([name, spec]) => [name, change(name, spec)])),
     ]),
   );
   return { ...info, input };
 }
 
-function folderOf(className: string, inputName: string): string {
+function withoutName([type, options = {}]: InputSpec, filename: string): InputSpec {
+  const kept = (names: readonly unknown[]) => names.filter((name) => name !== filename);
+  if (Array.isArray(type)) return [kept(type as readonly unknown[]), options];
+  const known: unknown = options['options'];
+  return [type, Array.isArray(known) ? { ...options, options: kept(known as readonly unknown[]) } : options];
+}
+
+/** The folder of the file an input names; empty for an input that names none. */
+export function folderOf(className: string, inputName: string): string {
   const byClass = FOLDER_OF_CLASS[className];
   if (byClass !== undefined && inputName.includes('name')) return byClass;
   return FOLDER_OF_INPUT[inputName.replace(/\d$/, '')] ?? '';

@@ -1,5 +1,7 @@
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { scheduleFrom } from './faults/fault-schedule.js';
+import type { ScheduleOptions } from './faults/fault-schedule.js';
 import { defaultVersion, serverVersions } from './server-versions.js';
 import type { CacheKind, ServerVersion } from './server-versions.js';
 
@@ -11,6 +13,8 @@ export class OptionError extends Error {
 /** `default`: what this version does without a flag. */
 const CACHES = ['default', 'classic', 'lru', 'ram', 'none'] as const;
 const DEVICES = ['cpu', 'cuda'] as const;
+/** Also of POST /simulator/vram. */
+export const VRAM_RANGE_GIB = { min: 0.1, max: 10_000 } as const;
 const CATALOGUES = ['full', 'recorded'] as const;
 
 export interface SimulatorOptions {
@@ -22,7 +26,8 @@ export interface SimulatorOptions {
   readonly secondsPerStep: number;
   readonly cache: CacheKind;
   readonly device: (typeof DEVICES)[number];
-  readonly vramGb: number;
+  /** `null`: there is always enough. */
+  readonly vramGib: number | null;
   /** Between `execution_success` and the history write: real servers took up to 300 ms. */
   readonly historyDelayMs: number;
   /** Limit of every request body, as ComfyUI's --max-upload-size. */
@@ -31,20 +36,34 @@ export interface SimulatorOptions {
   readonly catalogue: (typeof CATALOGUES)[number];
   /** Which ComfyUI this is: everything in which versions differ follows from it. */
   readonly version: ServerVersion;
+  readonly faultSchedule: ScheduleOptions | null;
 }
 
-const FLAGS = {
-  host: { type: 'string', default: '127.0.0.1' },
-  port: { type: 'string', default: '8188' },
-  'data-dir': { type: 'string', default: '.data/simulator' },
-  'seconds-per-step': { type: 'string', default: '0.05' },
-  cache: { type: 'string', default: 'default' },
-  device: { type: 'string', default: 'cpu' },
-  'vram-gb': { type: 'string', default: '24' },
-  'history-delay-ms': { type: 'string', default: '5' },
-  'max-upload-size': { type: 'string', default: '100' },
-  catalogue: { type: 'string', default: 'full' },
-  version: { type: 'string', default: defaultVersion.number },
+export const FLAGS = {
+  host: { type: 'string', default: '127.0.0.1', help: 'address to listen on' },
+  port: { type: 'string', default: '8188', help: '0 = any free one' },
+  'data-dir': { type: 'string', default: '.data/simulator', help: 'output/, input/, temp/ and journal.jsonl' },
+  'seconds-per-step': {
+    type: 'string',
+    default: '0.05',
+    help: 'wall time of a sampling step; 0 = as fast as possible',
+  },
+  cache: { type: 'string', default: 'default', help: 'default, classic, lru, ram or none' },
+  device: { type: 'string', default: 'cpu', help: 'what /system_stats says: cpu or cuda' },
+  'vram-gib': {
+    type: 'string',
+    default: '',
+    help: 'memory of the card: sampling needs 4 + 1.5 × batch × megapixels GiB, VAEDecode 1 + 4 × megapixels, VAEDecodeTiled that of one tile; without it there is always enough',
+  },
+  'history-delay-ms': { type: 'string', default: '5', help: 'between execution_success and the history' },
+  'max-upload-size': { type: 'string', default: '100', help: 'MB of a request body' },
+  catalogue: { type: 'string', default: 'full', help: 'full, or recorded: only the recorded classes and models' },
+  version: { type: 'string', default: defaultVersion.number, help: 'which ComfyUI this is' },
+  'fault-schedule': {
+    type: 'string',
+    default: '',
+    help: '"seed=7,rate=0.05,kinds=oom+crash": so many prompts, drawn with the seed, meet one of these faults',
+  },
 } as const;
 
 type FlagValues = Readonly<Record<keyof typeof FLAGS, string>>;
@@ -62,12 +81,21 @@ export function simulatorOptionsFrom(args: readonly string[]): SimulatorOptions 
     secondsPerStep: numberOf(values, 'seconds-per-step', { min: 0, max: 3_600 }),
     cache: cacheOf(values, version),
     device: choiceOf(values, 'device', DEVICES),
-    vramGb: numberOf(values, 'vram-gb', { min: 0.1, max: 10_000 }),
+    vramGib: values['vram-gib'] === '' ? null : numberOf(values, 'vram-gib', VRAM_RANGE_GIB),
     historyDelayMs: numberOf(values, 'history-delay-ms', { min: 0, max: 600_000 }),
     maxUploadMb: numberOf(values, 'max-upload-size', { min: 0.001, max: 100_000 }),
     catalogue: choiceOf(values, 'catalogue', CATALOGUES),
     version,
+    faultSchedule: scheduleOf(values),
   };
+}
+
+function scheduleOf(values: FlagValues): ScheduleOptions | null {
+  const text = values['fault-schedule'];
+  if (text === '') return null;
+  const schedule = scheduleFrom(text);
+  if (typeof schedule === 'string') throw new OptionError(`--fault-schedule is "${text}", but ${schedule}`);
+  return schedule;
 }
 
 function versionOf(values: FlagValues): ServerVersion {

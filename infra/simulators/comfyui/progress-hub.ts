@@ -10,6 +10,8 @@ import type { Json } from './prompt-history.js';
 export interface HubSources {
   readonly remaining: () => number;
   readonly features: Json;
+  /** What is answered to a handshake that is not let through. */
+  readonly refusalOf: (path: string) => string | null;
 }
 
 /**
@@ -23,6 +25,9 @@ export class ProgressHub {
   readonly #withMetadata = new Set<string>();
   readonly #acceptor = new WebSocketServer({ noServer: true, perMessageDeflate: false });
   readonly #sources: HubSources;
+  /** Frames held back, oldest first; `null`: they go out as they come. */
+  #held: (() => void)[] | null = null;
+  #releaseTimer: NodeJS.Timeout | undefined;
 
   constructor(sources: HubSources) {
     this.#sources = sources;
@@ -35,6 +40,11 @@ export class ProgressHub {
         socket.end('HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n');
         return;
       }
+      const refusal = this.#sources.refusalOf(url.pathname);
+      if (refusal !== null) {
+        socket.end(refusal);
+        return;
+      }
       this.#acceptor.handleUpgrade(request, socket, head, (ws) => {
         this.#connect(ws, url.searchParams.get('clientId') ?? '');
       });
@@ -43,7 +53,7 @@ export class ProgressHub {
 
   /** To one client, or to everyone when `clientId` is null. */
   send(type: string, data: Json, clientId: string | null): void {
-    this.#deliver(JSON.stringify({ type, data }), clientId);
+    this.#deliver(frameOf(type, data), clientId);
   }
 
   sendBinary(frame: Buffer, clientId: string | null): void {
@@ -53,6 +63,28 @@ export class ProgressHub {
   /** Broadcast whenever the queue changes. */
   sendStatus(): void {
     this.send('status', this.#status(), null);
+  }
+
+  /** As behind a client that does not read: everybody's frames wait, greetings do not (ComfyUI 0.8.0, publish_loop). */
+  hold(durationMs: number): void {
+    this.#held ??= [];
+    clearTimeout(this.#releaseTimer);
+    this.#releaseTimer = setTimeout(() => {
+      this.release();
+    }, durationMs);
+  }
+
+  /** All at once, to whoever has the ids now. */
+  release(): void {
+    clearTimeout(this.#releaseTimer);
+    const held = this.#held ?? [];
+    this.#held = null;
+    for (const deliver of held) deliver();
+  }
+
+  /** Frames no client has asked for, as of a custom node that watches the machine. */
+  flood(frames: number): void {
+    for (let index = 0; index < frames; index += 1) this.send('crystools.monitor', { cpu_utilization: index }, null);
   }
 
   supportsPreviewMetadata(clientId: string | null): boolean {
@@ -79,9 +111,9 @@ export class ProgressHub {
     ws.once('message', (message: RawData, isBinary: boolean) => {
       if (!isBinary) this.#negotiate(clientId, message);
     });
-    this.send('status', { ...this.#status(), sid: clientId }, clientId);
+    ws.send(frameOf('status', { ...this.#status(), sid: clientId }));
     if (this.clientId === clientId && this.lastNodeId !== null) {
-      this.send('executing', { node: this.lastNodeId }, clientId);
+      ws.send(frameOf('executing', { node: this.lastNodeId }));
     }
   }
 
@@ -99,12 +131,22 @@ export class ProgressHub {
   }
 
   #deliver(payload: string | Buffer, clientId: string | null): void {
+    if (this.#held !== null) {
+      this.#held.push(() => {
+        this.#deliver(payload, clientId);
+      });
+      return;
+    }
     if (clientId === null) {
       for (const ws of this.#sockets.values()) ws.send(payload);
       return;
     }
     this.#sockets.get(clientId)?.send(payload);
   }
+}
+
+function frameOf(type: string, data: Json): string {
+  return JSON.stringify({ type, data });
 }
 
 function parsed(message: RawData): unknown {

@@ -30,11 +30,12 @@ export class PromptHistory {
 
   write(promptId: string, entry: HistoryEntry): void {
     const oldest = this.#entries.keys().next().value;
-    if (this.#entries.size > MAX_ENTRIES && oldest !== undefined) {
-      this.#entries.delete(oldest);
-      this.#onEvict(oldest);
-    }
+    if (this.#entries.size > MAX_ENTRIES && oldest !== undefined) this.evict(oldest);
     this.#entries.set(promptId, entry);
+  }
+
+  evict(promptId: string): void {
+    if (this.#entries.delete(promptId)) this.#onEvict(promptId);
   }
 
   get(promptId: string): HistoryEntry | undefined {

@@ -2,19 +2,22 @@ import { createServer } from 'node:http';
 import type { Server } from 'node:http';
 import { join } from 'node:path';
 import type { Logger } from '../../runtime/logger.js';
+import { Catalogue } from './catalogue.js';
 import { createApp } from './create-app.js';
-import { Faults } from './faults.js';
+import { FaultSchedule } from './faults/fault-schedule.js';
+import { Faults } from './faults/faults.js';
+import { refusedHandshake, REFUSALS } from './faults/http-faults.js';
 import { FileStore } from './file-store.js';
 import { InterruptFlag } from './interrupt-flag.js';
 import { Journal } from './journal.js';
 import { NodeCache } from './node-cache.js';
-import { loadCatalogue } from './object-info.js';
 import type { SimulatorOptions } from './options.js';
 import { ProgressHub } from './progress-hub.js';
 import { PromptHistory } from './prompt-history.js';
 import { PromptQueue } from './prompt-queue.js';
 import { PromptWorker } from './prompt-worker.js';
 import { serverFeatures } from './server-features.js';
+import { Vram } from './vram.js';
 
 export interface Simulator {
   readonly url: string;
@@ -46,27 +49,37 @@ export async function startSimulator(options: SimulatorOptions, logger: Logger):
 }
 
 function assemble(options: SimulatorOptions, logger: Logger) {
-  const { classes, models } = loadCatalogue(options.catalogue);
+  const catalogue = new Catalogue(options.catalogue);
+  const vram = new Vram(options.vramGib);
   const journal = new Journal(join(options.dataDir, 'journal.jsonl'));
   const files = new FileStore(options.dataDir);
   const interrupt = new InterruptFlag();
-  const faults = new Faults((kind, point) => {
-    journal.write('fault', { kind, ...point });
-  });
   const queue: PromptQueue = new PromptQueue(() => {
     hub.sendStatus();
   });
   const history = new PromptHistory((promptId) => {
     journal.write('history_evicted', { promptId });
   });
-  const hub = new ProgressHub({ remaining: () => queue.remaining, features: serverFeatures(options) });
+  const hub: ProgressHub = new ProgressHub({
+    remaining: () => queue.remaining,
+    features: serverFeatures(options),
+    refusalOf: (path) => {
+      const refusal = faults.atRequest(REFUSALS, { path, method: 'GET' });
+      return refusal === null ? null : refusedHandshake(refusal);
+    },
+  });
+  const faults = new Faults({ catalogue, hub, journal, vram, schedule: scheduleOf(options, journal) });
   const { secondsPerStep, historyDelayMs, version } = options;
   const cache = new NodeCache(options.cache);
-  const shared = { classes, faults, files, history, interrupt, journal, queue };
+  const shared = { classes: catalogue.classes, faults, files, history, interrupt, journal, queue, vram };
   const worker = new PromptWorker({ ...shared, cache, hub, secondsPerStep, historyDelayMs, version });
-  const server = createServer(createApp({ ...shared, options, models, worker }, logger));
+  const server = createServer(createApp({ ...shared, options, catalogue, worker }, logger));
   hub.attach(server);
   return { hub, server, worker, files, journal };
+}
+
+function scheduleOf({ faultSchedule }: SimulatorOptions, journal: Journal): FaultSchedule | null {
+  return faultSchedule === null ? null : new FaultSchedule(faultSchedule, journal.lives());
 }
 
 function listening(server: Server, { host, port }: SimulatorOptions): Promise<void> {

@@ -5,7 +5,7 @@ import { savedFiles } from '../saved-files.js';
 import { latentFrom, latentFile } from '../latent-file.js';
 import type { NodeContext, NodeRunner } from '../node-runner.js';
 import { NodeError } from '../node-runner.js';
-import type { LatentValue } from '../node-value.js';
+import type { ImageValue, LatentValue } from '../node-value.js';
 import { hashOf, renderFlat, renderPicture } from '../pictures.js';
 
 /** A latent is an eighth of its picture each way; what does not divide is dropped (ComfyUI 0.8.0, nodes.py). */
@@ -21,12 +21,8 @@ export const latentNodes: Readonly<Record<string, NodeRunner>> = {
     return { outputs: [latentOf({ widthPx, heightPx, batchSize: frames.length, base })] };
   },
 
-  VAEDecode: async ({ inputs }) => {
-    const latent = inputs.latent('samples');
-    const indexes = Array.from({ length: latent.batchSize }, (_, index) => index);
-    const frames = await Promise.all(indexes.map((index) => decoded(latent, index)));
-    return { outputs: [{ kind: 'image', widthPx: latent.widthPx, heightPx: latent.heightPx, frames }] };
-  },
+  VAEDecode: decode,
+  VAEDecodeTiled: decode,
 
   LatentUpscale: async ({ inputs }) => {
     const latent = inputs.latent('samples');
@@ -49,6 +45,13 @@ export const latentNodes: Readonly<Record<string, NodeRunner>> = {
     return { outputs: [latentFrom(readFileSync(path))] };
   },
 };
+
+async function decode({ inputs }: NodeContext): Promise<{ outputs: ImageValue[] }> {
+  const latent = inputs.latent('samples');
+  const indexes = Array.from({ length: latent.batchSize }, (_, index) => index);
+  const frames = await Promise.all(indexes.map((index) => decoded(latent, index)));
+  return { outputs: [{ kind: 'image', widthPx: latent.widthPx, heightPx: latent.heightPx, frames }] };
+}
 
 async function emptyLatent({ inputs }: NodeContext): Promise<{ outputs: LatentValue[] }> {
   const size = { widthPx: inputs.number('width'), heightPx: inputs.number('height') };

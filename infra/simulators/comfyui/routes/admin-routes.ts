@@ -1,5 +1,5 @@
 import { answers, jsonBody } from '../answers.js';
-import { faultFrom } from '../faults.js';
+import { faultFrom } from '../faults/fault-from.js';
 import type { Route } from '../route.js';
 import type { ServerParts } from '../server-parts.js';
 

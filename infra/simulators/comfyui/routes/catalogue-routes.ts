@@ -37,7 +37,7 @@ const INPUT_FILE_LISTS: Readonly<Record<string, string>> = {
 
 /** What the server can run and which models it has. */
 export function catalogueRoutes(parts: ServerParts): readonly Route[] {
-  const { classes, models } = parts;
+  const { classes, catalogue } = parts;
   return [
     get('/object_info', () => Object.fromEntries([...classes].map(([name, info]) => [name, told(name, info, parts)]))),
     {
@@ -55,7 +55,7 @@ export function catalogueRoutes(parts: ServerParts): readonly Route[] {
       path: '/models/:folder',
       handle: (request, response) => {
         const folder = String(request.params['folder']);
-        if (MODEL_FOLDERS.includes(folder)) answers.json(response, 200, models[folder] ?? []);
+        if (MODEL_FOLDERS.includes(folder)) answers.json(response, 200, catalogue.modelsIn(folder));
         else answers.bare(response, 404);
       },
     },

@@ -1,17 +1,18 @@
 import { answers, jsonBody, queryInteger } from '../answers.js';
+import { graphsJson } from '../faults/nan-json.js';
 import type { Route } from '../route.js';
 import type { ServerParts } from '../server-parts.js';
 import { wishFrom } from './queue-routes.js';
 
 /** /history; an id that is unknown, pending or running is 200 with `{}`. */
-export function historyRoutes({ history }: ServerParts): readonly Route[] {
+export function historyRoutes({ faults, history }: ServerParts): readonly Route[] {
   return [
     {
       method: 'GET',
       path: '/history',
       handle: (request, response) => {
         const entries = history.slice(queryInteger(request, 'max_items'), queryInteger(request, 'offset'));
-        answers.json(response, 200, Object.fromEntries(entries));
+        answers.jsonText(response, 200, graphsJson(faults, request, Object.fromEntries(entries)));
       },
     },
     {
@@ -20,7 +21,8 @@ export function historyRoutes({ history }: ServerParts): readonly Route[] {
       handle: (request, response) => {
         const promptId = String(request.params['promptId']);
         const entry = history.get(promptId);
-        answers.json(response, 200, entry === undefined ? {} : { [promptId]: entry });
+        const body = entry === undefined ? {} : { [promptId]: entry };
+        answers.jsonText(response, 200, graphsJson(faults, request, body));
       },
     },
     {

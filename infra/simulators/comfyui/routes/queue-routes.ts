@@ -1,5 +1,6 @@
 import type { Request } from 'express';
 import { answers, bodyBytes, jsonBody } from '../answers.js';
+import { graphsJson } from '../faults/nan-json.js';
 import { isRecord } from '../is-record.js';
 import { promptTupleOf } from '../prompt-item.js';
 import type { Route } from '../route.js';
@@ -7,14 +8,15 @@ import type { ServerParts } from '../server-parts.js';
 
 /** /queue, /interrupt and /free. */
 export function queueRoutes(parts: ServerParts): readonly Route[] {
-  const { queue, interrupt, journal, worker } = parts;
+  const { faults, queue, interrupt, journal, worker } = parts;
   return [
     {
       method: 'GET',
       path: '/queue',
-      handle: (_request, response) => {
+      handle: (request, response) => {
         const running = queue.running === null ? [] : [promptTupleOf(queue.running)];
-        answers.json(response, 200, { queue_running: running, queue_pending: queue.pending.map(promptTupleOf) });
+        const body = { queue_running: running, queue_pending: queue.pending.map(promptTupleOf) };
+        answers.jsonText(response, 200, graphsJson(faults, request, body));
       },
     },
     {
@@ -42,7 +44,7 @@ export function queueRoutes(parts: ServerParts): readonly Route[] {
       handle: (request, response) => {
         const body = jsonBody(request);
         if (!isRecord(body)) throw new TypeError("object has no attribute 'get'");
-        worker.free({ freeMemory: Boolean(body['free_memory']) }); // unload_models frees VRAM and keeps the node cache
+        worker.free({ freeMemory: Boolean(body['free_memory']), unloadModels: Boolean(body['unload_models']) });
         answers.empty(response);
       },
     },

@@ -5,6 +5,8 @@ import type { Route } from '../route.js';
 import { serverFeatures } from '../server-features.js';
 import type { ServerParts } from '../server-parts.js';
 import type { CacheKind } from '../server-versions.js';
+import { USUAL_VRAM_GIB } from '../vram.js';
+import type { Vram } from '../vram.js';
 
 const BYTES_PER_GB = 1024 ** 3;
 
@@ -21,13 +23,13 @@ const HOME_PAGE =
   '<p><a href="/queue">queue</a> · <a href="/history">history</a> · <a href="/simulator/journal">journal</a></p></body></html>';
 
 /** /system_stats, /features and the page that says what this is. */
-export function systemRoutes({ options }: ServerParts): readonly Route[] {
+export function systemRoutes({ options, vram }: ServerParts): readonly Route[] {
   return [
     {
       method: 'GET',
       path: '/system_stats',
       handle: (_request, response) => {
-        answers.json(response, 200, { system: systemOf(options), devices: [deviceOf(options)] });
+        answers.json(response, 200, { system: systemOf(options), devices: [deviceOf(options, vram)] });
       },
     },
     {
@@ -77,10 +79,10 @@ function systemOf(options: SimulatorOptions): unknown {
 }
 
 /** On a CPU the card's memory is the machine's, and it has no index. */
-function deviceOf({ device, vramGb }: SimulatorOptions): unknown {
+function deviceOf({ device }: SimulatorOptions, { totalGib, heldGib }: Vram): unknown {
   const isCpu = device === 'cpu';
-  const total = isCpu ? totalmem() : Math.round(vramGb * BYTES_PER_GB);
-  const free = isCpu ? freemem() : total;
+  const total = isCpu ? totalmem() : Math.round((totalGib ?? USUAL_VRAM_GIB) * BYTES_PER_GB);
+  const free = isCpu ? freemem() : Math.max(0, total - Math.round(heldGib * BYTES_PER_GB));
   return {
     name: isCpu ? 'cpu' : 'cuda:0 NVIDIA Simulated : cudaMallocAsync',
     type: device,
