@@ -20,6 +20,8 @@ import {
   RenderingTimeoutError,
 } from '../comfyui/errors.js';
 import type { NodeFault } from '../comfyui/errors.js';
+import { classifyFalFailure } from '../fal/classify-fal-failure.js';
+import { FalError } from '../fal/errors.js';
 import { OutputInvalidError } from '../media/errors.js';
 import { ObjectStoreError } from '../storage/errors.js';
 
@@ -29,6 +31,10 @@ type Facts = Readonly<Record<string, unknown>>;
 interface Classified {
   readonly kind: FailureKind;
   readonly facts: Facts;
+  /** The activity must not run again, although its kind would allow it. */
+  readonly isFinal?: boolean;
+  /** The other side said when to come back. */
+  readonly retryAfterMs?: number | null;
 }
 
 /** Longest text of a failure: a message may carry a whole tensor, and a history takes 2 MB at once. */
@@ -45,20 +51,22 @@ export function toApplicationFailure(error: unknown, options: { readonly retryUn
   // A wait or a stream that the cancellation broke off says AbortError; what happened is the cancellation.
   const signal = cancellationSignal();
   if (signal.aborted) return signal.reason;
-  const { kind, facts } = classify(error);
+  const { kind, facts, isFinal = false, retryAfterMs = null } = classify(error);
   const message = error instanceof Error ? error.message : String(error);
   const endsHere = kind === 'UNEXPECTED' && options.retryUnexpected !== true;
   return ApplicationFailure.create({
     type: kind,
-    nonRetryable: endsHere || !describeFailure(kind).isRetryableInPlace,
+    nonRetryable: isFinal || endsHere || !describeFailure(kind).isRetryableInPlace,
     message: message.slice(0, MAX_MESSAGE_CHARS),
     details: [facts],
+    ...(retryAfterMs !== null && { nextRetryDelay: retryAfterMs }),
     // The cause repeats the message; its stack is what it adds.
     ...(error instanceof Error && message.length <= MAX_MESSAGE_CHARS && { cause: error }),
   });
 }
 
 function classify(error: unknown): Classified {
+  if (error instanceof FalError) return classifyFalFailure(error);
   if (error instanceof ExecutionFailedError)
     return { kind: classifyExecutionError(error), facts: executionFacts(error) };
   if (error instanceof PromptRejectedError)

@@ -25,13 +25,13 @@ export interface SimulatorProcessOptions {
   readonly extraArgs?: readonly string[];
 }
 
-export interface SimulatorProcess {
+export interface SimulatorProcess<Entry = JournalEntry> {
   readonly url: string;
   readonly port: number;
   readonly pid: number;
   readonly dataDir: string;
   /** What this data folder's simulators received, started and finished, dead ones included. */
-  readonly journal: () => JournalEntry[];
+  readonly journal: () => Entry[];
   /** Sends the signal and waits for the end; answers exit code and signal. */
   readonly kill: (signal: NodeJS.Signals) => Promise<ProcessEnd>;
   /** SIGTERM, wait, and remove the data folder if it was made here. */
@@ -48,7 +48,19 @@ export async function startSimulator(options: SimulatorProcessOptions = {}): Pro
     ...(options.version === undefined ? [] : ['--version', options.version]),
     ...(options.extraArgs ?? []),
   ];
-  const child = spawn(process.execPath, [SIMULATOR_MAIN, ...args], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
+  const isOurs = options.dataDir === undefined;
+  return spawnSimulator({ main: SIMULATOR_MAIN, args, dataDir, isOurs });
+}
+
+/** Any of our simulators, by its entry point; with `isOurs` the data folder goes when it stops. */
+export async function spawnSimulator<Entry>(options: {
+  readonly main: string;
+  readonly args: readonly string[];
+  readonly dataDir: string;
+  readonly isOurs: boolean;
+}): Promise<SimulatorProcess<Entry>> {
+  const { main, args, dataDir, isOurs } = options;
+  const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
   const ended = new Promise<ProcessEnd>((resolve) => {
     child.once('exit', (code, signal) => {
       resolve({ code, signal });
@@ -65,20 +77,20 @@ export async function startSimulator(options: SimulatorProcessOptions = {}): Pro
     pid: child.pid ?? -1,
     dataDir,
     ended,
-    journal: () => journalIn(dataDir),
+    journal: () => journalIn<Entry>(dataDir),
     kill,
     stop: async () => {
       await kill('SIGTERM');
-      if (options.dataDir === undefined) rmSync(dataDir, { recursive: true, force: true });
+      if (isOurs) rmSync(dataDir, { recursive: true, force: true });
     },
   };
 }
 
 /** The journal of a data folder, whether or not a simulator is running on it. */
-export function journalIn(dataDir: string): JournalEntry[] {
+export function journalIn<Entry = JournalEntry>(dataDir: string): Entry[] {
   const path = join(dataDir, 'journal.jsonl');
   const lines = existsSync(path) ? readFileSync(path, 'utf8').split('\n').filter(Boolean) : [];
-  return lines.map((line) => JSON.parse(line) as JournalEntry);
+  return lines.map((line) => JSON.parse(line) as Entry);
 }
 
 function readyUrl(child: ChildProcess): Promise<string> {

@@ -25,7 +25,7 @@ export interface JournalEntry {
 }
 
 /** What this simulator received, started and finished, across its lives: one JSON line an event. */
-export class Journal {
+export class Journal<Event extends string = JournalEntry['event']> {
   readonly #path: string;
 
   constructor(path: string) {
@@ -34,7 +34,7 @@ export class Journal {
   }
 
   /** Written synchronously: a line that was written survives kill -9 of the very next instruction. */
-  write(event: JournalEntry['event'], fields: Readonly<Record<string, unknown>> = {}): void {
+  write(event: Event, fields: Readonly<Record<string, unknown>> = {}): void {
     appendFileSync(this.#path, `${JSON.stringify({ at: new Date().toISOString(), event, ...fields })}\n`);
   }
 

@@ -1,5 +1,5 @@
 import type { Info } from '@temporalio/activity';
-import { ApplicationFailure } from '@temporalio/common';
+import { ActivityCancellationDetails, ApplicationFailure } from '@temporalio/common';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import { createComfyUIBackend } from '../../../activities/comfyui/comfyui-backend.js';
@@ -19,7 +19,7 @@ export const silentLogger = createLogger({ name: 'test', level: 'silent' });
 export interface ActivityWorld {
   run<Input, Result>(activity: (input: Input) => Promise<Result>, input: Input): Promise<Result>;
   cancel(reason: 'CANCELLED' | 'WORKER_SHUTDOWN'): void;
-  onHeartbeat(listener: (beat: RenderingHeartbeat) => void): void;
+  onHeartbeat<Beat = RenderingHeartbeat>(listener: (beat: Beat) => void): void;
 }
 
 export function environment(info: Partial<Info> = {}): ActivityWorld {
@@ -28,7 +28,9 @@ export function environment(info: Partial<Info> = {}): ActivityWorld {
     run: async <Input, Result>(activity: (input: Input) => Promise<Result>, input: Input) =>
       mock.run<[Input], Result, (input: Input) => Promise<Result>>(activity, input),
     cancel: (reason) => {
-      mock.cancel(reason);
+      const isShutdown = reason === 'WORKER_SHUTDOWN';
+      const details = { workerShutdown: isShutdown, cancelRequested: !isShutdown };
+      mock.cancel(reason, new ActivityCancellationDetails(details));
     },
     onHeartbeat: (listener) => {
       mock.on('heartbeat', listener);
