@@ -51,6 +51,7 @@ async function claim(
 ): Promise<BackendClaim> {
   const { generationId } = input;
   const { backendId } = backend;
+  if (input.avoid.includes(backendId)) throwIfRefused(`Generation ${generationId} has failed on ${backendId} before`);
   const { runId } = activityInfo().workflowExecution ?? {};
   // The gate let this through on an older look: where that no longer holds it fails fast, and another may claim.
   throwIfRefused(slots.refusal(0));
@@ -67,7 +68,13 @@ async function claim(
     decision = isHeld || (await isAlive(backend, input, current)) ? 'adopt' : 'new';
     if (decision === 'adopt') return null; // its prompt is one of those in the queue
     throwIfRefused(slots.refusal(inComfyQueue));
-    return { submission: (current?.submission ?? 0) + 1, backendId, ended: false, runId };
+    return {
+      submission: (current?.submission ?? 0) + 1,
+      backendId,
+      ended: false,
+      runId,
+      graphSha256: input.graphSha256,
+    };
   };
   const record = await (isProbablyNew ? openClaim : changeClaim)(store, generationId, decide);
   const submission = record?.submission ?? 0;
@@ -91,7 +98,13 @@ function isHeldElsewhere(
   asker: { readonly input: DiscoverBackendInput; readonly backendId: string; readonly runId: string | undefined },
 ): boolean {
   if (record === null || record.backendId === asker.backendId) return false;
+  if (rendersAnother(record, asker.input)) return false;
   return record.runId !== undefined && record.runId !== asker.runId && record.submission > asker.input.lastSubmission;
+}
+
+/** A recovery had changed the graph, or a part of the batch was rendered; claims of earlier versions do not say. */
+function rendersAnother({ graphSha256 }: ClaimRecord, wanted: Pick<DiscoverBackendInput, 'graphSha256'>): boolean {
+  return graphSha256 !== undefined && graphSha256 !== wanted.graphSha256;
 }
 
 /** The claim that another backend holds. */
@@ -116,14 +129,18 @@ function throwIfRefused(message: string | null): void {
   throw ApplicationFailure.create({ type, message, nextRetryDelay: '1 second' });
 }
 
-/** True when the prompt of an open record of this backend still runs, waits or has succeeded. */
+/** True when the prompt of an open record of this backend renders the same graph, and still runs, waits or has succeeded. */
 async function isAlive(
   backend: ComfyUIBackend,
-  { generationId, endedSubmissions }: DiscoverBackendInput,
+  { generationId, endedSubmissions, graphSha256 }: DiscoverBackendInput,
   record: ClaimRecord | null,
 ): Promise<boolean> {
   if (record?.backendId !== backend.backendId || endedSubmissions.includes(record.submission)) return false;
   const promptId = promptIdOf(generationId, record.submission);
+  if (rendersAnother(record, { graphSha256 })) {
+    await backend.use(async (client) => client.stop(promptId)); // of the run before a reset: at most one may live
+    return false;
+  }
   const { status } = await backend.use(async (client) => client.promptState(promptId));
   return status === 'pending' || status === 'running' || status === 'succeeded';
 }

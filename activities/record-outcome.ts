@@ -83,8 +83,7 @@ export async function writeOutcome(
       finished_at: sql<Date>`now()`,
       failure_kind: failure?.kind ?? null,
       failure: words === null ? null : JSON.stringify({ detail: words.detail, facts: words.facts }),
-      // Nothing changes what was asked yet; with recoveries that do, the Workflow says what was delivered.
-      ...(status === 'COMPLETED' && { delivered: sql<string>`asked` }),
+      ...(status === 'COMPLETED' && { delivered: sql<string>`asked || ${JSON.stringify(input.changed ?? {})}::jsonb` }),
     })
     .where('id', '=', generationId)
     .execute();

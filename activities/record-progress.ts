@@ -75,10 +75,14 @@ async function recordRecovering(
   { generationId, submission }: RecordProgressInput,
   { recovery }: Recovering,
 ): Promise<void> {
-  const { attempt, kind, strategy, message } = recovery;
+  const { attempt, kind, strategy, message, before, after } = recovery;
   const inserted = await transaction
     .insertInto('recovery_attempts')
-    .values({ generation_id: generationId, attempt, kind, strategy, message })
+    .values({
+      ...{ generation_id: generationId, attempt, kind, strategy, message },
+      parameters_before: before === undefined ? null : JSON.stringify(before),
+      parameters_after: after === undefined ? null : JSON.stringify(after),
+    })
     .onConflict((conflict) => conflict.doNothing())
     .returning('attempt')
     .executeTakeFirst();

@@ -2,7 +2,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { activityInfo, cancellationSignal, log } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import pLimit from 'p-limit';
-import { z } from 'zod';
 import type { BackendActivities, SubmitPromptInput, SubmittedPrompt } from '../workflows/contracts/activities.js';
 import type { FailureKind } from '../workflows/domain/failure.js';
 import type { ApiGraph } from '../workflows/domain/graph.js';
@@ -17,6 +16,7 @@ import type { PromptState } from './comfyui/prompt-state.js';
 import { superseded } from './failures/superseded.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
 import { heartbeatWhile } from './heartbeat-while.js';
+import { readGraph } from './storage/graph-documents.js';
 import { readClaim } from './storage/claim-record.js';
 import type { ObjectStore } from './storage/object-store.js';
 import { crashPoint } from '../infra/runtime/crash-point.js';
@@ -55,7 +55,7 @@ export function createSubmitPrompt(deps: SubmitPromptDeps): BackendActivities['s
     const waitUntilMs = performance.now() + MAX_WAIT_MS;
     try {
       return await heartbeatWhile(async () => {
-        const graph = await loadGraph(store, input);
+        const graph = await readGraph(store, input.graph);
         const state = await exclusive(async () =>
           backend.use(async (client) => ensureSubmitted({ ...deps, client, input, graph, signal, waitUntilMs })),
         );
@@ -189,15 +189,4 @@ async function lookAgain({ client, input, signal }: Submission, cause: ComfyUIUn
 /** `finished` for every end: how it ended is for `awaitCompletion` to say. */
 function stateOf({ status }: PromptState): SubmittedPrompt['state'] {
   return status === 'running' || status === 'pending' ? status : 'finished';
-}
-
-const graphSchema = z.record(
-  z.string(),
-  z.looseObject({ class_type: z.string(), inputs: z.record(z.string(), z.unknown()) }),
-);
-
-async function loadGraph(store: ObjectStore, { graph }: SubmitPromptInput): Promise<ApiGraph> {
-  const stored = await store.readJson(graph.key);
-  if (stored === null) throw new Error(`The graph ${graph.key} is not in the object store: was it deleted?`);
-  return graphSchema.parse(stored.value);
 }

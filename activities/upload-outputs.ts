@@ -31,7 +31,7 @@ export function createUploadOutputs(deps: UploadOutputsDeps): BackendActivities[
           cancellationSignal().throwIfAborted();
           const objectKey = objectKeyOf(input, output);
           await ensureStored({ ...deps, input, output, objectKey });
-          stored.push(storedOutputOf(output, objectKey));
+          stored.push(storedOutputOf(output, { objectKey, index: input.stored.length + output.index }));
         }
         await spool.remove(input.generationId);
         return stored;
@@ -42,10 +42,11 @@ export function createUploadOutputs(deps: UploadOutputsDeps): BackendActivities[
   };
 }
 
-/** R3.3: `jobs/<generationId>/image_0.png`, counted for each kind. */
-function objectKeyOf({ generationId, outputs }: UploadOutputsInput, output: ValidOutput): string {
+/** R3.3: `jobs/<generationId>/image_0.png`, counted for each kind over all parts of a batch. */
+function objectKeyOf({ generationId, outputs, stored }: UploadOutputsInput, output: ValidOutput): string {
   const { kind } = output.reference;
-  const number = outputs.filter(({ index, reference }) => index < output.index && reference.kind === kind).length;
+  const before = outputs.filter(({ index }) => index < output.index).map(({ reference }) => reference.kind);
+  const number = [...stored, ...before].filter((other) => other === kind).length;
   return `jobs/${generationId}/${kind}_${number}.${output.extension}`;
 }
 
@@ -123,7 +124,9 @@ async function sha256Of(store: ObjectStore, key: string): Promise<string> {
   return hash.digest('hex');
 }
 
-function storedOutputOf(output: ValidOutput, objectKey: string): StoredOutput {
-  const { index, reference, mediaType, bytes, sha256, widthPx, heightPx, isFlat } = output;
-  return { index, kind: reference.kind, objectKey, mediaType, bytes, sha256, widthPx, heightPx, isFlat };
+function storedOutputOf(
+  { reference, mediaType, bytes, sha256, widthPx, heightPx, isFlat }: ValidOutput,
+  place: Pick<StoredOutput, 'objectKey' | 'index'>,
+): StoredOutput {
+  return { ...place, kind: reference.kind, mediaType, bytes, sha256, widthPx, heightPx, isFlat };
 }

@@ -1,9 +1,11 @@
-import { ConfigError, integerFrom, stringFrom } from '../infra/runtime/env.js';
+import { ConfigError, booleanFrom, integerFrom, stringFrom } from '../infra/runtime/env.js';
 import type { Env } from '../infra/runtime/env.js';
 import { storageConfigFrom } from '../infra/runtime/storage-config.js';
 import type { StorageConfig } from '../infra/runtime/storage-config.js';
 import { temporalConfigFrom } from '../infra/runtime/temporal-connection.js';
 import type { TemporalConnectionConfig } from '../infra/runtime/temporal-connection.js';
+import { DEFAULT_RECOVERY } from '../workflows/domain/recovery-policy.js';
+import type { RecoveryPolicy } from '../workflows/domain/recovery-policy.js';
 import type { LimitDefaults } from './generations/generation-limits.js';
 
 /** Everything that the API process is configured with. */
@@ -17,6 +19,7 @@ export interface ApiConfig {
   readonly temporal: TemporalConnectionConfig;
   readonly maxOpenGenerations: number;
   readonly limits: LimitDefaults;
+  readonly recovery: RecoveryPolicy;
 }
 
 const DAY_SECONDS = 86_400;
@@ -42,6 +45,17 @@ export function apiConfigFrom(env: Env): ApiConfig {
       stallSeconds: integerFrom(env, 'STALL_SECONDS', { fallback: 180, min: 1, max: DAY_SECONDS }),
       backendReturnSeconds: integerFrom(env, 'FALLBACK_AFTER_SECONDS', { fallback: 60, min: 0, max: DAY_SECONDS }),
     },
+    recovery: recoveryFrom(env),
+  };
+}
+
+function recoveryFrom(env: Env): RecoveryPolicy {
+  const substitutes = listOf(stringFrom(env, 'MODEL_SUBSTITUTES', DEFAULT_RECOVERY.substitutes.join(',')));
+  return {
+    isEnabled: booleanFrom(env, 'ERROR_RECOVERY_ENABLED', DEFAULT_RECOVERY.isEnabled),
+    isStrict: DEFAULT_RECOVERY.isStrict,
+    maxAttempts: integerFrom(env, 'MAX_RETRY_ATTEMPTS', { fallback: DEFAULT_RECOVERY.maxAttempts, min: 0, max: 10 }),
+    substitutes: substitutes.filter((name) => name.toLowerCase() !== 'none'),
   };
 }
 
@@ -53,8 +67,12 @@ function databaseUrlFrom(env: Env): string {
 }
 
 function listFrom(env: Env, name: string): readonly string[] {
-  return stringFrom(env, name, '')
+  return listOf(stringFrom(env, name, '').toLowerCase());
+}
+
+function listOf(text: string): readonly string[] {
+  return text
     .split(',')
-    .map((entry) => entry.trim().toLowerCase())
+    .map((entry) => entry.trim())
     .filter((entry) => entry !== '');
 }

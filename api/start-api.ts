@@ -56,6 +56,7 @@ export async function startApi({ config, logger, resources }: ApiStart): Promise
     acceptGeneration: createAcceptGeneration({
       ...{ database, store, templates, directory, temporalUrlOf },
       limits: config.limits,
+      recovery: config.recovery,
       maxOpenGenerations: config.maxOpenGenerations,
     }),
     cancelGeneration: createCancelGeneration({ database }),

@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import { Client } from '@temporalio/client';
 import { Worker } from '@temporalio/worker';
 import type { WorkerOptions } from '@temporalio/worker';
+import { createAdaptGraph } from '../activities/adapt-graph.js';
 import { createExplainNoCapacity } from '../activities/explain-no-capacity.js';
+import { createFindOtherBackend } from '../activities/find-other-backend.js';
 import { createObserveBackend } from '../activities/observe-backend.js';
 import { createRecordOutcome } from '../activities/record-outcome.js';
 import { createRecordProgress } from '../activities/record-progress.js';
@@ -66,6 +68,8 @@ export async function createControlWorker(options: ControlWorkerOptions): Promis
       },
     }),
     observeBackend: createObserveBackend({ client }),
+    adaptGraph: createAdaptGraph({ store }),
+    findOtherBackend: createFindOtherBackend({ store }),
     explainNoCapacity: createExplainNoCapacity({ store }),
   };
   const worker = await Worker.create({

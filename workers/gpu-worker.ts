@@ -10,6 +10,7 @@ import { GateSwitch } from '../activities/comfyui/gate-switch.js';
 import { createSpool } from '../activities/comfyui/spool.js';
 import type { Spool } from '../activities/comfyui/spool.js';
 import { createDiscoverBackend } from '../activities/discover-backend.js';
+import { createFreeMemory } from '../activities/free-memory.js';
 import { createLateAttempt } from '../activities/late-attempt.js';
 import type { LateAttempt } from '../activities/late-attempt.js';
 import { createDownloadOutputs } from '../activities/download-outputs.js';
@@ -149,6 +150,7 @@ function backendActivities({ backend, gate, store, slots, spool, config, late }:
     submitPrompt: createSubmitPrompt({ backend, store, gate, maxQueued: slots.capacity, claims: slots }),
     awaitCompletion: createAwaitCompletion({ backend, pollIntervalMs: config.gpu.pollIntervalMs, claims: slots }),
     stopPrompt: createStopPrompt({ backend }),
+    freeMemory: createFreeMemory({ backend }),
     downloadOutputs: createDownloadOutputs({ spool }),
     validateOutputs: createValidateOutputs({ spool, maxDecodes: MAX_DECODES }),
     uploadOutputs: createUploadOutputs({ spool, store, late }),

@@ -5,6 +5,7 @@ import { HOLDER_SILENCE_SECONDS } from './contracts/backend.js';
 import type { BackendOperations } from './contracts/backend.js';
 import { ALREADY_ENDED, SUPERSEDED } from './contracts/generation.js';
 import { GENERATION_TASK_QUEUE, backendTaskQueue, gpuTaskQueue } from './contracts/task-queues.js';
+import type { GraphChange } from './domain/adaptation.js';
 import { FINAL_IN_PLACE } from './domain/failure.js';
 
 /** R5.5: 2, 4, 8 … 30 s. What can only be cured by other input or another place ends the policy at once. */
@@ -160,6 +161,23 @@ export function gateOptions(backendId: string, summary: string) {
   });
 }
 
+/** One request; a backend that does not answer it will not render either. */
+export function freeingOptions(claim: BackendClaim) {
+  return proxyActivities<Pick<BackendActivities, 'freeMemory'>>({
+    taskQueue: claim.taskQueue,
+    scheduleToCloseTimeout: '30 seconds',
+    startToCloseTimeout: '15 seconds',
+    cancellationType,
+    retry: { ...BACK_OFF, initialInterval: '1 second' },
+    summary: 'Free the memory of the backend',
+  });
+}
+
+/** Reads one graph and writes another. An outage of the store is waited out: the recovery needs it anyway. */
+export function adaptingOptions(change: GraphChange) {
+  return proxyActivities<Pick<ControlActivities, 'adaptGraph'>>({ ...CONTROL, summary: `Change the graph: ${change}` });
+}
+
 /** The database. An outage is waited out: what happened must be recorded. */
 export function recordingOptions(summary: string) {
   return proxyActivities<Pick<ControlActivities, 'recordOutcome'>>({ ...CONTROL, summary });
@@ -168,7 +186,8 @@ export function recordingOptions(summary: string) {
 /** A look at the Workflow of a backend, or at what the backends report; there is an answer without either. */
 const LOOK = { ...CONTROL, retry: { ...CONTROL.retry, maximumAttempts: 3 } };
 
-export const { explainNoCapacity } = proxyActivities<Pick<ControlActivities, 'explainNoCapacity'>>(LOOK);
+export const { explainNoCapacity, findOtherBackend } =
+  proxyActivities<Pick<ControlActivities, 'explainNoCapacity' | 'findOtherBackend'>>(LOOK);
 
 export const { observeBackend } = proxyActivities<Pick<ControlActivities, 'observeBackend'>>({
   ...LOOK,

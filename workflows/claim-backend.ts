@@ -47,10 +47,13 @@ async function claim(run: GenerationRun, waitMs: number): Promise<BackendClaim> 
 }
 
 async function claimBy(run: GenerationRun, { discoverBackend }: ClaimActivities): Promise<BackendClaim> {
-  const { endedSubmissions, progress, input } = run;
+  const { endedSubmissions, progress, input, rendered, avoided } = run;
   const { generationId } = input;
   const claimed = await checked(
-    discoverBackend({ generationId, endedSubmissions, lastSubmission: progress.submission }),
+    discoverBackend({
+      ...{ generationId, endedSubmissions, lastSubmission: progress.submission },
+      ...{ graphSha256: rendered.graph.sha256, avoid: avoided },
+    }),
   );
   run.noteClaim(claimed);
   return claimed;

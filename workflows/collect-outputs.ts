@@ -17,7 +17,8 @@ export async function collectOutputs(
   const { generationId } = run.input;
   const { submission, promptId } = claim;
   const { uploadOutputs } = uploadOptions(claim, `Store ${countOf(outputs)}`);
-  return onBackend(claim, async () => uploadOutputs({ generationId, submission, promptId, outputs }));
+  const stored = run.stored.map(({ kind }) => kind);
+  return onBackend(claim, async () => uploadOutputs({ generationId, submission, promptId, outputs, stored }));
 }
 
 /** A file that arrived damaged is fetched again before anything is rendered again. */
@@ -25,7 +26,8 @@ async function fetchValid(
   run: GenerationRun,
   ...[claim, completed]: [BackendClaim, CompletedPrompt]
 ): Promise<readonly ValidOutput[]> {
-  const { generationId, expected } = run.input;
+  const { generationId } = run.input;
+  const { expected } = run.rendered;
   const prompt = { generationId, submission: claim.submission, promptId: claim.promptId };
   const { downloadOutputs } = collectingOptions(claim, `Fetch ${countOf(completed.outputs)}`);
   const { validateOutputs } = collectingOptions(claim, `Decode and check ${countOf(completed.outputs)}`);
@@ -36,11 +38,9 @@ async function fetchValid(
     } catch (error) {
       if (isCancellation(error)) throw error;
       const failure = failureRecordOf(error);
-      const recovery = decideRecovery(
-        { kind: failure.kind, mediaFaults: mediaFaultsOf(failure), isAbandoned: false },
-        run.progress.recoveries,
-      );
-      if (recovery.action !== 'download_again') throw error;
+      const observed = { kind: failure.kind, mediaFaults: mediaFaultsOf(failure), isAbandoned: false };
+      const [recovery] = decideRecovery(observed, run.progress.recoveries, run.policy);
+      if (recovery?.action !== 'download_again') throw error;
       run.noteDownloadAgain(failure.kind, recovery);
     }
   }

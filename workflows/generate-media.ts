@@ -6,12 +6,12 @@ import type { GenerationInput, GenerationResult, StoredOutput } from './contract
 import { ALREADY_ENDED, isStarted, progressQuery, startedSignal } from './contracts/generation.js';
 import { claimBackend, claimFirstBackend, returnToBackend } from './claim-backend.js';
 import { collectOutputs } from './collect-outputs.js';
-import { mayStillRender, staysOnBackend } from './domain/failure.js';
-import { decideRecovery } from './domain/recovery.js';
+import { mayStillRender } from './domain/failure.js';
 import type { Recovery } from './domain/recovery.js';
-import { failureRecordOf, isAlreadyEnded, isSuperseded, mediaFaultsOf } from './failure-record.js';
+import { failureRecordOf, isAlreadyEnded, isSuperseded } from './failure-record.js';
 import { GenerationRun } from './generation-run.js';
 import { publishStatus } from './generation-story.js';
+import { nextPart, recoverFrom } from './recover.js';
 import { freeGpu, renderPrompt } from './render-prompt.js';
 import { withinTotalDeadline } from './total-deadline.js';
 
@@ -34,27 +34,29 @@ export async function generateMedia(input: GenerationInput): Promise<GenerationR
   }
 }
 
-/** Renders until there are stored and recorded outputs, or until nothing is left to try. */
+/** Renders until there are stored and recorded outputs of the whole batch, or until nothing is left to try. */
 async function generate(run: GenerationRun): Promise<GenerationResult> {
   let claim = await claimFirstBackend(run);
   for (;;) {
     try {
       // The total deadline ends with the rendering: an outage of the store never fails a finished picture.
       const rendered = await renderPrompt(run, claim);
-      return await recordCompleted(run, await collectOutputs(run, claim, rendered));
+      const stored = [...run.stored, ...(await collectOutputs(run, claim, rendered))];
+      const next = await nextPart(run);
+      run.notePartStored(stored, next);
+      if (next === null) return await recordCompleted(run, stored);
+      claim = await withinTotalDeadline(run.leftMs(), async () => claimBackend(run));
     } catch (error) {
       if (isSuperseded(error) && run.followsLaterSubmission()) {
-        claim = await claimAgain(run, claim, { error, stays: false });
+        claim = await claimAgain(run, claim, { error, place: 'any' });
         continue;
       }
-      const recovery = recoveryFor(run, error);
-      if (recovery.action === 'give_up') {
+      const recovery = await recoverFrom(run, claim, error);
+      if (recovery === null) {
         await freeIfOccupied(claim, error);
         throw error;
       }
-      const { kind } = failureRecordOf(error);
-      run.noteRecovery(kind, recovery);
-      claim = await claimAgain(run, claim, { error, stays: staysOnBackend(kind) });
+      claim = await claimAgain(run, claim, { error, place: recovery.place });
     }
   }
 }
@@ -62,11 +64,11 @@ async function generate(run: GenerationRun): Promise<GenerationResult> {
 /** The next claim. When none comes, the prompt of the last one must not go on rendering for nobody. */
 async function claimAgain(
   run: GenerationRun,
-  ...[last, { error, stays }]: [BackendClaim, { readonly error: unknown; readonly stays: boolean }]
+  ...[last, { error, place }]: [BackendClaim, { readonly error: unknown; readonly place: Recovery['place'] }]
 ): Promise<BackendClaim> {
   try {
     return await withinTotalDeadline(run.leftMs(), async () =>
-      stays ? returnToBackend(run, last) : claimBackend(run),
+      place === 'same' ? returnToBackend(run, last) : claimBackend(run),
     );
   } catch (claimError) {
     await freeIfOccupied(last, error);
@@ -78,14 +80,6 @@ async function claimAgain(
 async function freeIfOccupied(claim: BackendClaim, error: unknown): Promise<void> {
   if (isCancellation(error) || !mayStillRender(failureRecordOf(error).kind)) return;
   await CancellationScope.nonCancellable(async () => freeGpu(claim));
-}
-
-function recoveryFor(run: GenerationRun, error: unknown): Recovery {
-  if (isCancellation(error) || isAlreadyEnded(error)) return { action: 'give_up' };
-  const failure = failureRecordOf(error);
-  const isAbandoned = failure.facts['isWorkerGone'] === true && run.progress.phase !== 'collecting';
-  const observed = { kind: failure.kind, mediaFaults: mediaFaultsOf(failure), isAbandoned };
-  return decideRecovery(observed, run.progress.recoveries);
 }
 
 /** From here on nothing is cancellable: the picture is stored, and an outage of the database is waited out. */
@@ -119,7 +113,7 @@ async function end(run: GenerationRun, outcome: Outcome): Promise<void> {
   await run.recorded();
   const { recordOutcome } = recordingOptions(`Record ${outcome.status}`);
   const { generationId } = run.input;
-  await recordOutcome({ generationId, submission: run.progress.submission, ...outcome });
+  await recordOutcome({ generationId, submission: run.progress.submission, ...outcome, changed: run.changed });
   run.advance({ status: outcome.status, phase: 'ended' });
   publishStatus(run.progress, outcome.failure?.kind ?? null);
 }

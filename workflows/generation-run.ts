@@ -1,16 +1,34 @@
 import { log } from '@temporalio/workflow';
 import { recordProgress } from './activity-options.js';
-import type { BackendClaim, ProgressRecord } from './contracts/activities.js';
-import type { GenerationInput, GenerationProgress } from './contracts/generation.js';
+import type { AdaptedGraph, BackendClaim, ProgressRecord } from './contracts/activities.js';
+import type {
+  ExpectedOutputs,
+  GenerationInput,
+  GenerationProgress,
+  GraphReference,
+  StoredOutput,
+} from './contracts/generation.js';
+import { UNADAPTED } from './domain/adaptation.js';
+import type { Adaptation, GraphParameters } from './domain/adaptation.js';
 import { limitsOn } from './domain/deadlines.js';
 import { mayStillRender } from './domain/failure.js';
 import type { FailureKind } from './domain/failure.js';
 import { abandonedRenderingsIn } from './domain/recovery.js';
 import type { Recovery } from './domain/recovery.js';
+import { DEFAULT_RECOVERY } from './domain/recovery-policy.js';
+import type { RecoveryPolicy } from './domain/recovery-policy.js';
 import { publishStatus, tellStory } from './generation-story.js';
 import { outOfTime } from './total-deadline.js';
 
-type TriedRecovery = Exclude<Recovery, { action: 'give_up' }>;
+/** What is rendered now: as it was accepted, or as recoveries have changed it. */
+export interface RenderedGraph {
+  readonly adaptation: Adaptation;
+  readonly graph: GraphReference;
+  readonly expected: ExpectedOutputs;
+}
+
+/** Parts of a batch and tiles are how it is rendered; these are what the caller gets. */
+const CHANGES_WHAT_WAS_ASKED = ['width', 'height', 'steps', 'model'];
 
 /** One leads to the submission that counts; it may be passed by another meanwhile. */
 const MAX_FOLLOWED = 3;
@@ -18,6 +36,14 @@ const MAX_FOLLOWED = 3;
 /** What one run of the Workflow knows; `progress` is replaced, never changed in place. */
 export class GenerationRun {
   readonly input: GenerationInput;
+  readonly policy: RecoveryPolicy;
+  #rendered: RenderedGraph;
+  /** Where it has failed for a reason of that backend. */
+  #avoided: readonly string[] = [];
+  /** Of the parts of the batch that are done. */
+  #stored: readonly StoredOutput[] = [];
+  /** What recoveries have changed of the parameters that were asked for. */
+  #changed: GraphParameters = {};
   #progress: GenerationProgress = {
     status: 'QUEUED',
     phase: 'waiting',
@@ -35,6 +61,8 @@ export class GenerationRun {
 
   constructor(input: GenerationInput) {
     this.input = input;
+    this.policy = input.recovery ?? DEFAULT_RECOVERY;
+    this.#rendered = { adaptation: UNADAPTED, graph: input.graph, expected: input.expected };
     tellStory(input, this.#progress);
   }
 
@@ -42,7 +70,23 @@ export class GenerationRun {
     return this.#progress;
   }
 
-  /** Submissions that have ended without a result; a claim must not adopt them. */
+  get rendered(): RenderedGraph {
+    return this.#rendered;
+  }
+
+  get avoided(): readonly string[] {
+    return this.#avoided;
+  }
+
+  get stored(): readonly StoredOutput[] {
+    return this.#stored;
+  }
+
+  get changed(): GraphParameters {
+    return this.#changed;
+  }
+
+  /** Submissions whose result is not waited for any more; a claim must not adopt them. */
   get endedSubmissions(): readonly number[] {
     return this.#endedSubmissions;
   }
@@ -76,9 +120,21 @@ export class GenerationRun {
   }
 
   /** A claim follows; it may adopt the submission when that may still render. */
-  noteRecovery(kind: FailureKind, recovery: TriedRecovery): void {
+  noteRecovery(kind: FailureKind, ...[recovery, adapted]: [Recovery, AdaptedGraph | null]): void {
     if (!mayStillRender(kind)) this.#endedSubmissions.push(this.#progress.submission);
-    this.#note(kind, recovery, 'waiting');
+    const { backendId } = this.#progress;
+    if (recovery.place === 'other' && backendId !== null) this.#avoided = [...this.#avoided, backendId];
+    if (adapted !== null) this.#adapt(adapted);
+    this.#note(kind, recovery, { phase: 'waiting', adapted });
+  }
+
+  /** A part of the batch is stored; `next` is the graph of the part that follows. */
+  notePartStored(stored: readonly StoredOutput[], next: AdaptedGraph | null): void {
+    this.#stored = stored;
+    if (next === null) return;
+    this.#endedSubmissions.push(this.#progress.submission);
+    this.#rendered = next;
+    this.advance({ phase: 'waiting' });
   }
 
   /**
@@ -93,8 +149,8 @@ export class GenerationRun {
   }
 
   /** The files are fetched once more; the submission stands. */
-  noteDownloadAgain(kind: FailureKind, recovery: TriedRecovery): void {
-    this.#note(kind, recovery, 'collecting');
+  noteDownloadAgain(kind: FailureKind, recovery: Recovery): void {
+    this.#note(kind, recovery, { phase: 'collecting', adapted: null });
   }
 
   /** Resolves when nothing that was noted is still being written: the outcome must be the last word. */
@@ -102,9 +158,24 @@ export class GenerationRun {
     await Promise.all(this.#recordings);
   }
 
-  #note(kind: FailureKind, ...[{ strategy, message }, phase]: [TriedRecovery, GenerationProgress['phase']]): void {
+  #adapt(adapted: AdaptedGraph): void {
+    this.#rendered = adapted;
+    const changes = Object.entries(adapted.after).filter(
+      ([name, value]) => CHANGES_WHAT_WAS_ASKED.includes(name) && adapted.before[name] !== value,
+    );
+    this.#changed = { ...this.#changed, ...Object.fromEntries(changes) };
+  }
+
+  #note(
+    kind: FailureKind,
+    ...[{ strategy, message }, { phase, adapted }]: [
+      Recovery,
+      { readonly phase: GenerationProgress['phase']; readonly adapted: AdaptedGraph | null },
+    ]
+  ): void {
     const { recoveries } = this.#progress;
-    const recovery = { attempt: recoveries.length + 1, kind, strategy, message };
+    const parameters = adapted === null ? {} : { before: adapted.before, after: adapted.after };
+    const recovery = { attempt: recoveries.length + 1, kind, strategy, message, ...parameters };
     const all = [...recoveries, recovery];
     this.advance({ status: 'RECOVERING', phase, recoveries: all, abandonedRenderings: abandonedRenderingsIn(all) });
     if (recoveries.length === 0) publishStatus(this.#progress, null);

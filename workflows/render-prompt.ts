@@ -35,7 +35,8 @@ export async function freeGpu(claim: BackendClaim): Promise<void> {
 }
 
 async function submit(run: GenerationRun, claim: BackendClaim): Promise<SubmittedPrompt> {
-  const { generationId, graph } = run.input;
+  const { generationId } = run.input;
+  const { graph } = run.rendered;
   const { submission, promptId, decision } = claim;
   const summary = decision === 'adopt' ? `Take up prompt ${submission} again` : `Submit prompt ${submission}`;
   return onBackend(claim, async () => {

@@ -44,6 +44,8 @@ export interface ComfyUIClient {
   stop(promptId: string, signal?: AbortSignal): Promise<void>;
   /** Takes a pending prompt out of the queue; does nothing to a running or unknown one. */
   removePending(promptId: string, signal?: AbortSignal): Promise<void>;
+  /** Models are unloaded and caches emptied before the next prompt; what runs now is not disturbed. */
+  freeMemory(signal?: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -93,6 +95,8 @@ export function createComfyUIClient(address: ComfyUIAddress): ComfyUIClient {
     submit: async (prompt, signal) => submit(http, prompt, signal),
     stop: async (promptId, signal) => stop(http, promptId, signal),
     removePending: async (promptId, signal) => removePending(http, promptId, signal),
+    freeMemory: async (signal) =>
+      command(http, { path: '/api/free', body: { unload_models: true, free_memory: true }, signal }),
     close: async () => http.close(),
   };
 }

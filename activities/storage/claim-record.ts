@@ -11,6 +11,8 @@ export interface ClaimRecord {
   readonly ended: boolean;
   /** The Workflow run that claimed: after a reset another run finds the claim of this one. */
   readonly runId?: string | undefined;
+  /** SHA-256 of the graph that this submission renders: a recovery may have changed it since. */
+  readonly graphSha256?: string | undefined;
 }
 
 /** More than ever race for one claim; a store that refuses every write must not be asked for ever. */
@@ -21,6 +23,7 @@ const claimSchema = z.object({
   backendId: z.string(),
   ended: z.boolean(),
   runId: z.string().optional(),
+  graphSha256: z.string().optional(),
 });
 
 /** `claims/<generationId>.json` */

@@ -1,15 +1,17 @@
 import { sql } from 'kysely';
 import type { Transaction } from 'kysely';
 import { v7 as uuidv7 } from 'uuid';
+import { canonicalSha256 } from '../../activities/storage/canonical-json.js';
+import { storeGraph } from '../../activities/storage/graph-documents.js';
 import type { ObjectStore } from '../../activities/storage/object-store.js';
 import { appendEvent } from '../../activities/database/append-event.js';
 import type { Database } from '../../infra/postgres/database.js';
 import type { DatabaseSchema } from '../../infra/postgres/database-schema.js';
 import type { GenerationInput, GraphReference } from '../../workflows/contracts/generation.js';
+import type { RecoveryPolicy } from '../../workflows/domain/recovery-policy.js';
 import type { BackendDirectory } from '../backends/backend-directory.js';
 import { fleetState } from '../backends/fleet-state.js';
 import type { FleetState } from '../backends/fleet-state.js';
-import { canonical, canonicalSha256 } from '../canonical-json.js';
 import { ProblemError } from '../problems.js';
 import type { Templates } from '../templates/template.js';
 import { firstAnswerTo, takeKey } from './idempotency.js';
@@ -20,6 +22,7 @@ import { generationView } from './generation-view.js';
 import { parseGenerationRequest } from './parse-generation-request.js';
 import type { AcceptableRequest } from './parse-generation-request.js';
 import { isLockTimeout } from './postgres-error.js';
+import { recoveryPolicy } from './recovery-policy.js';
 import { refuseUnknownClasses } from './refuse-unknown-classes.js';
 import { crashPoint } from '../../infra/runtime/crash-point.js';
 
@@ -32,6 +35,7 @@ export interface AcceptanceDeps {
   readonly templates: Templates;
   readonly directory: BackendDirectory;
   readonly limits: LimitDefaults;
+  readonly recovery: RecoveryPolicy;
   /** Accepted and unfinished generations beyond this are refused with `queue_full`. */
   readonly maxOpenGenerations: number;
   readonly temporalUrlOf: (generationId: string) => string | null;
@@ -95,13 +99,6 @@ async function replayOf(database: Database, request: IdempotentRequest): Promise
   return { generationId, body, isReplay: true };
 }
 
-async function storeGraph(store: ObjectStore, graph: unknown): Promise<GraphReference> {
-  const sha256 = canonicalSha256(graph);
-  const key = `graphs/${sha256}.json`;
-  await store.writeJson(key, canonical(graph), { kind: 'absent' }); // refused: the same graph is there already
-  return { key, sha256 };
-}
-
 async function commit(deps: AcceptanceDeps, prepared: Prepared): Promise<Acceptance> {
   const { generationId, idempotency } = prepared;
   try {
@@ -144,7 +141,7 @@ async function insertAll(
       priority: request.priority,
       asked: JSON.stringify(request.asked),
       metadata: JSON.stringify(request.metadata),
-      workflow_input: JSON.stringify(workflowInput(deps.limits, prepared, now.getTime())),
+      workflow_input: JSON.stringify(workflowInput(deps, prepared, now.getTime())),
     })
     .returningAll()
     .executeTakeFirstOrThrow();
@@ -177,7 +174,10 @@ async function lookAtQueue(transaction: Transaction<DatabaseSchema>, priority: n
   return { open: Number(row.open), ahead: Number(row.ahead), now: row.now };
 }
 
-function workflowInput(defaults: LimitDefaults, prepared: Prepared, acceptedAtMs: number): GenerationInput {
+function workflowInput(
+  defaults: Pick<AcceptanceDeps, 'limits' | 'recovery'>,
+  ...[prepared, acceptedAtMs]: [Prepared, number]
+): GenerationInput {
   const { generationId, request, graph } = prepared;
   return {
     generationId,
@@ -186,7 +186,8 @@ function workflowInput(defaults: LimitDefaults, prepared: Prepared, acceptedAtMs
     graph,
     pool: request.pool,
     expected: request.expected,
-    limits: generationLimits(defaults, request),
+    limits: generationLimits(defaults.limits, request),
+    recovery: recoveryPolicy(defaults.recovery, request.recovery),
     acceptedAtMs,
   };
 }

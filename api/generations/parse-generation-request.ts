@@ -7,7 +7,7 @@ import type { ProblemPlace } from '../problems.js';
 import { issueWords } from '../schemas/issue-words.js';
 import { problemPlaces } from '../schemas/problem-places.js';
 import { graphRequestSchema, templateRequestSchema } from '../schemas/generation-request.js';
-import type { GraphRequest } from '../schemas/generation-request.js';
+import type { GraphRequest, RecoveryRequest } from '../schemas/generation-request.js';
 import { bindTemplate } from '../templates/bind-template.js';
 import type { BoundTemplate } from '../templates/bind-template.js';
 import { checkParameters } from '../templates/check-parameters.js';
@@ -25,6 +25,7 @@ export interface AcceptableRequest extends BoundTemplate {
   readonly metadata: Readonly<Record<string, string>>;
   readonly priority: number;
   readonly timeoutMinutes: number | null;
+  readonly recovery: RecoveryRequest | null;
 }
 
 /** Judges a body; throws one `ProblemError` that lists everything that is wrong with it. */
@@ -45,7 +46,7 @@ function fromTemplate(body: JsonObject, templates: Templates): AcceptableRequest
   if (!parsed.success || template === undefined || places.length > 0) {
     throw new ProblemError(shape.length > 0 ? 'invalid_request' : 'invalid_parameters', countOf(places), { places });
   }
-  const { metadata, priority, timeoutMinutes } = parsed.data;
+  const { metadata, priority, timeoutMinutes, recovery } = parsed.data;
   return {
     template: template.name,
     pool: template.manifest.pool,
@@ -54,6 +55,7 @@ function fromTemplate(body: JsonObject, templates: Templates): AcceptableRequest
     metadata,
     priority,
     timeoutMinutes: timeoutMinutes ?? null,
+    recovery: recovery ?? null,
   };
 }
 
@@ -81,7 +83,7 @@ function fromGraph(body: JsonObject): AcceptableRequest {
     const isAboutGraph = places.every(({ pointer }) => pointer.startsWith('/graph'));
     throw new ProblemError(isAboutGraph ? 'invalid_graph' : 'invalid_request', countOf(places), { places });
   }
-  const { graph, metadata, priority, timeoutMinutes }: GraphRequest = parsed.data;
+  const { graph, metadata, priority, timeoutMinutes, recovery }: GraphRequest = parsed.data;
   refuseDanglingLinks(graph);
   return {
     template: 'graph',
@@ -93,6 +95,7 @@ function fromGraph(body: JsonObject): AcceptableRequest {
     metadata,
     priority,
     timeoutMinutes: timeoutMinutes ?? null,
+    recovery: recovery ?? null,
   };
 }
 

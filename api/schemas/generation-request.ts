@@ -2,6 +2,24 @@ import { z } from './openapi-zod.js';
 import { apiGraphSchema } from './api-graph.js';
 import { wholeNumber } from './whole-number.js';
 
+/** What recoveries of this generation may do; what is absent is as the service is configured. */
+const recoverySchema = z
+  .strictObject({
+    enabled: z.boolean().optional().describe('False: the first failure that no retry in place cures ends it.'),
+    strict: z
+      .boolean()
+      .optional()
+      .describe('True: nothing that was asked for is changed; no smaller picture, no other model.'),
+    maxAttempts: wholeNumber(0, 10).optional().describe('Recoveries that may change what was asked for.'),
+    models: z
+      .array(z.string().min(1).max(255))
+      .max(10)
+      .optional()
+      .describe('Checkpoints that may stand in for one that is missing, in this order; empty: none.'),
+  })
+  .optional()
+  .describe('What recoveries may do; see docs/recovery.md.');
+
 /** Fields that stand beside either kind of request. */
 const common = {
   /** The caller's own labels, given back unchanged. */
@@ -11,6 +29,7 @@ const common = {
     .default({})
     .describe("Up to 16 of the caller's own labels, given back unchanged."),
   priority: wholeNumber(1, 5).default(3).describe('1 is rendered first, 5 last.'),
+  recovery: recoverySchema,
   timeoutMinutes: wholeNumber(1, 1440)
     .optional()
     .describe('Time from the claim by a GPU to the end; also lowers the limit of one rendering to it.'),
@@ -32,3 +51,4 @@ export type GraphRequest = z.infer<typeof graphRequestSchema>;
 export type GenerationRequest =
   | { readonly kind: 'template'; readonly request: TemplateRequest }
   | { readonly kind: 'graph'; readonly request: GraphRequest };
+export type RecoveryRequest = NonNullable<TemplateRequest['recovery']>;

@@ -26,6 +26,7 @@ afterEach(closeConnections);
 /** A backend whose ComfyUI answers this about every prompt. */
 function buildBackend(backendId = 'gpu-1', state: PromptState = { status: 'absent' }) {
   const asked: string[] = [];
+  const stopped: string[] = [];
   const client: ComfyUIClient = {
     ...clientAt('http://127.0.0.1:1'),
     queueRemaining: async () => 0,
@@ -33,8 +34,9 @@ function buildBackend(backendId = 'gpu-1', state: PromptState = { status: 'absen
       asked.push(promptId);
       return state;
     },
+    stop: async (promptId) => void stopped.push(promptId),
   };
-  return { backend: knownBackend(client, backendId), asked };
+  return { backend: knownBackend(client, backendId), asked, stopped };
 }
 
 /** Exchanges with a ComfyUI that has this many prompts in its queue. */
@@ -47,6 +49,8 @@ function useWithQueue(inComfyQueue: number, state: PromptState): ComfyUIBackend[
   return async (exchange) => exchange(client);
 }
 
+/** The graph that every claim here is about, and no backend to avoid. */
+const SAME = { graphSha256: 'a'.repeat(64), avoid: [] };
 const current = { ensureCurrent: async (): Promise<void> => undefined };
 
 function claiming(
@@ -66,7 +70,7 @@ function claiming(
     { lastSubmission = 0, runId = 'run-1' } = {},
   ) =>
     environment({ workflowExecution: { workflowId: 'generation/g', runId } }).run(discoverBackend, {
-      ...{ generationId, endedSubmissions, lastSubmission },
+      ...{ generationId, endedSubmissions, lastSubmission, ...SAME },
     });
 }
 
@@ -105,6 +109,7 @@ describe('Claims', () => {
     expect(told).toEqual([generationId]);
     await expect(recordOf(generationId)).resolves.toEqual({
       ...{ submission: 1, backendId: 'gpu-1', ended: false, runId: 'run-1' },
+      graphSha256: SAME.graphSha256,
     });
   });
 
@@ -183,6 +188,31 @@ describe('Claims', () => {
     await expect(recordOf(generationId)).resolves.toEqual({ ...open, ended: true });
   });
 
+  test('after a reset: a prompt of another graph is stopped and not adopted, here and elsewhere', async () => {
+    const other = { ...open, runId: 'run-0', graphSha256: 'b'.repeat(64) };
+    const { backend, stopped } = buildBackend('gpu-1', { status: 'running' });
+    const generationId = await recorded(other);
+    const here = await claiming(backend)(generationId);
+    expect(here).toMatchObject({ decision: 'new', submission: 4, backendId: 'gpu-1' });
+    expect(stopped).toEqual([promptIdOf(generationId, 3)]);
+    const elsewhere = await claiming(buildBackend('gpu-2').backend)(await recorded(other));
+    expect(elsewhere).toMatchObject({ decision: 'new', submission: 4, backendId: 'gpu-2' });
+  });
+
+  test('a backend on which the generation has failed leaves it to others', async () => {
+    const discoverBackend = createDiscoverBackend({
+      ...{ backend: buildBackend('gpu-1').backend, store, late: current },
+      slots: { claimed: () => undefined, refusal: () => null },
+    });
+    const generationId = uniqueName('g');
+    const input = { generationId, endedSubmissions: [], lastSubmission: 0, ...SAME, avoid: ['gpu-1'] };
+    await expect(failureOf(environment().run(discoverBackend, input))).resolves.toMatchObject({
+      ...{ type: 'NETWORK_ERROR', nonRetryable: false },
+      message: expect.stringContaining('has failed on gpu-1 before'),
+    });
+    await expect(recordOf(generationId)).resolves.toBeUndefined();
+  });
+
   test('an attempt that was given up while its worker was stopped does not move the fence', async () => {
     const generationId = await recorded(open);
     const discoverBackend = createDiscoverBackend({
@@ -196,7 +226,7 @@ describe('Claims', () => {
       },
     });
     const failure = await failureOf(
-      environment().run(discoverBackend, { generationId, endedSubmissions: [], lastSubmission: 0 }),
+      environment().run(discoverBackend, { generationId, endedSubmissions: [], lastSubmission: 0, ...SAME }),
     );
     expect(failure.message).toBe('given up');
     await expect(recordOf(generationId)).resolves.toEqual(open);
@@ -285,7 +315,7 @@ describe('Prompt ids', () => {
       slots: { claimed: () => undefined, refusal: () => null },
       late: current,
     });
-    const running = world.run(discoverBackend, { generationId, endedSubmissions: [], lastSubmission: 0 });
+    const running = world.run(discoverBackend, { generationId, endedSubmissions: [], lastSubmission: 0, ...SAME });
     await until('it is asked', async () => isAsked);
     world.cancel('CANCELLED');
     await expect(running).rejects.toMatchObject({ name: 'CancelledFailure' });

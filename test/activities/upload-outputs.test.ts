@@ -46,7 +46,7 @@ function buildOutput(text: string, index = 0, kind: OutputKind = 'image'): Valid
 }
 
 function buildInput(outputs: readonly ValidOutput[], facts: Partial<UploadOutputsInput> = {}): UploadOutputsInput {
-  return { generationId: uniqueName('g'), submission: 1, promptId: 'p-1', outputs, ...facts };
+  return { generationId: uniqueName('g'), submission: 1, promptId: 'p-1', outputs, stored: [], ...facts };
 }
 
 /** A spool whose files are these texts. */
@@ -106,6 +106,15 @@ describe('Uploads', () => {
     };
     await failureOf(environment().run(uploading({ ...spoolOf('late'), store }, { ensureCurrent }), input));
     await expect(store.facts(`jobs/${input.generationId}/image_0.png`)).resolves.toBeNull();
+  });
+
+  test('R5.2 the numbers of a part of a batch go on after the parts before it', async () => {
+    const input = buildInput([buildOutput('third'), buildOutput('fourth', 1)], { stored: ['image', 'text', 'image'] });
+    const stored = await environment().run(uploading({ ...spoolOf('third', 'fourth'), store }), input);
+    expect(stored.map(({ index, objectKey }) => [index, objectKey])).toEqual([
+      [3, `jobs/${input.generationId}/image_2.png`],
+      [4, `jobs/${input.generationId}/image_3.png`],
+    ]);
   });
 
   test('what was stored for a generation that ended without it meanwhile is removed again', async () => {

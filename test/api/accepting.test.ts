@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { DEFAULT_RECOVERY } from '../../workflows/domain/recovery-policy.js';
 import { CARD, NOWHERE, accept, call, createTestSetting, post } from './support/start-test-api.js';
 import type { TestSetting } from './support/start-test-api.js';
 
@@ -48,6 +49,7 @@ test('an accepted generation is in the database, the outbox and the object store
     accountId: 'default',
     template: 'sd15-text-to-image',
     graph: { key: row.graph_key, sha256: row.graph_key.replace(/^graphs\/|\.json$/g, '') },
+    recovery: DEFAULT_RECOVERY,
     pool: 'default',
     expected: { widthPx: 512, heightPx: 512, count: 1, flatImages: 'flag' },
     limits: {

@@ -6,18 +6,19 @@ import type { MediaFault } from '../../workflows/domain/media-signature.js';
 import { MEDIA_FAULTS } from '../../workflows/domain/media-signature.js';
 import type { ObservedFailure, PastRecovery } from '../../workflows/domain/recovery.js';
 import { abandonedRenderingsIn, decideRecovery } from '../../workflows/domain/recovery.js';
+import { DEFAULT_RECOVERY } from '../../workflows/domain/recovery-policy.js';
 
 function buildFailure(kind: FailureKind, mediaFaults: readonly MediaFault[] = []): ObservedFailure {
   return { kind, mediaFaults, isAbandoned: false };
 }
 
 /** Lets the same failure happen again and again; answers the actions until giving up. */
-function storyOf(failures: Iterable<ObservedFailure>): string[] {
+function storyOf(failures: Iterable<ObservedFailure>, policy = DEFAULT_RECOVERY): string[] {
   const past: PastRecovery[] = [];
   const actions: string[] = [];
   for (const failure of failures) {
-    const recovery = decideRecovery(failure, past);
-    if (recovery.action === 'give_up') return [...actions, 'give_up'];
+    const [recovery] = decideRecovery(failure, past, policy);
+    if (recovery === undefined) return [...actions, 'give_up'];
     actions.push(recovery.strategy);
     past.push({ kind: failure.kind, strategy: recovery.strategy });
   }
@@ -34,6 +35,12 @@ describe('R5.7 Recovery', () => {
     ['BACKEND_CRASHED', [...times(1, 'wait_and_resubmit'), 'give_up']],
     ['NETWORK_ERROR', [...times(3, 'rediscover'), 'give_up']],
     ['UNEXPECTED', ['retry', 'give_up']],
+    ['DEVICE_POISONED', [...times(2, 'other_backend'), 'give_up']],
+    ['ENVIRONMENT', [...times(2, 'other_backend'), 'give_up']],
+    ['MODEL_CORRUPT', [...times(2, 'other_backend'), 'give_up']],
+    ['MODEL_INCOMPATIBLE', [...times(2, 'other_backend'), 'give_up']],
+    ['HOST_OOM', ['free_memory', 'other_backend', 'give_up']],
+    ['MODEL_MISSING', ['other_backend', ...times(3, 'switch_model'), 'give_up']],
   ] as const)('%s that never ends is recovered from as often as its limit says', (kind, story) => {
     expect(storyOf(forever(buildFailure(kind)))).toEqual(story);
   });
@@ -46,15 +53,46 @@ describe('R5.7 Recovery', () => {
     expect(abandonedRenderingsIn(story.map((strategy) => ({ strategy })))).toBe(2);
   });
 
-  test.each(
-    FAILURE_KINDS.filter(
-      (kind) =>
-        !['PROMPT_LOST', 'INTERRUPTED', 'BACKEND_CRASHED', 'NETWORK_ERROR', 'OUTPUT_INVALID', 'UNEXPECTED'].includes(
-          kind,
-        ),
-    ),
-  )('R5.6 %s ends the generation at once', (kind) => {
-    expect(decideRecovery(buildFailure(kind), [])).toEqual({ action: 'give_up' });
+  test.each([
+    'TIMEOUT',
+    'DISK_FULL',
+    'WORKFLOW_ERROR',
+    'NO_FACE',
+    'BAD_INPUT',
+    'INPUT_TOO_LARGE',
+    'NO_CAPACITY',
+  ] as const)('R5.6 %s ends the generation at once', (kind) => {
+    expect(decideRecovery(buildFailure(kind), [], DEFAULT_RECOVERY)).toEqual([]);
+  });
+
+  test('R5.2 out of memory: everything that leaves the picture as it is comes before a smaller one', () => {
+    expect(storyOf(forever(buildFailure('CUDA_OOM')))).toEqual([
+      'free_memory',
+      ...times(12, 'split_batch'), // a graph whose batch cannot be split any more is passed over
+      'tiled_decode',
+      ...times(3, 'reduce_params'),
+      'other_backend',
+      'give_up',
+    ]);
+  });
+
+  test.each(FAILURE_KINDS)('under `strict` no recovery from %s changes what was asked', (kind) => {
+    const story = storyOf(forever(buildFailure(kind, ['truncated'])), { ...DEFAULT_RECOVERY, isStrict: true });
+    expect(story).not.toContain('reduce_params');
+    expect(story).not.toContain('switch_model');
+    expect(story.at(-1)).toBe('give_up');
+  });
+
+  test.each(FAILURE_KINDS)('R5.7 switched off, %s ends the generation at once', (kind) => {
+    expect(decideRecovery(buildFailure(kind, ['truncated']), [], { ...DEFAULT_RECOVERY, isEnabled: false })).toEqual(
+      [],
+    );
+  });
+
+  test('R5.7 MAX_RETRY_ATTEMPTS counts the changes of what was asked, of all kinds together', () => {
+    const failures = [buildFailure('MODEL_MISSING'), ...forever(buildFailure('MODEL_MISSING')).slice(0, 2)];
+    const story = storyOf([...failures, ...forever(buildFailure('CUDA_OOM'))]);
+    expect(story.filter((strategy) => ['switch_model', 'reduce_params'].includes(strategy))).toHaveLength(3);
   });
 
   test('a file that stays damaged is fetched three times more, then rendered once more, then given up', () => {
@@ -78,35 +116,36 @@ describe('R5.7 Recovery', () => {
   test.each(['wrong_size', 'too_many_pixels', 'flat', 'not_text', 'wrong_count', 'unsupported_kind'] as const)(
     'an output with the fault %s is given up, alone and beside a damaged file: it would be the same again',
     (fault) => {
-      expect(decideRecovery(buildFailure('OUTPUT_INVALID', [fault]), [])).toEqual({ action: 'give_up' });
-      expect(decideRecovery(buildFailure('OUTPUT_INVALID', ['truncated', fault]), [])).toEqual({ action: 'give_up' });
+      expect(decideRecovery(buildFailure('OUTPUT_INVALID', [fault]), [], DEFAULT_RECOVERY)).toEqual([]);
+      expect(decideRecovery(buildFailure('OUTPUT_INVALID', ['truncated', fault]), [], DEFAULT_RECOVERY)).toEqual([]);
     },
   );
 
   test('an invalid output without any fault named is given up', () => {
-    expect(decideRecovery(buildFailure('OUTPUT_INVALID'), [])).toEqual({ action: 'give_up' });
+    expect(decideRecovery(buildFailure('OUTPUT_INVALID'), [], DEFAULT_RECOVERY)).toEqual([]);
   });
 
-  test('R1.7 any sequence of failures whatsoever ends after at most 16 recoveries', () => {
+  test('R1.7 any sequence of failures whatsoever ends after at most 50 recoveries', () => {
     const failure = fc.record({
       kind: fc.constantFrom(...FAILURE_KINDS),
       mediaFaults: fc.array(fc.constantFrom(...MEDIA_FAULTS), { maxLength: 3 }),
       isAbandoned: fc.boolean(),
     });
-    const recoverable = failure.filter((one) => decideRecovery(one, []).action !== 'give_up');
+    const recoverable = failure.filter((one) => decideRecovery(one, [], DEFAULT_RECOVERY).length > 0);
     fc.assert(
-      fc.property(fc.array(recoverable, { minLength: 17, maxLength: 60 }), (failures) => {
+      fc.property(fc.array(recoverable, { minLength: 51, maxLength: 80 }), (failures) => {
         const story = storyOf(failures);
         expect(story.at(-1)).toBe('give_up');
-        expect(story.length).toBeLessThanOrEqual(17);
+        expect(story.length).toBeLessThanOrEqual(51);
       }),
     );
   });
 
   test('every recovery says in a sentence what is done', () => {
     for (const kind of FAILURE_KINDS) {
-      const recovery = decideRecovery(buildFailure(kind, ['missing']), []);
-      if (recovery.action !== 'give_up') expect(recovery.message).toMatch(/^[A-Z].{20,}[^.]$/);
+      for (const { message } of decideRecovery(buildFailure(kind, ['missing']), [], DEFAULT_RECOVERY)) {
+        expect(message).toMatch(/^[A-Z].{20,}[^.]$/);
+      }
     }
   });
 });

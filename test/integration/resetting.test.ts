@@ -94,7 +94,7 @@ test('a generation whose picture is stored and not yet recorded, reset to every 
     await expectAgreement(service, id);
   }
   expect(resets).toBeGreaterThan(5);
-}, 300_000);
+}, 600_000);
 
 test.each(['COMPLETED', 'FAILED'] as const)(
   'a generation that has ended as %s, reset to every WorkflowTaskCompleted: refused, and nothing is rendered',

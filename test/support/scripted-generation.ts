@@ -102,6 +102,12 @@ function recorded(activities: ScriptedActivities, calls: string[]): ScriptedActi
       failure === null ? status : `${status} ${failure.kind}`,
     ),
     observeBackend: wrap('observeBackend', activities.observeBackend, () => ''),
+    freeMemory: async () => {
+      calls.push('freeMemory');
+      return activities.freeMemory();
+    },
+    adaptGraph: wrap('adaptGraph', activities.adaptGraph, ({ change }) => change),
+    findOtherBackend: wrap('findOtherBackend', activities.findOtherBackend, ({ avoid }) => avoid.join()),
     explainNoCapacity: wrap('explainNoCapacity', activities.explainNoCapacity, () => ''),
   };
 }
@@ -134,6 +140,9 @@ function healthy(): ScriptedActivities {
     recordProgress: async () => undefined,
     recordOutcome: async () => undefined,
     observeBackend: async () => ({ isHeld: true }),
+    freeMemory: async () => undefined,
+    adaptGraph: async () => null,
+    findOtherBackend: async () => false,
     explainNoCapacity: async () => 'No ComfyUI answers. Tried 127.0.0.1:9 (connection refused).',
   };
 }

@@ -18,7 +18,8 @@ export interface SeenGeneration {
   readonly id: string;
   readonly status: string;
   readonly asked: Readonly<Record<string, unknown>>;
-  readonly attempts: readonly { readonly kind: string; readonly strategy: string }[];
+  readonly delivered: Readonly<Record<string, unknown>> | null;
+  readonly attempts: readonly { readonly kind: string; readonly strategy: string; readonly before: unknown }[];
   readonly abandonedRenderings: number;
   readonly queue: { readonly position: number; readonly reason?: string | null } | null;
   readonly progress: { readonly percent: number; readonly step: number | null } | null;

@@ -253,7 +253,9 @@ test('an operator may cancel it: the next acquisition starts it again', async ()
 
 describe('Whether a worker holds a backend, when nobody takes what waits in its queue', () => {
   const observe = async (backendId: string, limits: { readonly goneAfterMs?: number; readonly patienceMs?: number }) =>
-    environment().run(createObserveBackend({ client, ...limits }), { backendId });
+    environment({ currentAttemptScheduledTimestampMs: Date.now() }).run(createObserveBackend({ client, ...limits }), {
+      backendId,
+    });
 
   test('one that is tended is held', async () => {
     const { backendId, acquire } = await backend();

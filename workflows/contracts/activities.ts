@@ -1,3 +1,4 @@
+import type { Adaptation, GraphChange, GraphParameters } from '../domain/adaptation.js';
 import type { FailureKind } from '../domain/failure.js';
 import type { TerminalStatus } from '../domain/generation-status.js';
 import type { ExpectedOutputs, GraphReference, OutputKind, RecoveryNote, StoredOutput } from './generation.js';
@@ -11,6 +12,10 @@ export interface DiscoverBackendInput {
   readonly endedSubmissions: readonly number[];
   /** The last submission that this Workflow has claimed, 0 before the first; a higher one is of a run before a reset. */
   readonly lastSubmission: number;
+  /** Of the graph that is to be rendered: a submission of another one is not adopted. */
+  readonly graphSha256: string;
+  /** Backends that do not take it: it has failed there for a reason that is theirs. */
+  readonly avoid: readonly string[];
 }
 
 /** The claim: which backend renders, and under which number. */
@@ -103,6 +108,31 @@ export interface UploadOutputsInput {
   readonly submission: number;
   readonly promptId: string;
   readonly outputs: readonly ValidOutput[];
+  /** Kinds of what earlier parts of the batch have stored: the numbers go on after them. */
+  readonly stored: readonly OutputKind[];
+}
+
+export interface AdaptGraphInput {
+  /** As it was accepted. */
+  readonly graph: GraphReference;
+  readonly expected: ExpectedOutputs;
+  readonly adaptation: Adaptation;
+  readonly change: GraphChange;
+  readonly substitutes: readonly string[];
+}
+
+/** The graph as it is rendered from now on. */
+export interface AdaptedGraph {
+  readonly adaptation: Adaptation;
+  readonly graph: GraphReference;
+  readonly expected: ExpectedOutputs;
+  readonly before: GraphParameters;
+  readonly after: GraphParameters;
+}
+
+export interface FindOtherBackendInput {
+  readonly pool: string;
+  readonly avoid: readonly string[];
 }
 
 export interface StopPromptInput {
@@ -146,6 +176,8 @@ export interface RecordOutcomeInput {
   readonly status: TerminalStatus;
   readonly outputs: readonly StoredOutput[];
   readonly failure: FailureRecord | null;
+  /** Parameters that were delivered otherwise than asked. */
+  readonly changed?: GraphParameters;
 }
 
 export interface ExplainNoCapacityInput {
@@ -162,6 +194,8 @@ export interface BackendActivities {
   readonly submitPrompt: (input: SubmitPromptInput) => Promise<SubmittedPrompt>;
   readonly awaitCompletion: (input: AwaitCompletionInput) => Promise<CompletedPrompt>;
   readonly stopPrompt: (input: StopPromptInput) => Promise<StoppedPrompt>;
+  /** ComfyUI unloads its models and empties its caches before it renders the next prompt. */
+  readonly freeMemory: () => Promise<void>;
   readonly downloadOutputs: (input: DownloadOutputsInput) => Promise<readonly SpooledOutput[]>;
   readonly validateOutputs: (input: ValidateOutputsInput) => Promise<readonly ValidOutput[]>;
   readonly uploadOutputs: (input: UploadOutputsInput) => Promise<readonly StoredOutput[]>;
@@ -172,6 +206,10 @@ export interface ControlActivities {
   readonly recordProgress: (input: RecordProgressInput) => Promise<void>;
   readonly recordOutcome: (input: RecordOutcomeInput) => Promise<void>;
   readonly observeBackend: (input: ObserveBackendInput) => Promise<BackendObservation>;
+  /** Writes the graph of one more change; `null` when that would change nothing. */
+  readonly adaptGraph: (input: AdaptGraphInput) => Promise<AdaptedGraph | null>;
+  /** True when a worker of the pool reports that may take what the others could not. */
+  readonly findOtherBackend: (input: FindOtherBackendInput) => Promise<boolean>;
   /** What every known backend said when it was last asked, as one text. */
   readonly explainNoCapacity: (input: ExplainNoCapacityInput) => Promise<string>;
 }

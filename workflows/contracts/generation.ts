@@ -1,6 +1,8 @@
 import { defineQuery, defineSignal } from '@temporalio/workflow';
+import type { GraphParameters } from '../domain/adaptation.js';
 import type { FailureKind } from '../domain/failure.js';
 import type { GenerationStatus } from '../domain/generation-status.js';
+import type { RecoveryPolicy } from '../domain/recovery-policy.js';
 
 /** Workflow Type in event histories and the Web UI: the name of the exported function, for good. */
 export const GENERATE_MEDIA = 'generateMedia';
@@ -55,6 +57,8 @@ export interface GenerationInput {
   readonly pool: string;
   readonly expected: ExpectedOutputs;
   readonly limits: GenerationLimits;
+  /** Absent from what was accepted before recoveries could be chosen: then `DEFAULT_RECOVERY`. */
+  readonly recovery?: RecoveryPolicy;
   /** Milliseconds since the epoch, from the database's clock. */
   readonly acceptedAtMs: number;
 }
@@ -103,6 +107,9 @@ export interface RecoveryNote {
   readonly kind: FailureKind;
   readonly strategy: string;
   readonly message: string;
+  /** What was asked of ComfyUI before and after, where the recovery changed it. */
+  readonly before?: GraphParameters;
+  readonly after?: GraphParameters;
 }
 
 export const progressQuery = defineQuery<GenerationProgress>('progress');

@@ -179,9 +179,9 @@ export function mayStillRender(kind: FailureKind): boolean {
 }
 
 /** The prompt is over, and its backend is well and has the results of the nodes that ran: the next try is quickest there. */
-const STAYS_ON_BACKEND: readonly FailureKind[] = ['PROMPT_LOST', 'INTERRUPTED'];
+const STAYS_ON_BACKEND: readonly FailureKind[] = ['PROMPT_LOST', 'INTERRUPTED', 'CUDA_OOM', 'HOST_OOM'];
 
-/** True when a failed submission is followed by another one on the same backend, if it may be tried again at all. */
+/** True when a failed submission is mostly followed by another one on the same backend, if it may be tried again at all. */
 export function staysOnBackend(kind: FailureKind): boolean {
   return STAYS_ON_BACKEND.includes(kind);
 }

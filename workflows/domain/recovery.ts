@@ -1,14 +1,23 @@
 import { assertNever } from './assert-never.js';
 import type { FailureKind } from './failure.js';
+import type { GraphChange } from './adaptation.js';
 import type { MediaFault } from './media-signature.js';
+import type { RecoveryPolicy } from './recovery-policy.js';
 
-/** What the Workflow does after a failure that no retry in place can cure. */
-export type Recovery =
-  /** Claim a backend again, the same or another, and render under the next submission number. */
-  | { readonly action: 'claim_again'; readonly strategy: string; readonly message: string }
-  /** Fetch and judge the same files once more. */
-  | { readonly action: 'download_again'; readonly strategy: string; readonly message: string }
-  | { readonly action: 'give_up' };
+/** One thing that the Workflow can do after a failure that no retry in place can cure. */
+export interface Recovery {
+  /** `claim_again` renders under the next submission number; `download_again` fetches and judges the same files. */
+  readonly action: 'claim_again' | 'download_again';
+  readonly strategy: string;
+  /** What is being done, for the caller. */
+  readonly message: string;
+  /** `same`: on the backend that failed, which keeps its place; `other`: on none that it has failed on. */
+  readonly place: 'same' | 'any' | 'other';
+  /** What changes in the graph; a graph that has nothing of the kind is passed over. */
+  readonly change: GraphChange | null;
+  /** ComfyUI unloads its models first. */
+  readonly freesMemory: boolean;
+}
 
 export interface ObservedFailure {
   readonly kind: FailureKind;
@@ -18,12 +27,9 @@ export interface ObservedFailure {
   readonly isAbandoned: boolean;
 }
 
-/** Another backend renders what a lost one may be rendering, too. */
-const TAKE_OVER = 'take_over';
-
 /** Renderings that were left to themselves: each may have cost a GPU the same work once more. */
 export function abandonedRenderingsIn(past: readonly Pick<PastRecovery, 'strategy'>[]): number {
-  return past.filter(({ strategy }) => strategy === TAKE_OVER).length;
+  return past.filter(({ strategy }) => strategy === TAKE_OVER.strategy).length;
 }
 
 /** A recovery of this generation that was tried before. */
@@ -32,6 +38,103 @@ export interface PastRecovery {
   readonly strategy: string;
 }
 
+const AGAIN = { action: 'claim_again', place: 'any', change: null, freesMemory: false } as const;
+const FREE_MEMORY: Recovery = {
+  ...AGAIN,
+  strategy: 'free_memory',
+  message: 'The memory of the backend is freed and the same is rendered again',
+  place: 'same',
+  freesMemory: true,
+};
+const SPLIT_BATCH: Recovery = {
+  ...AGAIN,
+  strategy: 'split_batch',
+  message: 'The batch is rendered in smaller parts',
+  place: 'same',
+  change: 'split_batch',
+};
+const TILED_DECODE: Recovery = {
+  ...AGAIN,
+  strategy: 'tiled_decode',
+  message: 'The picture is decoded in tiles',
+  place: 'same',
+  change: 'tiled_decode',
+};
+const REDUCE_PARAMS: Recovery = {
+  ...AGAIN,
+  strategy: 'reduce_params',
+  message: 'The picture is made smaller, with fewer steps',
+  place: 'same',
+  change: 'reduce_params',
+};
+const SWITCH_MODEL: Recovery = {
+  ...AGAIN,
+  strategy: 'switch_model',
+  message: 'Another model stands in for the one that is missing',
+  place: 'same',
+  change: 'switch_model',
+};
+const OTHER_BACKEND: Recovery = {
+  ...AGAIN,
+  strategy: 'other_backend',
+  message: 'Another backend is tried',
+  place: 'other',
+};
+
+const RESUBMIT_LOST: Recovery = {
+  ...AGAIN,
+  strategy: 'resubmit',
+  message: 'The prompt disappeared from ComfyUI and is submitted again',
+  place: 'same',
+};
+const RESUBMIT_INTERRUPTED: Recovery = {
+  ...AGAIN,
+  strategy: 'resubmit',
+  message: 'Somebody interrupted the prompt; it is submitted again',
+  place: 'same',
+};
+const RESUBMIT_CRASHED: Recovery = {
+  ...AGAIN,
+  strategy: 'wait_and_resubmit',
+  message: 'ComfyUI crashed; the prompt is submitted again once one answers',
+};
+/** Another backend renders what a lost one may be rendering, too. */
+const TAKE_OVER: Recovery = {
+  ...AGAIN,
+  strategy: 'take_over',
+  message: 'The worker of the backend is gone; the generation is taken over',
+};
+const REDISCOVER: Recovery = {
+  ...AGAIN,
+  strategy: 'rediscover',
+  message: 'The backend could not be reached; one is looked for again',
+};
+const RETRY: Recovery = {
+  ...AGAIN,
+  strategy: 'retry',
+  message: 'Something unexpected went wrong; the generation is tried once more',
+};
+const DOWNLOAD_AGAIN: Recovery = {
+  ...AGAIN,
+  action: 'download_again',
+  strategy: 'download_again',
+  message: 'A file arrived damaged and is fetched again',
+};
+const RENDER_AGAIN: Recovery = {
+  ...AGAIN,
+  strategy: 'render_again',
+  message: 'ComfyUI has no whole file, so the picture is rendered again',
+};
+
+/** The caller gets something else than what was asked for. */
+function changesWhatWasAsked({ strategy }: Pick<PastRecovery, 'strategy'>): boolean {
+  return strategy === REDUCE_PARAMS.strategy || strategy === SWITCH_MODEL.strategy;
+}
+
+/** Halved so often the largest batch there is (4096) consists of single pictures. */
+const MAX_SPLITS = 12;
+/** A graph or a model that breaks three backends is what is broken. */
+const MAX_OTHER_BACKENDS = 2;
 /** A prompt that keeps disappearing is being deleted by somebody; that does not end by trying. */
 const MAX_LOST = 5;
 /** "Twice at most": somebody presses the button on purpose. */
@@ -53,66 +156,98 @@ const TRANSFER_FAULTS: readonly MediaFault[] = [
   'undecodable',
 ];
 
-/** What to do once an activity has failed for good. Pure: the same history always decides the same way. */
-export function decideRecovery(failure: ObservedFailure, past: readonly PastRecovery[]): Recovery {
-  const { kind } = failure;
+/**
+ * What may be done once an activity has failed for good, in order: the first that is possible is done, none means that the
+ * generation is given up. Pure: the same history always decides the same way.
+ */
+export function decideRecovery(
+  failure: ObservedFailure,
+  past: readonly PastRecovery[],
+  policy: RecoveryPolicy,
+): readonly Recovery[] {
+  if (!policy.isEnabled) return [];
+  const { kind, isAbandoned, mediaFaults } = failure;
   const done = past.filter((recovery) => recovery.kind === kind).length;
   switch (kind) {
-    case 'PROMPT_LOST':
-      return again(done < MAX_LOST, 'resubmit', 'The prompt disappeared from ComfyUI and is submitted again');
-    case 'INTERRUPTED':
-      return again(done < MAX_INTERRUPTED, 'resubmit', 'Somebody interrupted the prompt; it is submitted again');
-    case 'BACKEND_CRASHED':
-      return again(
-        done < MAX_CRASHED,
-        'wait_and_resubmit',
-        'ComfyUI crashed; the prompt is submitted again once one answers',
-      );
-    case 'NETWORK_ERROR':
-      return failure.isAbandoned
-        ? again(done < MAX_UNREACHABLE, TAKE_OVER, 'The worker of the backend is gone; the generation is taken over')
-        : again(done < MAX_UNREACHABLE, 'rediscover', 'The backend could not be reached; one is looked for again');
-    case 'OUTPUT_INVALID':
-      return recoverOutput(failure.mediaFaults, past);
-    case 'UNEXPECTED':
-      return again(
-        done < MAX_UNEXPECTED,
-        'retry',
-        'Something unexpected went wrong; the generation is tried once more',
-      );
     case 'CUDA_OOM':
-    case 'TIMEOUT':
+    case 'HOST_OOM':
     case 'MODEL_MISSING':
     case 'DEVICE_POISONED':
-    case 'HOST_OOM':
     case 'ENVIRONMENT':
     case 'MODEL_CORRUPT':
     case 'MODEL_INCOMPATIBLE':
+      return changeInputOrPlace(kind, past, policy);
+    case 'PROMPT_LOST':
+      return done < MAX_LOST ? [RESUBMIT_LOST] : [];
+    case 'INTERRUPTED':
+      return done < MAX_INTERRUPTED ? [RESUBMIT_INTERRUPTED] : [];
+    case 'BACKEND_CRASHED':
+      return done < MAX_CRASHED ? [RESUBMIT_CRASHED] : [];
+    case 'NETWORK_ERROR':
+      return done < MAX_UNREACHABLE ? [isAbandoned ? TAKE_OVER : REDISCOVER] : [];
+    case 'OUTPUT_INVALID':
+      return recoverOutput(mediaFaults, past);
+    case 'UNEXPECTED':
+      return done < MAX_UNEXPECTED ? [RETRY] : [];
+    case 'TIMEOUT':
     case 'DISK_FULL':
     case 'WORKFLOW_ERROR':
     case 'NO_FACE':
     case 'BAD_INPUT':
     case 'INPUT_TOO_LARGE':
     case 'NO_CAPACITY':
-      return { action: 'give_up' };
+      return [];
     default:
       return assertNever(kind);
   }
 }
 
-function again(isAllowed: boolean, strategy: string, message: string): Recovery {
-  return isAllowed ? { action: 'claim_again', strategy, message } : { action: 'give_up' };
+/** Kinds that the same input would meet again in the same place. */
+type Stubborn = Extract<
+  FailureKind,
+  'CUDA_OOM' | 'HOST_OOM' | 'MODEL_MISSING' | 'DEVICE_POISONED' | 'ENVIRONMENT' | 'MODEL_CORRUPT' | 'MODEL_INCOMPATIBLE'
+>;
+
+function changeInputOrPlace(
+  kind: Stubborn,
+  ...[past, policy]: [readonly PastRecovery[], RecoveryPolicy]
+): readonly Recovery[] {
+  const timesTried = ({ strategy }: Recovery) =>
+    past.filter((recovery) => recovery.kind === kind && recovery.strategy === strategy).length;
+  const atMost = (times: number, recovery: Recovery) => (timesTried(recovery) < times ? [recovery] : []);
+  const mayChange = !policy.isStrict && past.filter(changesWhatWasAsked).length < policy.maxAttempts;
+  const changed = (recovery: Recovery) => (mayChange ? [recovery] : []);
+  switch (kind) {
+    case 'CUDA_OOM':
+      return [
+        ...atMost(1, FREE_MEMORY),
+        ...atMost(MAX_SPLITS, SPLIT_BATCH),
+        ...atMost(1, TILED_DECODE),
+        ...changed(REDUCE_PARAMS),
+        ...atMost(1, OTHER_BACKEND),
+      ];
+    case 'HOST_OOM':
+      return [...atMost(1, FREE_MEMORY), ...atMost(1, OTHER_BACKEND)];
+    case 'MODEL_MISSING':
+      return [...atMost(1, OTHER_BACKEND), ...changed(SWITCH_MODEL)];
+    case 'DEVICE_POISONED':
+    case 'ENVIRONMENT':
+    case 'MODEL_CORRUPT':
+    case 'MODEL_INCOMPATIBLE':
+      return atMost(MAX_OTHER_BACKENDS, OTHER_BACKEND);
+    default:
+      return assertNever(kind);
+  }
 }
 
-function recoverOutput(faults: readonly MediaFault[], past: readonly PastRecovery[]): Recovery {
+function recoverOutput(faults: readonly MediaFault[], past: readonly PastRecovery[]): readonly Recovery[] {
   const timesTried = (tried: string) => past.filter(({ strategy }) => strategy === tried).length;
   const isTransfer = faults.length > 0 && faults.every((fault) => TRANSFER_FAULTS.includes(fault));
-  if (isTransfer && timesTried('download_again') < MAX_DOWNLOADS) {
-    const message = 'A file arrived damaged and is fetched again';
-    return { action: 'download_again', strategy: 'download_again', message };
+  if (isTransfer && timesTried(DOWNLOAD_AGAIN.strategy) < MAX_DOWNLOADS) {
+    return [DOWNLOAD_AGAIN];
   }
   const isCurable =
     faults.length > 0 && faults.every((fault) => fault === 'missing' || TRANSFER_FAULTS.includes(fault));
-  const isAllowed = isCurable && timesTried('render_again') < MAX_RENDERINGS_FOR_OUTPUT;
-  return again(isAllowed, 'render_again', 'ComfyUI has no whole file, so the picture is rendered again');
+  const isAllowed = isCurable && timesTried(RENDER_AGAIN.strategy) < MAX_RENDERINGS_FOR_OUTPUT;
+  return isAllowed ? [RENDER_AGAIN] : [];
 }

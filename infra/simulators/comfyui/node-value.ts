@@ -19,6 +19,8 @@ export interface LatentValue {
   readonly widthPx: number;
   readonly heightPx: number;
   readonly batchSize: number;
+  /** Place of the first picture in the batch that it was taken from: it decides the noise, and so the picture. */
+  readonly batchIndex: number;
   /** Hash of an encoded picture, for a latent that comes from one. */
   readonly base: string;
   readonly recipe: Recipe | null;

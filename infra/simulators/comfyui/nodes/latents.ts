@@ -27,14 +27,29 @@ export const latentNodes: Readonly<Record<string, NodeRunner>> = {
   LatentUpscale: async ({ inputs }) => {
     const latent = inputs.latent('samples');
     const size = { widthPx: inputs.number('width'), heightPx: inputs.number('height') };
-    return { outputs: [{ ...latent, ...latentOf({ ...latent, ...size }), recipe: latent.recipe }] };
+    return {
+      outputs: [
+        { ...latent, ...latentOf({ ...latent, ...size }), batchIndex: latent.batchIndex, recipe: latent.recipe },
+      ],
+    };
   },
 
   LatentUpscaleBy: async ({ inputs }) => {
     const latent = inputs.latent('samples');
     const factor = inputs.number('scale_by', 1);
     const size = { widthPx: latent.widthPx * factor, heightPx: latent.heightPx * factor };
-    return { outputs: [{ ...latent, ...latentOf({ ...latent, ...size }), recipe: latent.recipe }] };
+    return {
+      outputs: [
+        { ...latent, ...latentOf({ ...latent, ...size }), batchIndex: latent.batchIndex, recipe: latent.recipe },
+      ],
+    };
+  },
+
+  LatentFromBatch: async ({ inputs }) => {
+    const latent = inputs.latent('samples');
+    const first = Math.min(inputs.number('batch_index'), latent.batchSize - 1);
+    const batchSize = Math.min(inputs.number('length', 1), latent.batchSize - first);
+    return { outputs: [{ ...latent, batchIndex: latent.batchIndex + first, batchSize }] };
   },
 
   SaveLatent: saveLatent,
@@ -48,7 +63,7 @@ export const latentNodes: Readonly<Record<string, NodeRunner>> = {
 
 async function decode({ inputs }: NodeContext): Promise<{ outputs: ImageValue[] }> {
   const latent = inputs.latent('samples');
-  const indexes = Array.from({ length: latent.batchSize }, (_, index) => index);
+  const indexes = Array.from({ length: latent.batchSize }, (_, index) => latent.batchIndex + index);
   const frames = await Promise.all(indexes.map((index) => decoded(latent, index)));
   return { outputs: [{ kind: 'image', widthPx: latent.widthPx, heightPx: latent.heightPx, frames }] };
 }
@@ -67,13 +82,14 @@ async function saveLatent(context: NodeContext) {
   return { outputs: [], ui: { latents: [file] } };
 }
 
-function latentOf(size: Omit<LatentValue, 'kind' | 'recipe'>): LatentValue {
+function latentOf(size: Omit<LatentValue, 'kind' | 'recipe' | 'batchIndex'>): LatentValue {
   const whole = (edgePx: number) => Math.floor(edgePx / LATENT_BLOCK_PX) * LATENT_BLOCK_PX;
   return {
     kind: 'latent',
     widthPx: whole(size.widthPx),
     heightPx: whole(size.heightPx),
     batchSize: size.batchSize,
+    batchIndex: 0,
     base: size.base,
     recipe: null,
   };

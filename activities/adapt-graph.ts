@@ -1,0 +1,53 @@
+import type { AdaptGraphInput, AdaptedGraph, ControlActivities } from '../workflows/contracts/activities.js';
+import type { ExpectedOutputs } from '../workflows/contracts/generation.js';
+import {
+  adaptedGraph,
+  batchSizeOf,
+  nextAdaptation,
+  parametersOf,
+  reducedEdge,
+} from '../workflows/domain/adaptation.js';
+import type { Adaptation } from '../workflows/domain/adaptation.js';
+import { toApplicationFailure } from './failures/to-application-failure.js';
+import { readGraph, storeGraph } from './storage/graph-documents.js';
+import type { ObjectStore } from './storage/object-store.js';
+
+export function createAdaptGraph({ store }: { readonly store: ObjectStore }): ControlActivities['adaptGraph'] {
+  /** Safe to retry: the same change of the same graph is stored under the same key. */
+  return async function adaptGraph(input) {
+    try {
+      return await adapt(store, input);
+    } catch (error) {
+      throw toApplicationFailure(error);
+    }
+  };
+}
+
+async function adapt(store: ObjectStore, input: AdaptGraphInput): Promise<AdaptedGraph | null> {
+  const { adaptation: current, change, substitutes, expected } = input;
+  const accepted = await readGraph(store, input.graph);
+  const adaptation = nextAdaptation(accepted, current, change, substitutes);
+  if (adaptation === null) return null;
+  return {
+    adaptation,
+    graph: await storeGraph(store, adaptedGraph(accepted, adaptation)),
+    expected: expectedOf(expected, adaptation, batchSizeOf(accepted)),
+    before: parametersOf(accepted, current),
+    after: parametersOf(accepted, adaptation),
+  };
+}
+
+/** What the outputs of the part that is rendered now must be. */
+function expectedOf(
+  { widthPx, heightPx, count, flatImages }: ExpectedOutputs,
+  ...[{ parts, reductions }, batchSize]: [Adaptation, number]
+): ExpectedOutputs {
+  const [part] = parts;
+  const edge = (edgePx: number | null) => (edgePx === null ? null : reducedEdge(edgePx, reductions));
+  return {
+    widthPx: edge(widthPx),
+    heightPx: edge(heightPx),
+    count: part === undefined || count === null ? count : (count / batchSize) * part.count,
+    flatImages,
+  };
+}

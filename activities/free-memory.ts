@@ -1,0 +1,17 @@
+import { cancellationSignal, log } from '@temporalio/activity';
+import type { BackendActivities } from '../workflows/contracts/activities.js';
+import type { ComfyUIBackend } from './comfyui/comfyui-backend.js';
+import { toApplicationFailure } from './failures/to-application-failure.js';
+
+export function createFreeMemory({ backend }: { readonly backend: ComfyUIBackend }): BackendActivities['freeMemory'] {
+  /** Safe to retry: freed twice is freed. */
+  return async function freeMemory() {
+    const signal = cancellationSignal();
+    try {
+      await backend.use(async (client) => client.freeMemory(signal));
+      log.info('ComfyUI frees its memory', { backendId: backend.backendId });
+    } catch (error) {
+      throw toApplicationFailure(error);
+    }
+  };
+}

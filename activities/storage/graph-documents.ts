@@ -1,0 +1,25 @@
+import { z } from 'zod';
+import type { GraphReference } from '../../workflows/contracts/generation.js';
+import type { ApiGraph } from '../../workflows/domain/graph.js';
+import { canonical, canonicalSha256 } from './canonical-json.js';
+import type { ObjectStore } from './object-store.js';
+
+const graphSchema = z.record(
+  z.string(),
+  z.looseObject({ class_type: z.string(), inputs: z.record(z.string(), z.unknown()) }),
+);
+
+/** The graph of a reference; throws when it is not there any more. */
+export async function readGraph(store: ObjectStore, { key }: GraphReference): Promise<ApiGraph> {
+  const stored = await store.readJson(key);
+  if (stored === null) throw new Error(`The graph ${key} is not in the object store: was it deleted?`);
+  return graphSchema.parse(stored.value);
+}
+
+/** Under its own hash: the same graph is stored once, and never changes. */
+export async function storeGraph(store: ObjectStore, graph: ApiGraph): Promise<GraphReference> {
+  const sha256 = canonicalSha256(graph);
+  const key = `graphs/${sha256}.json`;
+  await store.writeJson(key, canonical(graph), { kind: 'absent' }); // refused: the same graph is there already
+  return { key, sha256 };
+}

@@ -1,0 +1,13 @@
+import type { RecoveryPolicy } from '../../workflows/domain/recovery-policy.js';
+import type { RecoveryRequest } from '../schemas/generation-request.js';
+
+/** The policy of one generation. A request can forbid what the service allows, never allow what it has switched off. */
+export function recoveryPolicy(defaults: RecoveryPolicy, request: RecoveryRequest | null): RecoveryPolicy {
+  if (request === null) return defaults;
+  return {
+    isEnabled: defaults.isEnabled && request.enabled !== false,
+    isStrict: request.strict ?? defaults.isStrict,
+    maxAttempts: request.maxAttempts ?? defaults.maxAttempts,
+    substitutes: request.models ?? defaults.substitutes,
+  };
+}

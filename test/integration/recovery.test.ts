@@ -1,0 +1,162 @@
+import { afterEach, expect, test } from '@jest/globals';
+import sharp from 'sharp';
+import { arm } from '../activities/support/simulators.js';
+import { startService } from '../support/service.js';
+import type { SeenGeneration, Service } from '../support/service.js';
+import { startSimulator } from '../support/simulator-process.js';
+import type { SimulatorProcess } from '../support/simulator-process.js';
+import { until } from '../support/until.js';
+
+interface World {
+  readonly service: Service;
+  readonly simulators: readonly SimulatorProcess[];
+}
+
+let world: World | null = null;
+
+afterEach(async () => {
+  await world?.service.stop();
+  await Promise.all((world?.simulators ?? []).map(async (simulator) => simulator.stop()));
+  world = null;
+}, 90_000);
+
+/** A service with a ComfyUI for each card, its memory in GiB; `null`: there is always enough. */
+async function start(cardsGib: readonly (number | null)[], env: Readonly<Record<string, string>> = {}): Promise<World> {
+  const simulators = await Promise.all(
+    cardsGib.map(async (gib) => startSimulator({ extraArgs: gib === null ? [] : ['--vram-gib', String(gib)] })),
+  );
+  const service = await startService({ comfyUrls: simulators.map(({ url }) => url), env });
+  world = { service, simulators };
+  return world;
+}
+
+async function submit({ service }: World, parameters: object, recovery?: object): Promise<SeenGeneration> {
+  return service.submit({
+    template: 'sd15-text-to-image',
+    parameters: { prompt: 'a heron', seed: 3, steps: 30, ...parameters },
+    ...(recovery !== undefined && { recovery }),
+  });
+}
+
+const strategiesOf = ({ attempts }: SeenGeneration) => attempts.map(({ strategy }) => strategy);
+
+function countOf(simulator: SimulatorProcess | undefined, wanted: string): number {
+  return simulator?.journal().filter(({ event }) => event === wanted).length ?? 0;
+}
+
+/** The pixels of every picture: its file also carries the graph. */
+async function pixelsOf({ service }: World, { outputs }: SeenGeneration): Promise<readonly string[]> {
+  return Promise.all(
+    outputs.map(async ({ url }) => {
+      const file = await (await fetch(`${service.apiUrl}${url}`)).arrayBuffer();
+      return (await sharp(Buffer.from(file)).raw().toBuffer()).toString('base64');
+    }),
+  );
+}
+
+const BATCH = { width: 1024, height: 1024, batch_size: 4 };
+
+test('R5.2 out of memory that others hold: it is freed, and the same is rendered', async () => {
+  const here = await start([10]);
+  const [simulator] = here.simulators as [SimulatorProcess];
+  await arm(simulator, { kind: 'vram_held', gib: 8 });
+  const { id } = await submit(here, { width: 512, height: 512 });
+  const seen = await here.service.untilStatus(id, 'COMPLETED', 60_000);
+  expect(seen.attempts).toMatchObject([{ kind: 'CUDA_OOM', strategy: 'free_memory', success: true, before: null }]);
+  expect(seen.delivered).toEqual(seen.asked);
+  expect(countOf(simulator, 'rendering_started')).toBe(2);
+}, 120_000);
+
+test('R5.2 a batch that does not fit is rendered in parts: all pictures, the very same, and as asked', async () => {
+  const here = await start([8]);
+  const { id } = await submit(here, BATCH);
+  const seen = await here.service.untilStatus(id, 'COMPLETED', 90_000);
+  expect(strategiesOf(seen)).toEqual(['free_memory', 'split_batch']);
+  expect(seen.attempts[1]).toMatchObject({ before: { batch_size: 4 }, after: { batch_size: 2, width: 1024 } });
+  expect(seen.delivered).toEqual(seen.asked);
+  expect(seen.outputs.map(({ index, width }) => [index, width])).toEqual([0, 1, 2, 3].map((index) => [index, 1024]));
+  const parts = await pixelsOf(here, seen);
+  expect(new Set(parts).size).toBe(4);
+
+  const [simulator] = here.simulators as [SimulatorProcess];
+  await fetch(`${simulator.url}/simulator/vram`, { method: 'POST', body: JSON.stringify({ gib: 80 }) });
+  const whole = await submit(here, BATCH);
+  const reference = await here.service.untilStatus(whole.id, 'COMPLETED', 90_000);
+  expect(strategiesOf(reference)).toEqual([]);
+  expect(await pixelsOf(here, reference)).toEqual(parts);
+}, 240_000);
+
+test('R5.2 a picture that fits while it is sampled, but not while it is decoded, is decoded in tiles', async () => {
+  const here = await start([7]);
+  const { id } = await submit(here, { width: 1280, height: 1280 });
+  const seen = await here.service.untilStatus(id, 'COMPLETED', 90_000);
+  expect(strategiesOf(seen)).toEqual(['free_memory', 'tiled_decode']);
+  expect(seen.delivered).toEqual(seen.asked);
+  expect(seen.outputs).toMatchObject([{ width: 1280, height: 1280 }]);
+}, 120_000);
+
+test('R5.2 a picture that does not fit at all is made smaller, and the caller sees what was asked and what came', async () => {
+  const here = await start([5.2]);
+  const { id } = await submit(here, { width: 1024, height: 1024 });
+  const seen = await here.service.untilStatus(id, 'COMPLETED', 90_000);
+  expect(strategiesOf(seen)).toEqual(['free_memory', 'tiled_decode', 'reduce_params']);
+  expect(seen.attempts[2]).toMatchObject({
+    before: { width: 1024, height: 1024, steps: 30 },
+    after: { width: 816, height: 816, steps: 24 },
+  });
+  expect(seen.asked).toMatchObject({ width: 1024, height: 1024, steps: 30 });
+  expect(seen.delivered).toEqual({ ...seen.asked, width: 816, height: 816, steps: 24 });
+  expect(seen.outputs).toMatchObject([{ width: 816, height: 816 }]);
+}, 120_000);
+
+test('R5.7 strict: nothing that was asked for is changed, and the failure names its cause', async () => {
+  const here = await start([4.2]);
+  const { id } = await submit(here, { width: 1024, height: 1024 }, { strict: true });
+  const seen = await here.service.untilStatus(id, 'FAILED', 90_000);
+  expect(strategiesOf(seen)).toEqual(['free_memory', 'tiled_decode']);
+  expect(seen.error).toMatchObject({ kind: 'CUDA_OOM' });
+}, 120_000);
+
+test('R5.7 switched off, the first failure ends the generation', async () => {
+  const here = await start([4.2], { ERROR_RECOVERY_ENABLED: 'false' });
+  const { id } = await submit(here, { width: 512, height: 512 }, { enabled: true });
+  const seen = await here.service.untilStatus(id, 'FAILED', 60_000);
+  expect(seen).toMatchObject({ attempts: [], error: { kind: 'CUDA_OOM' } });
+}, 120_000);
+
+test('R5.4 a model that no backend has is replaced by the next of the list, and the caller is told', async () => {
+  const here = await start([null]);
+  const { id } = await submit(
+    here,
+    { model: 'gone.safetensors' },
+    { models: ['gone-too.ckpt', 'v1-5-pruned-emaonly.ckpt'] },
+  );
+  const seen = await here.service.untilStatus(id, 'COMPLETED', 60_000);
+  expect(strategiesOf(seen)).toEqual(['switch_model', 'switch_model']);
+  expect(seen.delivered).toEqual({ ...seen.asked, model: 'v1-5-pruned-emaonly.ckpt' });
+  expect(countOf(here.simulators[0], 'rendering_started')).toBe(1);
+
+  const forbidden = await submit(here, { model: 'gone.safetensors' }, { models: [] });
+  const failed = await here.service.untilStatus(forbidden.id, 'FAILED', 60_000);
+  expect(failed).toMatchObject({ attempts: [], error: { kind: 'MODEL_MISSING' } });
+}, 120_000);
+
+test('a card whose device is broken is left alone by everybody, and another renders', async () => {
+  const here = await start([null, null], { PREFETCH: '0' });
+  const [broken] = here.simulators as [SimulatorProcess];
+  await arm(broken, { kind: 'poison' });
+  const ids = await Promise.all(
+    [1, 2, 3, 4, 5, 6].map(async (seed) => (await submit(here, { width: 64, height: 64, seed })).id),
+  );
+  const seen = await Promise.all(ids.map(async (id) => here.service.untilStatus(id, 'COMPLETED', 90_000)));
+  const recovered = seen.filter(({ attempts }) => attempts.length > 0);
+  expect(recovered.length).toBeGreaterThan(0);
+  for (const one of recovered)
+    expect(one.attempts).toMatchObject([{ kind: 'DEVICE_POISONED', strategy: 'other_backend' }]);
+  await until('it is in quarantine', async () => {
+    const { backends } = (await (await fetch(`${here.service.apiUrl}/v1/backends`)).json()) as {
+      backends: readonly { readonly gate: string }[];
+    };
+    return backends.some(({ gate }) => gate !== 'open');
+  });
+}, 180_000);
