@@ -12,6 +12,7 @@ import type { RecoveryPolicy } from '../../workflows/domain/recovery-policy.js';
 import type { BackendDirectory } from '../backends/backend-directory.js';
 import { fleetState } from '../backends/fleet-state.js';
 import type { FleetState } from '../backends/fleet-state.js';
+import type { Language } from '../messages/messages.js';
 import { ProblemError } from '../problems.js';
 import type { Templates } from '../templates/template.js';
 import { firstAnswerTo, takeKey } from './idempotency.js';
@@ -44,6 +45,8 @@ export interface AcceptanceDeps {
 export interface AcceptanceRequest {
   readonly body: unknown;
   readonly idempotencyKey: string | null;
+  /** Of the answer; a repetition gets the first one again, whatever it asks for. */
+  readonly language: Language;
 }
 
 export interface Acceptance {
@@ -61,6 +64,7 @@ interface Prepared {
   readonly graph: GraphReference;
   readonly fleet: FleetState;
   readonly idempotency: IdempotentRequest | null;
+  readonly language: Language;
 }
 
 /** Another transaction committed the same key while this one waited. */
@@ -73,7 +77,7 @@ class KeyTakenError extends Error {
  * COMMIT nothing that dies can lose the generation; before it, nothing has happened that a repetition would notice.
  */
 export function createAcceptGeneration(deps: AcceptanceDeps): AcceptGeneration {
-  return async function acceptGeneration({ body, idempotencyKey }) {
+  return async function acceptGeneration({ body, idempotencyKey, language }) {
     const idempotency = idempotentRequest(body, idempotencyKey);
     const replay = idempotency === null ? null : await replayOf(deps.database, idempotency);
     if (replay !== null) return replay;
@@ -84,7 +88,7 @@ export function createAcceptGeneration(deps: AcceptanceDeps): AcceptGeneration {
       fleetState(deps.directory, request.pool),
     ]);
     const generationId = `gen_${uuidv7().replaceAll('-', '')}`;
-    return commit(deps, { generationId, request, graph, fleet, idempotency });
+    return commit(deps, { generationId, request, graph, fleet, idempotency, language });
   };
 }
 
@@ -124,7 +128,7 @@ async function insertAll(
   deps: AcceptanceDeps,
   prepared: Prepared,
 ): Promise<string> {
-  const { generationId, request, graph, fleet, idempotency } = prepared;
+  const { generationId, request, graph, fleet, idempotency, language } = prepared;
   const { open, ahead, now } = await lookAtQueue(transaction, request.priority);
   if (open >= deps.maxOpenGenerations) {
     throw new ProblemError('queue_full', `${open} generations are waiting or rendering.`, {
@@ -148,7 +152,8 @@ async function insertAll(
   const { reason, busy, slots } = fleet;
   const queue = { position: ahead + 1, busy, slots, ...(reason !== null && { reason }) };
   const temporalUrl = deps.temporalUrlOf(generationId);
-  const view = generationView({ row, outputs: [], attempts: [], queue, progress: null, runId: null, temporalUrl });
+  const nothingYet = { outputs: [], attempts: [], progress: null, runId: null };
+  const view = generationView({ row, ...nothingYet, queue, temporalUrl, language });
   const body = JSON.stringify(view);
   if (idempotency !== null && !(await takeKey(transaction, idempotency, { generationId, body }))) {
     throw new KeyTakenError();

@@ -3,6 +3,8 @@ import type { GenerationsTable, OutputsTable, RecoveryAttemptsTable } from '../.
 import { generationWorkflowId } from '../../workflows/contracts/generation.js';
 import { describeFailure, errorCodeOf } from '../../workflows/domain/failure.js';
 import { abandonedRenderingsIn } from '../../workflows/domain/recovery.js';
+import { messagesIn } from '../messages/messages.js';
+import type { Language } from '../messages/messages.js';
 import type { GenerationView, ProgressView, QueueView } from '../schemas/generation-view.js';
 
 export type GenerationRow = Selectable<GenerationsTable>;
@@ -18,11 +20,13 @@ export interface ViewParts {
   readonly runId: string | null;
   /** Address of the Workflow in Temporal's Web UI, `null` when no UI is configured. */
   readonly temporalUrl: string | null;
+  /** Of the texts for end users. */
+  readonly language: Language;
 }
 
 /** What a caller sees of a generation: an allow-list of fields, never a row as it is. */
 export function generationView(parts: ViewParts): GenerationView {
-  const { row } = parts;
+  const { row, language } = parts;
   return {
     id: row.id,
     status: row.status,
@@ -34,9 +38,9 @@ export function generationView(parts: ViewParts): GenerationView {
     attempts: parts.attempts.map(attemptView),
     abandonedRenderings: abandonedRenderingsIn(parts.attempts),
     progress: parts.progress,
-    queue: parts.queue,
+    queue: parts.queue === null ? null : queueView(parts.queue, language),
     outputs: parts.outputs.map(outputView),
-    error: errorView(row),
+    error: errorView(row, language),
     priority: row.priority,
     metadata: stringsOf(row.metadata),
     createdAt: row.created_at.toISOString(),
@@ -74,7 +78,12 @@ function outputView(row: OutputRow): GenerationView['outputs'][number] {
   };
 }
 
-function errorView({ failure_kind: kind, failure }: GenerationRow): GenerationView['error'] {
+function queueView(queue: Omit<QueueView, 'userMessage'>, language: Language): QueueView {
+  const isBusy = queue.slots > 0 && queue.busy >= queue.slots;
+  return isBusy ? { ...queue, userMessage: messagesIn(language).busy(queue) } : queue;
+}
+
+function errorView({ failure_kind: kind, failure }: GenerationRow, language: Language): GenerationView['error'] {
   if (kind === null) return null;
   const { title, remedy, isRetryableByCaller } = describeFailure(kind);
   return {
@@ -84,7 +93,7 @@ function errorView({ failure_kind: kind, failure }: GenerationRow): GenerationVi
     detail: failure?.detail ?? title,
     remedy,
     retryable: isRetryableByCaller,
-    userMessage: `${title}. ${remedy}`,
+    userMessage: messagesIn(language).failures[kind],
     type: `/docs/errors/${errorCodeOf(kind)}`,
   };
 }

@@ -3,6 +3,7 @@ import type { Database } from '../../infra/postgres/database.js';
 import type { BackendDirectory } from '../backends/backend-directory.js';
 import { fleetState } from '../backends/fleet-state.js';
 import type { ProgressWatcher } from '../events/progress-watcher.js';
+import type { Language } from '../messages/messages.js';
 import type { GenerationView, QueueView } from '../schemas/generation-view.js';
 import { generationView } from './generation-view.js';
 import type { GenerationRow } from './generation-view.js';
@@ -24,26 +25,26 @@ export interface GenerationPage {
 /** Generations as callers see them. */
 export interface GenerationReader {
   /** `null` when there is none of that id. */
-  read(id: string): Promise<GenerationView | null>;
-  list(query: ListQuery): Promise<GenerationPage>;
+  read(id: string, language: Language): Promise<GenerationView | null>;
+  list(query: ListQuery, language: Language): Promise<GenerationPage>;
 }
 
 export function createGenerationReader(deps: ReaderDeps): GenerationReader {
   return {
-    async read(id) {
+    async read(id, language) {
       const row = await deps.database.selectFrom('generations').selectAll().where('id', '=', id).executeTakeFirst();
       if (row === undefined) return null;
       // Somebody looks at this one: its progress is worth a question to Temporal, at most once a second.
       if (row.status === 'PROCESSING') await deps.progress.read(id);
-      const [view] = await viewsOf(deps, [row]);
+      const [view] = await viewsOf(deps, [row], language);
       return view ?? null;
     },
-    async list(query) {
+    async list(query, language) {
       const rows = await selectPage(deps.database, query);
       const page = rows.slice(0, query.limit);
       const last = page.at(-1);
       return {
-        generations: await viewsOf(deps, page),
+        generations: await viewsOf(deps, page, language),
         nextCursor: rows.length > query.limit && last !== undefined ? cursorOf(last.created_key, last.id) : null,
       };
     },
@@ -69,7 +70,10 @@ async function selectPage(database: Database, query: ListQuery) {
     .execute();
 }
 
-async function viewsOf(deps: ReaderDeps, rows: readonly GenerationRow[]): Promise<GenerationView[]> {
+async function viewsOf(
+  deps: ReaderDeps,
+  ...[rows, language]: [readonly GenerationRow[], Language]
+): Promise<GenerationView[]> {
   if (rows.length === 0) return [];
   const ids = rows.map(({ id }) => id);
   const [outputs, attempts, queues] = await Promise.all([
@@ -92,6 +96,7 @@ async function viewsOf(deps: ReaderDeps, rows: readonly GenerationRow[]): Promis
       progress: live?.progress ?? null,
       runId: live?.runId ?? null,
       temporalUrl: deps.temporalUrlOf(row.id),
+      language,
     });
   });
 }

@@ -6,6 +6,8 @@ import type { CancelGeneration } from '../generations/cancel-generation.js';
 import { idempotencyKeyFrom } from '../generations/idempotency.js';
 import { listQueryFrom } from '../generations/list-query.js';
 import type { GenerationReader } from '../generations/read-generations.js';
+import type { Language } from '../messages/messages.js';
+import { negotiateLanguage } from '../messages/negotiate-language.js';
 import { jsonBody } from '../middleware/json-body.js';
 import type { GenerationView } from '../schemas/generation-view.js';
 import { defineRoute } from './define-route.js';
@@ -24,12 +26,12 @@ export function generationRoutes(deps: GenerationRoutesDeps): Router {
   defineRoute(router, '/v1/generations', {
     post: [jsonBody, async (req, res) => create(deps, req, res)],
     get: async (req, res) => {
-      res.json(await deps.reader.list(listQueryFrom(req.query)));
+      res.json(await deps.reader.list(listQueryFrom(req.query), negotiateLanguage(req, res)));
     },
   });
   defineRoute(router, '/v1/generations/:id', {
     get: async (req, res) => {
-      res.json(await existing(deps, generationIdOf(req)));
+      res.json(await existing(deps, generationIdOf(req), negotiateLanguage(req, res)));
     },
     insteadOfDelete: 'To cancel a generation, send POST /v1/generations/{id}/cancel.',
   });
@@ -39,7 +41,7 @@ export function generationRoutes(deps: GenerationRoutesDeps): Router {
         const id = generationIdOf(req);
         const outcome = await deps.cancelGeneration(id);
         if (outcome === 'unknown') throw generationNotFound();
-        res.status(outcome === 'ended' ? 200 : 202).json(await existing(deps, id));
+        res.status(outcome === 'ended' ? 200 : 202).json(await existing(deps, id, negotiateLanguage(req, res)));
       },
     ],
   });
@@ -48,14 +50,16 @@ export function generationRoutes(deps: GenerationRoutesDeps): Router {
 
 async function create(deps: GenerationRoutesDeps, req: Request, res: Response): Promise<void> {
   const idempotencyKey = idempotencyKeyFrom(req.get('Idempotency-Key'));
-  const { generationId, body, isReplay } = await deps.acceptGeneration({ body: req.body as unknown, idempotencyKey });
+  const language = negotiateLanguage(req, res);
+  const asked = { body: req.body as unknown, idempotencyKey, language };
+  const { generationId, body, isReplay } = await deps.acceptGeneration(asked);
   res.location(`/v1/generations/${generationId}`);
   if (isReplay) res.set('Idempotent-Replayed', 'true');
   const waitSeconds = waitSecondsFrom(req.get('Prefer'));
   if (waitSeconds !== null && !isReplay) {
     res.set('Preference-Applied', `wait=${waitSeconds}`);
     if (await endsWithin(deps, { generationId, waitSeconds, res })) {
-      res.json(await existing(deps, generationId));
+      res.json(await existing(deps, generationId, language));
       return;
     }
   }
@@ -76,8 +80,8 @@ async function endsWithin(
   );
 }
 
-async function existing(deps: GenerationRoutesDeps, id: string): Promise<GenerationView> {
-  const view = await deps.reader.read(id);
+async function existing(deps: GenerationRoutesDeps, ...[id, language]: [string, Language]): Promise<GenerationView> {
+  const view = await deps.reader.read(id, language);
   if (view === null) throw generationNotFound();
   return view;
 }

@@ -11,6 +11,7 @@ export const queueViewSchema = z.object({
   busy: z.int().min(0).describe('Prompts that the GPUs work on now.'),
   slots: z.int().min(0).describe('Prompts that the healthy GPUs can work on at once.'),
   reason: z.string().optional().describe('Why nothing renders, when no healthy ComfyUI is known.'),
+  userMessage: z.string().optional().describe('For end users, while all GPUs are taken; by Accept-Language.'),
 });
 export type QueueView = z.infer<typeof queueViewSchema>;
 
@@ -52,7 +53,7 @@ export const generationErrorSchema = z.object({
   detail: z.string(),
   remedy: z.string(),
   retryable: z.boolean(),
-  userMessage: z.string(),
+  userMessage: z.string().describe('For end users, by Accept-Language: en, ru.'),
   type: z.string().describe('Page that explains the kind.'),
 });
 

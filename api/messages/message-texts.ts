@@ -1,0 +1,9 @@
+import type { FailureKind } from '../../workflows/domain/failure.js';
+
+/** What an end user reads, who knows nothing of GPUs; the caller's program shows it as it is. */
+export interface Messages {
+  /** What went wrong and what to try, for every kind. */
+  readonly failures: Readonly<Record<FailureKind, string>>;
+  /** All GPUs are taken. */
+  readonly busy: (facts: { readonly busy: number; readonly slots: number }) => string;
+}
