@@ -46,6 +46,13 @@ export const PROBLEMS = {
     remedy: 'Check the id; GET /v1/backends lists those that report.',
     retryable: false,
   },
+  generation_not_failed: {
+    status: 409,
+    title: 'The generation has not failed',
+    remedy:
+      'Wait for its end, or cancel it first; one that is COMPLETED has its result, so send a new request instead.',
+    retryable: false,
+  },
   output_not_found: {
     status: 404,
     title: 'The generation has no such output',

@@ -19,6 +19,7 @@ import { createProgressWatcher } from './events/progress-watcher.js';
 import { createReadLiveProgress } from './events/read-live-progress.js';
 import { createWaitForEnd } from './events/wait-for-end.js';
 import { createAcceptGeneration } from './generations/accept-generation.js';
+import { createRetryGeneration } from './generations/retry-generation.js';
 import { createCancelGeneration } from './generations/cancel-generation.js';
 import { createGenerationReader } from './generations/read-generations.js';
 import { createCheckReadiness } from './health-checks.js';
@@ -43,6 +44,8 @@ export async function startApi({ config, logger, resources }: ApiStart): Promise
   const stopping = new AbortController();
   const streams = createEventStreams({ database, hub, progress });
   const temporalUrlOf = temporalUrls(config.temporal);
+  const { maxOpenGenerations } = config;
+  const accepting = { database, directory, temporalUrlOf, maxOpenGenerations };
   const app = createApp({
     logger,
     origin: { host: config.host, allowedHosts: config.allowedHosts },
@@ -53,12 +56,8 @@ export async function startApi({ config, logger, resources }: ApiStart): Promise
     files: createOutputFiles({ database, store }),
     reader: createGenerationReader({ database, directory, progress, temporalUrlOf }),
     waitForEnd: createWaitForEnd({ database, hub, stopping: stopping.signal }),
-    acceptGeneration: createAcceptGeneration({
-      ...{ database, store, templates, directory, temporalUrlOf },
-      limits: config.limits,
-      recovery: config.recovery,
-      maxOpenGenerations: config.maxOpenGenerations,
-    }),
+    acceptGeneration: createAcceptGeneration({ ...accepting, store, templates, ...config }),
+    retryGeneration: createRetryGeneration(accepting),
     cancelGeneration: createCancelGeneration({ database }),
     commandBackend: createCommandBackend({ temporal, directory }),
     checkReadiness: createCheckReadiness({ database, store, temporal }),

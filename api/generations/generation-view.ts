@@ -41,6 +41,7 @@ export function generationView(parts: ViewParts): GenerationView {
     queue: parts.queue === null ? null : queueView(parts.queue, language),
     outputs: parts.outputs.map(outputView),
     error: errorView(row, language),
+    retryOf: row.retry_of,
     priority: row.priority,
     metadata: stringsOf(row.metadata),
     createdAt: row.created_at.toISOString(),

@@ -2,9 +2,11 @@ import { Router } from 'express';
 import type { Request, Response } from 'express';
 import type { WaitForEnd } from '../events/wait-for-end.js';
 import type { AcceptGeneration } from '../generations/accept-generation.js';
+import type { Acceptance } from '../generations/commit-generation.js';
 import type { CancelGeneration } from '../generations/cancel-generation.js';
 import { idempotencyKeyFrom } from '../generations/idempotency.js';
 import { listQueryFrom } from '../generations/list-query.js';
+import type { RetryGeneration } from '../generations/retry-generation.js';
 import type { GenerationReader } from '../generations/read-generations.js';
 import type { Language } from '../messages/messages.js';
 import { negotiateLanguage } from '../messages/negotiate-language.js';
@@ -17,6 +19,7 @@ import { waitSecondsFrom } from './prefer-wait.js';
 export interface GenerationRoutesDeps {
   readonly acceptGeneration: AcceptGeneration;
   readonly cancelGeneration: CancelGeneration;
+  readonly retryGeneration: RetryGeneration;
   readonly reader: GenerationReader;
   readonly waitForEnd: WaitForEnd;
 }
@@ -45,25 +48,42 @@ export function generationRoutes(deps: GenerationRoutesDeps): Router {
       },
     ],
   });
+  defineRoute(router, '/v1/generations/:id/retry', {
+    post: [async (req, res) => retry(deps, req, res)],
+  });
   return router;
+}
+
+async function retry(deps: GenerationRoutesDeps, req: Request, res: Response): Promise<void> {
+  const idempotencyKey = idempotencyKeyFrom(req.get('Idempotency-Key'));
+  const language = negotiateLanguage(req, res);
+  const acceptance = await deps.retryGeneration({ id: generationIdOf(req), idempotencyKey, language });
+  if (acceptance === null) throw generationNotFound();
+  answerAccepted(res, acceptance);
+}
+
+/** Where the generation is, and the answer that it was accepted with. */
+function answerAccepted(res: Response, { generationId, body, isReplay }: Acceptance): void {
+  res.location(`/v1/generations/${generationId}`);
+  if (isReplay) res.set('Idempotent-Replayed', 'true');
+  res.status(202).type('application/json').send(body);
 }
 
 async function create(deps: GenerationRoutesDeps, req: Request, res: Response): Promise<void> {
   const idempotencyKey = idempotencyKeyFrom(req.get('Idempotency-Key'));
   const language = negotiateLanguage(req, res);
   const asked = { body: req.body as unknown, idempotencyKey, language };
-  const { generationId, body, isReplay } = await deps.acceptGeneration(asked);
-  res.location(`/v1/generations/${generationId}`);
-  if (isReplay) res.set('Idempotent-Replayed', 'true');
+  const acceptance = await deps.acceptGeneration(asked);
+  const { generationId, isReplay } = acceptance;
   const waitSeconds = waitSecondsFrom(req.get('Prefer'));
   if (waitSeconds !== null && !isReplay) {
     res.set('Preference-Applied', `wait=${waitSeconds}`);
     if (await endsWithin(deps, { generationId, waitSeconds, res })) {
-      res.json(await existing(deps, generationId, language));
+      res.location(`/v1/generations/${generationId}`).json(await existing(deps, generationId, language));
       return;
     }
   }
-  res.status(202).type('application/json').send(body);
+  answerAccepted(res, acceptance);
 }
 
 async function endsWithin(

@@ -42,6 +42,7 @@ export function describedRoutes(schemas: Schemas): readonly DescribedRoute[] {
   return [
     ...creationRoutes(schemas),
     ...generationRoutes(schemas),
+    ...commandRoutes(schemas),
     ...outputRoutes(),
     ...catalogueRoutes(schemas),
     ...serviceRoutes(),
@@ -108,6 +109,11 @@ function generationRoutes({ Generation }: Schemas): readonly DescribedRoute[] {
       answers: { '200': { description: 'The generation', schema: Generation } },
       problems: [...READS, 'generation_not_found'],
     },
+  ];
+}
+
+function commandRoutes({ Generation }: Schemas): readonly DescribedRoute[] {
+  return [
     {
       method: 'post',
       path: '/v1/generations/{id}/cancel',
@@ -119,6 +125,20 @@ function generationRoutes({ Generation }: Schemas): readonly DescribedRoute[] {
         '200': { description: 'The generation has ended', schema: Generation },
       },
       problems: [...WRITES, 'generation_not_found'],
+    },
+    {
+      method: 'post',
+      path: '/v1/generations/{id}/retry',
+      operationId: 'retryGeneration',
+      summary: 'Accept the same once more, as a new generation, after one has ended without a result',
+      params: id,
+      headers: { 'Idempotency-Key': z.string().min(1).max(255).optional() },
+      answers: { '202': { description: 'Accepted', schema: Generation, headers: { Location: z.string() } } },
+      problems: [
+        ...WRITES,
+        ...(['generation_not_found', 'generation_not_failed', 'invalid_idempotency_key'] as const),
+        ...(['idempotency_in_flight', 'idempotency_mismatch', 'queue_full'] as const),
+      ],
     },
   ];
 }

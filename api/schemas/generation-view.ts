@@ -74,6 +74,7 @@ export const generationViewSchema = z.object({
   queue: queueViewSchema.nullable().describe('Only while QUEUED.'),
   outputs: z.array(outputViewSchema),
   error: generationErrorSchema.nullable(),
+  retryOf: z.string().nullable().describe('The generation that this one repeats.'),
   priority: z.int().min(1).max(5),
   metadata: z.record(z.string(), z.string()),
   createdAt: instant,

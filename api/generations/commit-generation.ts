@@ -1,0 +1,136 @@
+import { sql } from 'kysely';
+import type { Transaction } from 'kysely';
+import { appendEvent } from '../../activities/database/append-event.js';
+import type { Database } from '../../infra/postgres/database.js';
+import type { DatabaseSchema } from '../../infra/postgres/database-schema.js';
+import { crashPoint } from '../../infra/runtime/crash-point.js';
+import type { GenerationInput } from '../../workflows/contracts/generation.js';
+import type { FleetState } from '../backends/fleet-state.js';
+import type { Language } from '../messages/messages.js';
+import { ProblemError } from '../problems.js';
+import type { GenerationView } from '../schemas/generation-view.js';
+import { generationView } from './generation-view.js';
+import type { GenerationRow } from './generation-view.js';
+import { firstAnswerTo, takeKey } from './idempotency.js';
+import type { IdempotentRequest } from './idempotency.js';
+import { isLockTimeout } from './postgres-error.js';
+
+export interface CommitDeps {
+  readonly database: Database;
+  /** Accepted and unfinished generations beyond this are refused with `queue_full`. */
+  readonly maxOpenGenerations: number;
+  readonly temporalUrlOf: (generationId: string) => string | null;
+}
+
+/** A generation of which everything is decided but the moment. */
+export interface NewGeneration {
+  readonly input: Omit<GenerationInput, 'acceptedAtMs'>;
+  readonly priority: number;
+  readonly asked: Readonly<Record<string, unknown>>;
+  readonly metadata: Readonly<Record<string, unknown>>;
+  /** The generation that this one repeats. */
+  readonly retryOf: string | null;
+  readonly fleet: FleetState;
+  readonly idempotency: IdempotentRequest | null;
+  /** Of the answer; a repetition gets the first one again, whatever it asks for. */
+  readonly language: Language;
+}
+
+export interface Acceptance {
+  readonly generationId: string;
+  /** The answer, byte for byte what an idempotent repetition gets again. */
+  readonly body: string;
+  readonly isReplay: boolean;
+}
+
+/** Another transaction committed the same key while this one waited. */
+class KeyTakenError extends Error {
+  override readonly name = 'KeyTakenError';
+}
+
+/** The first answer to this request, if it has been answered before. */
+export async function replayOf(database: Database, request: IdempotentRequest): Promise<Acceptance | null> {
+  const body = await firstAnswerTo(database, request);
+  if (body === null) return null;
+  const generationId = /"id":"(gen_[0-9a-f]{32})"/.exec(body)?.[1] ?? '';
+  return { generationId, body, isReplay: true };
+}
+
+/** One transaction: after COMMIT nothing that dies can lose the generation; before it, nothing has happened. */
+export async function commitGeneration(deps: CommitDeps, generation: NewGeneration): Promise<Acceptance> {
+  const { input, idempotency } = generation;
+  try {
+    crashPoint('acceptGeneration.before');
+    const body = await deps.database.transaction().execute(async (transaction) => {
+      await sql`SET LOCAL lock_timeout = '2s'`.execute(transaction);
+      return insertAll(transaction, deps, generation);
+    });
+    crashPoint('acceptGeneration.mid');
+    return { generationId: input.generationId, body, isReplay: false };
+  } catch (error) {
+    if (idempotency === null || !(error instanceof KeyTakenError || isLockTimeout(error))) throw error;
+    const replay = error instanceof KeyTakenError ? await replayOf(deps.database, idempotency) : null;
+    if (replay !== null) return replay;
+    throw new ProblemError('idempotency_in_flight', 'The first request with this key has not been answered yet.', {
+      headers: { 'Retry-After': '1' },
+    });
+  }
+}
+
+async function insertAll(
+  transaction: Transaction<DatabaseSchema>,
+  ...[deps, generation]: [CommitDeps, NewGeneration]
+): Promise<string> {
+  const { input, priority, asked, metadata, retryOf, idempotency } = generation;
+  const { generationId, accountId, template, graph } = input;
+  const { open, ahead, now } = await lookAtQueue(transaction, priority);
+  if (open >= deps.maxOpenGenerations) {
+    throw new ProblemError('queue_full', `${open} generations are waiting or rendering.`, {
+      headers: { 'Retry-After': '30' },
+    });
+  }
+  const workflowInput: GenerationInput = { ...input, acceptedAtMs: now.getTime() };
+  const row = await transaction
+    .insertInto('generations')
+    .values({
+      ...{ id: generationId, account_id: accountId, template, graph_key: graph.key, priority, retry_of: retryOf },
+      asked: JSON.stringify(asked),
+      metadata: JSON.stringify(metadata),
+      workflow_input: JSON.stringify(workflowInput),
+    })
+    .returningAll()
+    .executeTakeFirstOrThrow();
+  const body = JSON.stringify(firstView(deps, generation, { row, position: ahead + 1 }));
+  if (idempotency !== null && !(await takeKey(transaction, idempotency, { generationId, body }))) {
+    throw new KeyTakenError();
+  }
+  await appendEvent(transaction, generationId, { type: 'accepted', data: { status: 'QUEUED' } });
+  await transaction.insertInto('outbox').values({ kind: 'start', generation_id: generationId }).execute();
+  return body;
+}
+
+function firstView(
+  { temporalUrlOf }: CommitDeps,
+  { fleet: { reason, busy, slots }, language }: NewGeneration,
+  { row, position }: { readonly row: GenerationRow; readonly position: number },
+): GenerationView {
+  const queue = { position, busy, slots, ...(reason !== null && { reason }) };
+  const nothingYet = { outputs: [], attempts: [], progress: null, runId: null };
+  return generationView({ row, ...nothingYet, queue, temporalUrl: temporalUrlOf(row.id), language });
+}
+
+async function lookAtQueue(transaction: Transaction<DatabaseSchema>, priority: number) {
+  const row = await transaction
+    .selectFrom('generations')
+    .select((eb) => [
+      eb.fn.countAll<string>().as('open'),
+      eb.fn
+        .countAll<string>()
+        .filterWhere((where) => where.and([where('status', '=', 'QUEUED'), where('priority', '<=', priority)]))
+        .as('ahead'),
+      sql<Date>`now()`.as('now'),
+    ])
+    .where('finished_at', 'is', null)
+    .executeTakeFirstOrThrow();
+  return { open: Number(row.open), ahead: Number(row.ahead), now: row.now };
+}
