@@ -11,7 +11,7 @@ import type { Recovery } from './domain/recovery.js';
 import { failureRecordOf, isAlreadyEnded, isSuperseded } from './failure-record.js';
 import { GenerationRun } from './generation-run.js';
 import { publishStatus } from './generation-story.js';
-import { nextPart, recoverFrom } from './recover.js';
+import { nextPart, prepareRecovery } from './recover.js';
 import { freeGpu, renderPrompt } from './render-prompt.js';
 import { withinTotalDeadline } from './total-deadline.js';
 
@@ -51,12 +51,13 @@ async function generate(run: GenerationRun): Promise<GenerationResult> {
         claim = await claimAgain(run, claim, { error, place: 'any' });
         continue;
       }
-      const recovery = await recoverFrom(run, claim, error);
-      if (recovery === null) {
+      const prepared = await prepareRecovery(run, claim, error);
+      if (prepared === null) {
         await freeIfOccupied(claim, error);
         throw error;
       }
-      claim = await claimAgain(run, claim, { error, place: recovery.place });
+      run.noteRecovery(prepared);
+      claim = await claimAgain(run, claim, { error, place: prepared.recovery.place });
     }
   }
 }

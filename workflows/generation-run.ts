@@ -27,6 +27,13 @@ export interface RenderedGraph {
   readonly expected: ExpectedOutputs;
 }
 
+/** A recovery that is possible, and whose preparations are done. */
+export interface PreparedRecovery {
+  readonly kind: FailureKind;
+  readonly recovery: Recovery;
+  readonly adapted: AdaptedGraph | null;
+}
+
 /** Parts of a batch and tiles are how it is rendered; these are what the caller gets. */
 const CHANGES_WHAT_WAS_ASKED = ['width', 'height', 'steps', 'model'];
 
@@ -120,7 +127,7 @@ export class GenerationRun {
   }
 
   /** A claim follows; it may adopt the submission when that may still render. */
-  noteRecovery(kind: FailureKind, ...[recovery, adapted]: [Recovery, AdaptedGraph | null]): void {
+  noteRecovery({ kind, recovery, adapted }: PreparedRecovery): void {
     if (!mayStillRender(kind)) this.#endedSubmissions.push(this.#progress.submission);
     const { backendId } = this.#progress;
     if (recovery.place === 'other' && backendId !== null) this.#avoided = [...this.#avoided, backendId];

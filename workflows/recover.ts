@@ -7,13 +7,13 @@ import type { GraphChange } from './domain/adaptation.js';
 import { decideRecovery } from './domain/recovery.js';
 import type { Recovery } from './domain/recovery.js';
 import { failureRecordOf, isAlreadyEnded, mediaFaultsOf } from './failure-record.js';
-import type { GenerationRun } from './generation-run.js';
+import type { GenerationRun, PreparedRecovery } from './generation-run.js';
 
-/** Does what comes before the next claim, and answers where that goes; `null` when nothing is left to try. */
-export async function recoverFrom(
+/** Does what comes before the next claim, and answers with what recovery that is; `null` when nothing is left to try. */
+export async function prepareRecovery(
   run: GenerationRun,
   ...[claim, error]: [BackendClaim, unknown]
-): Promise<Recovery | null> {
+): Promise<PreparedRecovery | null> {
   if (isCancellation(error) || isAlreadyEnded(error)) return null;
   const failure = failureRecordOf(error);
   if (failure.kind === 'DEVICE_POISONED') await quarantine(claim, failure);
@@ -22,8 +22,7 @@ export async function recoverFrom(
     if (recovery.change !== null && adapted === null) continue;
     if (recovery.place === 'other' && !(await isThereAnother(run, claim))) continue;
     if (recovery.freesMemory && !(await hasFreedMemory(claim))) continue;
-    run.noteRecovery(failure.kind, recovery, adapted);
-    return recovery;
+    return { kind: failure.kind, recovery, adapted };
   }
   return null;
 }

@@ -149,10 +149,10 @@ test('a card whose device is broken is left alone by everybody, and another rend
     [1, 2, 3, 4, 5, 6].map(async (seed) => (await submit(here, { width: 64, height: 64, seed })).id),
   );
   const seen = await Promise.all(ids.map(async (id) => here.service.untilStatus(id, 'COMPLETED', 90_000)));
-  const recovered = seen.filter(({ attempts }) => attempts.length > 0);
-  expect(recovered.length).toBeGreaterThan(0);
-  for (const one of recovered)
-    expect(one.attempts).toMatchObject([{ kind: 'DEVICE_POISONED', strategy: 'other_backend' }]);
+  const attempts = seen.flatMap((one) => one.attempts);
+  expect(attempts).toContainEqual(expect.objectContaining({ kind: 'DEVICE_POISONED', strategy: 'other_backend' }));
+  // Those that had been claimed there when the gate shut look for another backend.
+  expect(attempts.every(({ strategy }) => ['other_backend', 'rediscover'].includes(strategy))).toBe(true);
   await until('it is in quarantine', async () => {
     const { backends } = (await (await fetch(`${here.service.apiUrl}/v1/backends`)).json()) as {
       backends: readonly { readonly gate: string }[];
