@@ -18,10 +18,11 @@ export async function prepareRecovery(
   const failure = failureRecordOf(error);
   if (failure.kind === 'DEVICE_POISONED') await quarantine(claim, failure);
   for (const recovery of possibleRecoveries(run, failure)) {
-    const adapted = recovery.change === null ? null : await adapt(run, recovery.change);
-    if (recovery.change !== null && adapted === null) continue;
-    if (recovery.place === 'other' && !(await isThereAnother(run, claim))) continue;
-    if (recovery.freesMemory && !(await hasFreedMemory(claim))) continue;
+    const { change, place, freesMemory } = recovery;
+    const adapted = change === null ? null : await unlessItFails(adapt(run, change), null);
+    if (change !== null && adapted === null) continue;
+    if (place === 'other' && !(await isThereAnother(run, claim))) continue;
+    if (freesMemory && !(await hasFreedMemory(claim))) continue;
     return { kind: failure.kind, recovery, adapted };
   }
   return null;
@@ -29,7 +30,7 @@ export async function prepareRecovery(
 
 /** The graph of the part of the batch that follows; `null` when there is none. */
 export async function nextPart(run: GenerationRun): Promise<AdaptedGraph | null> {
-  return run.rendered.adaptation.parts.length > 1 ? adapt(run, 'next_part') : null;
+  return run.rendered.adaptation.parts.length > 1 ? checked(adapt(run, 'next_part')) : null;
 }
 
 function possibleRecoveries(run: GenerationRun, failure: FailureRecord): readonly Recovery[] {
@@ -42,31 +43,36 @@ async function adapt(run: GenerationRun, change: GraphChange): Promise<AdaptedGr
   const { graph, expected } = run.input;
   const { adaptation } = run.rendered;
   const { substitutes } = run.policy;
-  return checked(adaptingOptions(change).adaptGraph({ graph, expected, adaptation, change, substitutes }));
+  return adaptingOptions(change).adaptGraph({ graph, expected, adaptation, change, substitutes });
 }
 
 async function isThereAnother(run: GenerationRun, { backendId }: BackendClaim): Promise<boolean> {
-  return findOtherBackend({ pool: run.input.pool, avoid: [...run.avoided, backendId] });
+  const { pool } = run.input;
+  return unlessItFails(findOtherBackend({ pool, avoid: [...run.avoided, backendId] }), false);
 }
 
 /** What cannot be freed is not rendered again: the same would happen. */
 async function hasFreedMemory(claim: BackendClaim): Promise<boolean> {
-  try {
-    await checked(freeingOptions(claim).freeMemory());
-    return true;
-  } catch (error) {
-    if (isCancellation(error)) throw error;
-    log.warn('The memory of the backend could not be freed', { backendId: claim.backendId, error });
-    return false;
-  }
+  const freed = freeingOptions(claim).freeMemory();
+  return unlessItFails(
+    freed.then(() => true),
+    false,
+  );
 }
 
 /** Nobody else may meet the broken device; a restart of its ComfyUI ends that. */
 async function quarantine({ backendId }: BackendClaim, { detail }: FailureRecord): Promise<void> {
+  const handle = getExternalWorkflowHandle(backendWorkflowId(backendId));
+  await unlessItFails(handle.signal(quarantineSignal, { reason: detail }), undefined);
+}
+
+/** A recovery that cannot be prepared is passed over: the caller must hear of the failure itself, not of this one. */
+async function unlessItFails<T>(preparation: Promise<T>, otherwise: T): Promise<T> {
   try {
-    await getExternalWorkflowHandle(backendWorkflowId(backendId)).signal(quarantineSignal, { reason: detail });
+    return await checked(preparation);
   } catch (error) {
     if (isCancellation(error)) throw error;
-    log.warn('The backend could not be put into quarantine', { backendId, error });
+    log.warn('A recovery could not be prepared', { error });
+    return otherwise;
   }
 }

@@ -367,3 +367,28 @@ test.each(['COMPLETED', 'FAILED', 'CANCELLED'] as const)(
     expect(run.calls.filter((call) => call.startsWith('recordOutcome'))).toHaveLength(1);
   },
 );
+
+test('recoveries that cannot be prepared are passed over, and the failure stays what it was', async () => {
+  const run = await temporal.run({
+    awaitCompletion: async () => fails('CUDA_OOM'),
+    freeMemory: async () => fails('BACKEND_CRASHED'),
+    adaptGraph: async () => fails('UNEXPECTED'),
+    findOtherBackend: async () => fails('UNEXPECTED'),
+  });
+  await expect(failureOf(run)).resolves.toMatchObject({ type: 'CUDA_OOM', message: 'it is CUDA_OOM' });
+  const tried = run.calls.filter((call) => /^(freeMemory|adaptGraph|findOtherBackend)/.test(call));
+  expect(tried).toEqual([
+    'freeMemory',
+    ...['adaptGraph split_batch', 'adaptGraph tiled_decode', 'adaptGraph reduce_params', 'findOtherBackend b1'],
+  ]);
+  expect(run.calls.filter((call) => call.startsWith('submitPrompt'))).toHaveLength(1);
+});
+
+test('a cancel that arrives while a recovery is prepared ends as CANCELLED, and nothing is claimed again', async () => {
+  const run = await temporal.run({ awaitCompletion: async () => fails('CUDA_OOM'), freeMemory: untilCancelled });
+  await called(run, 'freeMemory');
+  await run.handle.cancel();
+  await called(run, 'recordOutcome CANCELLED');
+  await until('it is closed', async () => (await statusOf(run)) === 'CANCELLED');
+  expect(run.calls.filter((call) => call.startsWith('discoverBackend'))).toHaveLength(1);
+});
