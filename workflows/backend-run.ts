@@ -85,11 +85,16 @@ export class BackendRun {
     this.#change({ gateAnswer });
   }
 
-  /** A ComfyUI that was found again had stopped answering before: its restart ends a quarantine. */
+  /**
+   * A ComfyUI that was found again had stopped answering before: its restart ends a quarantine. The first time that it is
+   * found is none, and may be told after it has failed.
+   */
   noteSummary(summary: BackendSummary): void {
+    const { holder } = this;
     const before = this.#state.summary;
-    if (summary.holderId !== this.holder?.holderId) return; // of a holder that has been replaced
-    const hasRestarted = before?.holderId === summary.holderId && summary.timesFound > before.timesFound;
+    if (summary.holderId !== holder?.holderId) return; // of a holder that has been replaced
+    const knownBefore = before?.holderId === holder.holderId ? before.timesFound : 0;
+    const hasRestarted = knownBefore > 0 && summary.timesFound > knownBefore;
     this.#change({ summary });
     if (hasRestarted) this.wish({ quarantine: null });
   }

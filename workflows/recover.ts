@@ -63,7 +63,7 @@ async function hasFreedMemory(claim: BackendClaim): Promise<boolean> {
 /** Nobody else may meet the broken device; a restart of its ComfyUI ends that. */
 async function quarantine({ backendId }: BackendClaim, { detail }: FailureRecord): Promise<void> {
   const handle = getExternalWorkflowHandle(backendWorkflowId(backendId));
-  await unlessItFails(handle.signal(quarantineSignal, { reason: detail }), undefined);
+  await unlessItFails(handle.signal(quarantineSignal, detail), undefined);
 }
 
 /** A recovery that cannot be prepared is passed over: the caller must hear of the failure itself, not of this one. */

@@ -5,6 +5,7 @@ import { startService } from '../support/service.js';
 import type { SeenGeneration, Service } from '../support/service.js';
 import { startSimulator } from '../support/simulator-process.js';
 import type { SimulatorProcess } from '../support/simulator-process.js';
+import { until } from '../support/until.js';
 
 interface World {
   readonly service: Service;
@@ -140,7 +141,7 @@ test('R5.4 a model that no backend has is replaced by the next of the list, and 
   expect(failed).toMatchObject({ attempts: [], error: { kind: 'MODEL_MISSING' } });
 }, 120_000);
 
-test('what fails on a card whose device is broken is rendered by another', async () => {
+test('a card whose device is broken is left alone by everybody, and another renders', async () => {
   const here = await start([null, null], { PREFETCH: '0' });
   const [broken] = here.simulators as [SimulatorProcess];
   await arm(broken, { kind: 'poison' });
@@ -152,4 +153,10 @@ test('what fails on a card whose device is broken is rendered by another', async
   expect(attempts).toContainEqual(expect.objectContaining({ kind: 'DEVICE_POISONED', strategy: 'other_backend' }));
   // Those that had been claimed there when the gate shut look for another backend.
   expect(attempts.every(({ strategy }) => ['other_backend', 'rediscover'].includes(strategy))).toBe(true);
+  await until('it is in quarantine', async () => {
+    const { backends } = (await (await fetch(`${here.service.apiUrl}/v1/backends`)).json()) as {
+      backends: readonly { readonly gate: string }[];
+    };
+    return backends.some(({ gate }) => gate !== 'open');
+  });
 }, 180_000);

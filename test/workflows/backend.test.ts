@@ -216,6 +216,15 @@ test('a quarantine ends when the ComfyUI was found again, not when its worker re
   expect((await handle.query(backendStateQuery)).gate).toEqual({ isDrained: true, quarantine: null });
 });
 
+test('a quarantine stays when the ComfyUI is only now told to be found, for the first time', async () => {
+  const { acquire, handle } = await backend();
+  await acquire('a');
+  await handle.signal(summarySignal, summaryOf('a', 0)); // told while the worker was still looking for it
+  await handle.signal(quarantineSignal, 'cuDNN failed');
+  await handle.signal(summarySignal, summaryOf('a', 1));
+  expect((await handle.query(backendStateQuery)).gate.quarantine).toBe('cuDNN failed');
+});
+
 test('the current details name the holder, the ComfyUI and the gate', async () => {
   const { acquire, handle } = await backend();
   await acquire('a');
