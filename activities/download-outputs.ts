@@ -1,7 +1,7 @@
 import { cancellationSignal } from '@temporalio/activity';
 import type { BackendActivities, SpooledOutput } from '../workflows/contracts/activities.js';
 import { NoOutputError } from './comfyui/errors.js';
-import type { Spool } from './comfyui/spool.js';
+import type { Spool } from './spool/spool.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
 import { heartbeatWhile } from './heartbeat-while.js';
 import { crashPoint } from '../infra/runtime/crash-point.js';

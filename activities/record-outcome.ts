@@ -9,6 +9,7 @@ import { appendEvent } from './database/append-event.js';
 import { alreadyEnded } from './failures/already-ended.js';
 import { superseded } from './failures/superseded.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
+import type { Spool } from './spool/spool.js';
 import { closeClaim } from './storage/claim-record.js';
 import { discardOutputs } from './storage/discard-outputs.js';
 import type { ObjectStore } from './storage/object-store.js';
@@ -17,6 +18,8 @@ import { crashPoint } from '../infra/runtime/crash-point.js';
 export interface RecordOutcomeDeps {
   readonly database: Database;
   readonly store: ObjectStore;
+  /** Of this worker; what lies in another one's is removed there when it starts. */
+  readonly falSpool: Pick<Spool, 'remove'>;
   /** Is this the run that Temporal has now? One that was reset is not, and its activities may still be under way. */
   readonly isLatestRun: (generationId: string, runId: string) => Promise<boolean>;
 }
@@ -33,6 +36,7 @@ export function createRecordOutcome(deps: RecordOutcomeDeps): ControlActivities[
       crashPoint('recordOutcome.mid');
       await closeClaim(store, input.generationId);
       if (input.status !== 'COMPLETED') await discardOutputs(store, input.generationId);
+      if (input.provider === 'fal') await deps.falSpool.remove(input.generationId); // a cancel may have left a file
     } catch (error) {
       throw toApplicationFailure(error, { retryUnexpected: true });
     }
@@ -81,6 +85,7 @@ export async function writeOutcome(
       submission: Math.max(submission, known.submission),
       ended_by_run: known.runId,
       finished_at: sql<Date>`now()`,
+      ...(input.provider !== undefined && { provider: input.provider }),
       failure_kind: failure?.kind ?? null,
       failure: words === null ? null : JSON.stringify({ detail: words.detail, facts: words.facts }),
       ...(status === 'COMPLETED' && { delivered: sql<string>`asked || ${JSON.stringify(input.changed ?? {})}::jsonb` }),

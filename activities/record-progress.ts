@@ -51,7 +51,7 @@ type Recovering = Extract<RecordProgressInput['record'], { type: 'recovering' }>
 async function recordProcessing(
   transaction: Transaction<DatabaseSchema>,
   { generationId, submission }: RecordProgressInput,
-  { backendId, startedAtMs }: Processing,
+  { backendId, startedAtMs, provider }: Processing,
 ): Promise<void> {
   await transaction
     .updateTable('generations')
@@ -59,6 +59,7 @@ async function recordProcessing(
       status: 'PROCESSING',
       backend_id: backendId,
       submission,
+      ...(provider !== undefined && { provider }),
       // The first rendering is when the generation started; a recovery does not start it anew.
       started_at: sql<Date>`coalesce(started_at, ${new Date(startedAtMs)})`,
     })
@@ -66,7 +67,10 @@ async function recordProcessing(
     .execute();
   await appendEvent(transaction, generationId, {
     type: 'processing',
-    data: { status: 'PROCESSING', backendId, submission },
+    data: {
+      ...{ status: 'PROCESSING', backendId, submission },
+      ...(provider !== undefined && { provider, message: 'Successfully switched to fal.ai' }),
+    },
   });
 }
 

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { activityInfo, cancellationSignal, log } from '@temporalio/activity';
 import type { BackendActivities, UploadOutputsInput, ValidOutput } from '../workflows/contracts/activities.js';
 import type { StoredOutput } from '../workflows/contracts/generation.js';
-import type { Spool, SpooledFile } from './comfyui/spool.js';
+import type { Spool, SpooledFile } from './spool/spool.js';
 import { superseded } from './failures/superseded.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
 import { heartbeatWhile } from './heartbeat-while.js';

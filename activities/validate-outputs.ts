@@ -6,7 +6,7 @@ import type {
   ValidateOutputsInput,
   ValidOutput,
 } from '../workflows/contracts/activities.js';
-import type { Spool } from './comfyui/spool.js';
+import type { Spool } from './spool/spool.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
 import { heartbeatWhile } from './heartbeat-while.js';
 import type { OutputVerdict } from './media/errors.js';

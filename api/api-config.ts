@@ -4,6 +4,8 @@ import { storageConfigFrom } from '../infra/runtime/storage-config.js';
 import type { StorageConfig } from '../infra/runtime/storage-config.js';
 import { temporalConfigFrom } from '../infra/runtime/temporal-connection.js';
 import type { TemporalConnectionConfig } from '../infra/runtime/temporal-connection.js';
+import { PROVIDER_MODES } from '../workflows/contracts/fal.js';
+import type { ProviderMode } from '../workflows/contracts/fal.js';
 import { DEFAULT_RECOVERY } from '../workflows/domain/recovery-policy.js';
 import type { RecoveryPolicy } from '../workflows/domain/recovery-policy.js';
 import type { LimitDefaults } from './generations/generation-limits.js';
@@ -20,6 +22,7 @@ export interface ApiConfig {
   readonly maxOpenGenerations: number;
   readonly limits: LimitDefaults;
   readonly recovery: RecoveryPolicy;
+  readonly provider: ProviderMode;
 }
 
 const DAY_SECONDS = 86_400;
@@ -46,6 +49,7 @@ export function apiConfigFrom(env: Env): ApiConfig {
       backendReturnSeconds: integerFrom(env, 'FALLBACK_AFTER_SECONDS', { fallback: 60, min: 0, max: DAY_SECONDS }),
     },
     recovery: recoveryFrom(env),
+    provider: providerFrom(env),
   };
 }
 
@@ -57,6 +61,13 @@ function recoveryFrom(env: Env): RecoveryPolicy {
     maxAttempts: integerFrom(env, 'MAX_RETRY_ATTEMPTS', { fallback: DEFAULT_RECOVERY.maxAttempts, min: 0, max: 10 }),
     substitutes: substitutes.filter((name) => name.toLowerCase() !== 'none'),
   };
+}
+
+function providerFrom(env: Env): ProviderMode {
+  const text = stringFrom(env, 'PROVIDER', 'comfyui');
+  const mode = PROVIDER_MODES.find((known) => known === text);
+  if (mode !== undefined) return mode;
+  throw new ConfigError(`PROVIDER is "${text}", but must be one of ${PROVIDER_MODES.join(', ')}`);
 }
 
 function databaseUrlFrom(env: Env): string {

@@ -3,6 +3,17 @@ import { join } from 'node:path';
 import { Client } from '@temporalio/client';
 import { Worker } from '@temporalio/worker';
 import type { WorkerOptions } from '@temporalio/worker';
+import { createAwaitFal } from '../activities/await-fal.js';
+import { createDownloadOutputs } from '../activities/download-outputs.js';
+import { createFalClient } from '../activities/fal/fal-client.js';
+import { createFetchFalOutput } from '../activities/fal/fetch-fal-output.js';
+import { createLateAttempt } from '../activities/late-attempt.js';
+import { createReserveFal } from '../activities/reserve-fal.js';
+import { createSpool } from '../activities/spool/spool.js';
+import type { Spool } from '../activities/spool/spool.js';
+import { createSubmitToFal } from '../activities/submit-to-fal.js';
+import { createUploadOutputs } from '../activities/upload-outputs.js';
+import { createValidateOutputs } from '../activities/validate-outputs.js';
 import { createAdaptGraph } from '../activities/adapt-graph.js';
 import { createExplainNoCapacity } from '../activities/explain-no-capacity.js';
 import { createFindOtherBackend } from '../activities/find-other-backend.js';
@@ -10,15 +21,18 @@ import { createObserveBackend } from '../activities/observe-backend.js';
 import { createRecordOutcome } from '../activities/record-outcome.js';
 import { createRecordProgress } from '../activities/record-progress.js';
 import type { ObjectStore } from '../activities/storage/object-store.js';
-import type { ControlActivities } from '../workflows/contracts/activities.js';
+import type { BackendActivities, ControlActivities } from '../workflows/contracts/activities.js';
+import type { FalActivities } from '../workflows/contracts/fal.js';
 import { GENERATION_TASK_QUEUE } from '../workflows/contracts/task-queues.js';
 import { openDatabase } from '../infra/postgres/database.js';
+import type { Database } from '../infra/postgres/database.js';
 import { migrate } from '../infra/postgres/migrate.js';
 import { ConfigError } from '../infra/runtime/env.js';
 import type { Logger } from '../infra/runtime/logger.js';
 import { projectRoot } from '../infra/runtime/project-root.js';
 import type { ResourceStack } from '../infra/runtime/resource-stack.js';
 import { connectToTemporal } from './connect-to-temporal.js';
+import { startFleetWatcher } from './fleet-watcher.js';
 import { latestRun } from './latest-run.js';
 import { startOutboxRelay } from './outbox-relay.js';
 import { startReconciliation } from './reconciliation.js';
@@ -36,6 +50,13 @@ export interface ControlWorkerOptions {
 }
 
 const POOL_SIZE = 10;
+/** Requests on fal.ai are waited for in slots; records must not wait behind them. */
+const ACTIVITY_SLOTS = 1_000;
+/** Decoding takes a whole core each. */
+const MAX_DECODES = 2;
+
+/** What a GPU worker does with the files of its ComfyUI is done here with those of fal.ai. */
+type CollectingActivities = Pick<BackendActivities, 'downloadOutputs' | 'validateOutputs' | 'uploadOutputs'>;
 
 /** Workflow Tasks, records, and the relay that starts what was accepted. */
 export async function createControlWorker(options: ControlWorkerOptions): Promise<Worker> {
@@ -57,11 +78,14 @@ export async function createControlWorker(options: ControlWorkerOptions): Promis
   const client = new Client({ connection, namespace: temporal.namespace });
   if (config.searchAttributes) await ensureSearchAttributes(client, logger);
 
-  const activities: ControlActivities = {
+  const hasKey = config.fal.key !== null;
+  const { spool, ...falActivities } = await createFalActivities(options, database);
+  const activities: ControlActivities & FalActivities & CollectingActivities = {
     recordProgress: createRecordProgress({ database }),
     recordOutcome: createRecordOutcome({
       database,
       store,
+      falSpool: spool,
       isLatestRun: async (generationId, runId) => {
         const latest = await latestRun(client, generationId);
         return latest.state !== 'missing' && latest.runId === runId;
@@ -70,7 +94,8 @@ export async function createControlWorker(options: ControlWorkerOptions): Promis
     observeBackend: createObserveBackend({ client }),
     adaptGraph: createAdaptGraph({ store }),
     findOtherBackend: createFindOtherBackend({ store }),
-    explainNoCapacity: createExplainNoCapacity({ store }),
+    explainNoCapacity: createExplainNoCapacity({ store, hasKey }),
+    ...falActivities,
   };
   const worker = await Worker.create({
     ...SHARED_WORKER_OPTIONS,
@@ -79,6 +104,7 @@ export async function createControlWorker(options: ControlWorkerOptions): Promis
     namespace: temporal.namespace,
     taskQueue: GENERATION_TASK_QUEUE,
     activities,
+    maxConcurrentActivityTaskExecutions: ACTIVITY_SLOTS,
     maxCachedWorkflows: 300, // about 1 MB each
     // A worker that was killed keeps its sticky queue for this long before another gets the next Workflow Task.
     stickyQueueScheduleToStartTimeout: '2 seconds',
@@ -88,7 +114,34 @@ export async function createControlWorker(options: ControlWorkerOptions): Promis
   const { reconcileIntervalMs: intervalMs } = config;
   const reconciliation = startReconciliation({ database, store, client, logger, intervalMs });
   resources.add('reconciliation', async () => reconciliation.stop());
+  if (hasKey) {
+    const { fallbackAfterSeconds } = config;
+    const watcher = startFleetWatcher({ database, store, client, logger, fallbackAfterSeconds });
+    resources.add('fleet watcher', async () => watcher.stop());
+  }
   return worker;
+}
+
+/** Everything that is done with fal.ai, and the disk between it and the object store. */
+async function createFalActivities(
+  { config, store, resources }: ControlWorkerOptions,
+  database: Database,
+): Promise<FalActivities & CollectingActivities & { readonly spool: Spool }> {
+  const fal = createFalClient(config.fal);
+  if (fal !== null) resources.add('fal.ai', async () => fal.close());
+  const spool = createSpool({ folder: join(config.dataDir, 'spool', 'fal'), fetch: createFetchFalOutput(fal) });
+  for (const id of await spool.generationIds()) await spool.remove(id); // whoever needs it fetches it again
+  const late = createLateAttempt();
+  resources.add('pauses of the control worker', async () => late.close());
+  return {
+    spool,
+    reserveFal: createReserveFal({ database, hasKey: fal !== null, ceilings: config.fal.ceilings }),
+    submitToFal: createSubmitToFal({ fal, store }),
+    awaitFal: createAwaitFal({ fal }),
+    downloadOutputs: createDownloadOutputs({ spool }),
+    validateOutputs: createValidateOutputs({ spool, maxDecodes: MAX_DECODES }),
+    uploadOutputs: createUploadOutputs({ spool, store, late }),
+  };
 }
 
 /** The bundle that the build made; without one (a checkout that was never built) the worker bundles for itself. */

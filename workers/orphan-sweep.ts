@@ -4,7 +4,7 @@ import type { Client } from '@temporalio/client';
 import type { ComfyUIBackend } from '../activities/comfyui/comfyui-backend.js';
 import type { MarkedPrompt } from '../activities/comfyui/comfyui-client.js';
 import { ComfyUIError } from '../activities/comfyui/errors.js';
-import type { Spool } from '../activities/comfyui/spool.js';
+import type { Spool } from '../activities/spool/spool.js';
 import { readClaim } from '../activities/storage/claim-record.js';
 import type { ObjectStore } from '../activities/storage/object-store.js';
 import { generationWorkflowId } from '../workflows/contracts/generation.js';

@@ -3,6 +3,8 @@ import { comfyUITargetsFrom } from '../infra/runtime/comfyui-config.js';
 import type { ComfyUITarget } from '../infra/runtime/comfyui-config.js';
 import { ConfigError, booleanFrom, integerFrom, stringFrom } from '../infra/runtime/env.js';
 import type { Env } from '../infra/runtime/env.js';
+import { falConfigFrom } from '../infra/runtime/fal-config.js';
+import type { FalConfig } from '../infra/runtime/fal-config.js';
 import { projectRoot } from '../infra/runtime/project-root.js';
 import { storageConfigFrom } from '../infra/runtime/storage-config.js';
 import type { StorageConfig } from '../infra/runtime/storage-config.js';
@@ -22,6 +24,10 @@ export interface WorkerConfig {
   readonly searchAttributes: boolean;
   /** Between two comparisons of Temporal with PostgreSQL. */
   readonly reconcileIntervalMs: number;
+  /** For a worker with the role `control`: a GPU host never needs the key. */
+  readonly fal: FalConfig;
+  /** How long no backend must have been healthy before waiting generations are told so. */
+  readonly fallbackAfterSeconds: number;
   readonly gpu: GpuConfig;
 }
 
@@ -49,6 +55,8 @@ export function workerConfigFrom(env: Env): WorkerConfig {
     dataDir: dataDirFrom(env),
     searchAttributes: booleanFrom(env, 'SEARCH_ATTRIBUTES', true),
     reconcileIntervalMs: integerFrom(env, 'RECONCILE_INTERVAL_MS', { fallback: 60_000, min: 200, max: 3_600_000 }),
+    fal: falConfigFrom(env),
+    fallbackAfterSeconds: integerFrom(env, 'FALLBACK_AFTER_SECONDS', { fallback: 60, min: 0, max: 86_400 }),
     gpu: {
       targets: comfyUITargetsFrom(env),
       pool: poolFrom(env),

@@ -5,6 +5,7 @@ import { HOLDER_SILENCE_SECONDS } from './contracts/backend.js';
 import type { BackendOperations } from './contracts/backend.js';
 import { ALREADY_ENDED, SUPERSEDED } from './contracts/generation.js';
 import { GENERATION_TASK_QUEUE, backendTaskQueue, gpuTaskQueue } from './contracts/task-queues.js';
+import type { FalActivities } from './contracts/fal.js';
 import type { GraphChange } from './domain/adaptation.js';
 import { FINAL_IN_PLACE } from './domain/failure.js';
 
@@ -27,6 +28,9 @@ const heartbeatTimeout = '15 seconds';
  * Then the Workflow of the backend says whether a worker holds it, and it is scheduled again or claimed anew.
  */
 const scheduleToStartTimeout = '60 seconds';
+
+/** A worker that is killed at the limit leaves the last look to its successor. */
+const FAL_GRACE_SECONDS = 120;
 
 /** On a control worker: one transaction and one conditional write, or one look. */
 const CONTROL = {
@@ -98,11 +102,20 @@ export function waitingOptions(claim: BackendClaim, { leftMs, summary }: Limited
   });
 }
 
-/** Files from ComfyUI to the worker's disk, and the look at them. */
-export function collectingOptions(claim: BackendClaim, summary: string) {
+/** Where outputs are fetched, checked and stored: beside their ComfyUI, or on any control worker. */
+export interface CollectingPlace {
+  readonly taskQueue: string;
+  /** Absent where many poll: a task that waits there waits for its turn. */
+  readonly scheduleToStartTimeout?: typeof scheduleToStartTimeout;
+}
+
+export const besideComfyUI = ({ taskQueue }: BackendClaim): CollectingPlace => ({ taskQueue, scheduleToStartTimeout });
+export const ON_CONTROL_WORKER: CollectingPlace = { taskQueue: GENERATION_TASK_QUEUE };
+
+/** Files from their provider to the worker's disk, and the look at them. */
+export function collectingOptions(place: CollectingPlace, summary: string) {
   return proxyActivities<Pick<BackendActivities, 'downloadOutputs' | 'validateOutputs'>>({
-    taskQueue: claim.taskQueue,
-    scheduleToStartTimeout,
+    ...place,
     startToCloseTimeout: '1 hour', // 4 GiB at 1.2 MB/s; silence and death are noticed by their own limits
     heartbeatTimeout,
     cancellationType,
@@ -112,10 +125,9 @@ export function collectingOptions(claim: BackendClaim, summary: string) {
 }
 
 /** Into the object store. A picture that is finished is never given up because the store is away. */
-export function uploadOptions(claim: BackendClaim, summary: string) {
+export function uploadOptions(place: CollectingPlace, summary: string) {
   return proxyActivities<Pick<BackendActivities, 'uploadOutputs'>>({
-    taskQueue: claim.taskQueue,
-    scheduleToStartTimeout,
+    ...place,
     startToCloseTimeout: '1 hour',
     heartbeatTimeout,
     cancellationType,
@@ -176,6 +188,30 @@ export function freeingOptions(claim: BackendClaim) {
 /** Reads one graph and writes another. An outage of the store is waited out: the recovery needs it anyway. */
 export function adaptingOptions(change: GraphChange) {
   return proxyActivities<Pick<ControlActivities, 'adaptGraph'>>({ ...CONTROL, summary: `Change the graph: ${change}` });
+}
+
+/** The ceilings, and the one POST to fal.ai. */
+export function fallingBackOptions(modelId: string) {
+  return proxyActivities<Pick<FalActivities, 'reserveFal' | 'submitToFal'>>({
+    taskQueue: GENERATION_TASK_QUEUE,
+    startToCloseTimeout: '4 minutes', // the POST may take two, and its record is written until the store answers
+    heartbeatTimeout,
+    cancellationType,
+    retry: { ...BACK_OFF, maximumAttempts: 5 }, // what may have been posted is not posted again, whatever the attempt
+    summary: `Submit to ${modelId} on fal.ai`,
+  });
+}
+
+/** Watching a request on fal.ai, which keeps the limit itself: only it can use what finished late. */
+export function falWaitingOptions(totalSeconds: number) {
+  return proxyActivities<Pick<FalActivities, 'awaitFal'>>({
+    taskQueue: GENERATION_TASK_QUEUE,
+    scheduleToCloseTimeout: (totalSeconds + FAL_GRACE_SECONDS) * 1_000,
+    heartbeatTimeout,
+    cancellationType,
+    retry: { ...BACK_OFF, initialInterval: '1 second', maximumInterval: '10 seconds' }, // it only observes
+    summary: 'Rendering on fal.ai',
+  });
 }
 
 /** The database. An outage is waited out: what happened must be recorded. */

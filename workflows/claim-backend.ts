@@ -1,10 +1,11 @@
-import { isCancellation, log } from '@temporalio/workflow';
+import { CancellationScope, condition, isCancellation, log } from '@temporalio/workflow';
 import { ApplicationFailure } from '@temporalio/common';
 import { claimOptions, explainNoCapacity, returnOptions } from './activity-options.js';
 import type { BackendClaim, ClaimActivities } from './contracts/activities.js';
+import { falRequestOf } from './fal-choice.js';
 import type { FailureKind } from './domain/failure.js';
 import { checked } from './checked.js';
-import { isClaimTimeout } from './failure-record.js';
+import { failureRecordOf, isClaimTimeout } from './failure-record.js';
 import type { GenerationRun } from './generation-run.js';
 
 /** Later claims are ended by the total deadline around them; Temporal wants a limit all the same. */
@@ -12,16 +13,13 @@ const LATER_CLAIM_MS = 30 * 24 * 60 * 60_000;
 
 /** Waits for a GPU until the start deadline; then the failure says what every known backend said. */
 export async function claimFirstBackend(run: GenerationRun): Promise<BackendClaim> {
-  const { pool, acceptedAtMs, limits } = run.input;
+  const { acceptedAtMs, limits } = run.input;
   const waitMs = Math.max(1_000, acceptedAtMs + limits.startSeconds * 1_000 - Date.now());
   try {
     return await claim(run, waitMs);
   } catch (error) {
     if (isCancellation(error) || !isClaimTimeout(error)) throw error;
-    const explanation = await explanationOf(pool);
-    const type: FailureKind = 'NO_CAPACITY';
-    const message = `No GPU took the generation within ${limits.startSeconds} s. ${explanation}`;
-    throw ApplicationFailure.create({ type, message, nonRetryable: true });
+    throw noCapacity(`No GPU took the generation within ${limits.startSeconds} s. ${await explanationOf(run)}`);
   }
 }
 
@@ -49,19 +47,66 @@ async function claim(run: GenerationRun, waitMs: number): Promise<BackendClaim> 
 async function claimBy(run: GenerationRun, { discoverBackend }: ClaimActivities): Promise<BackendClaim> {
   const { endedSubmissions, progress, input, rendered, avoided } = run;
   const { generationId } = input;
-  const claimed = await checked(
-    discoverBackend({
-      ...{ generationId, endedSubmissions, lastSubmission: progress.submission },
-      ...{ graphSha256: rendered.graph.sha256, avoid: avoided },
-    }),
+  const claimed = await unlessNoBackend(run, async () =>
+    checked(
+      discoverBackend({
+        ...{ generationId, endedSubmissions, lastSubmission: progress.submission },
+        ...{ graphSha256: rendered.graph.sha256, avoid: avoided },
+      }),
+    ),
   );
   run.noteClaim(claimed);
   return claimed;
 }
 
-async function explanationOf(pool: string): Promise<string> {
+/** What keeps a generation waiting until its total limit is what went wrong before, and what nobody offers now. */
+export async function explainedTimeout(run: GenerationRun, ...[error, cause]: [unknown, unknown]): Promise<unknown> {
+  if (isCancellation(error) || run.falChoice === null) return error;
+  const { kind, detail, facts } = failureRecordOf(error);
+  if (kind !== 'TIMEOUT') return error;
+  const before = failureRecordOf(cause);
+  const message = `${detail}. Before: ${before.detail}. ${await explanationOf(run)}`;
+  return ApplicationFailure.create({ type: kind, message, nonRetryable: true, details: [{ ...facts, before }] });
+}
+
+/** Waits for a claim for as long as there is a backend to wait for; a claim that comes all the same counts. */
+async function unlessNoBackend(run: GenerationRun, claiming: () => Promise<BackendClaim>): Promise<BackendClaim> {
+  const waiting = new CancellationScope();
+  const watching = new CancellationScope();
+  let isGivenUp = false;
+  const watch = watching
+    .run(async () => condition(() => run.isWithoutBackend))
+    .then(
+      () => {
+        isGivenUp = true;
+        waiting.cancel();
+      },
+      () => undefined, // cancelled, because the claim is made
+    );
   try {
-    return await explainNoCapacity({ pool });
+    return await waiting.run(claiming);
+  } catch (error) {
+    if (!isGivenUp || !isCancellation(error) || CancellationScope.current().consideredCancelled) throw error;
+    throw noCapacity(await explanationOf(run), { isWithoutBackend: true });
+  } finally {
+    watching.cancel();
+    await watch;
+  }
+}
+
+function noCapacity(message: string, facts: Readonly<Record<string, unknown>> = {}): ApplicationFailure {
+  const type: FailureKind = 'NO_CAPACITY';
+  return ApplicationFailure.create({ type, message, nonRetryable: true, details: [facts] });
+}
+
+/** What every backend said, and what fal.ai would need. */
+async function explanationOf(run: GenerationRun): Promise<string> {
+  const { pool } = run.input;
+  const { falChoice } = run;
+  try {
+    if (falChoice?.provider !== 'comfyui') return await explainNoCapacity({ pool });
+    const request = falRequestOf(falChoice);
+    return await explainNoCapacity({ pool, falObstacle: 'reason' in request ? request.reason : null });
   } catch (error) {
     if (isCancellation(error)) throw error;
     log.warn('The reports of the backends could not be read', { error });

@@ -1,40 +1,51 @@
 import { isCancellation } from '@temporalio/workflow';
-import { collectingOptions, uploadOptions } from './activity-options.js';
+import { besideComfyUI, collectingOptions, uploadOptions } from './activity-options.js';
+import type { CollectingPlace } from './activity-options.js';
 import { onBackend } from './checked.js';
-import type { BackendClaim, CompletedPrompt, ValidOutput } from './contracts/activities.js';
+import type { BackendClaim, CompletedPrompt, OutputReference, ValidOutput } from './contracts/activities.js';
 import type { StoredOutput } from './contracts/generation.js';
 import { decideRecovery } from './domain/recovery.js';
 import { failureRecordOf, mediaFaultsOf } from './failure-record.js';
 import type { GenerationRun } from './generation-run.js';
 
-/** Fetches, judges and stores what a finished prompt made. */
-export async function collectOutputs(
-  run: GenerationRun,
-  ...[claim, completed]: [BackendClaim, CompletedPrompt]
-): Promise<readonly StoredOutput[]> {
-  run.advance({ phase: 'collecting' });
-  const outputs = await fetchValid(run, claim, completed);
-  const { generationId } = run.input;
+/** What a provider has finished, and where its files are taken from it. */
+export interface OutputSource {
+  readonly submission: number;
+  /** On fal.ai the id of the request. */
+  readonly promptId: string;
+  readonly outputs: readonly OutputReference[];
+  readonly place: CollectingPlace;
+  readonly call: <T>(activity: () => Promise<T>) => Promise<T>;
+}
+
+export function outputsOfPrompt(claim: BackendClaim, { outputs }: CompletedPrompt): OutputSource {
   const { submission, promptId } = claim;
-  const { uploadOutputs } = uploadOptions(claim, `Store ${countOf(outputs)}`);
+  return { submission, promptId, outputs, place: besideComfyUI(claim), call: async (call) => onBackend(claim, call) };
+}
+
+/** Fetches, judges and stores what was made. */
+export async function collectOutputs(run: GenerationRun, source: OutputSource): Promise<readonly StoredOutput[]> {
+  run.advance({ phase: 'collecting' });
+  const outputs = await fetchValid(run, source);
+  const { generationId } = run.input;
+  const { submission, promptId, place } = source;
+  const { uploadOutputs } = uploadOptions(place, `Store ${countOf(outputs)}`);
   const stored = run.stored.map(({ kind }) => kind);
-  return onBackend(claim, async () => uploadOutputs({ generationId, submission, promptId, outputs, stored }));
+  return source.call(async () => uploadOutputs({ generationId, submission, promptId, outputs, stored }));
 }
 
 /** A file that arrived damaged is fetched again before anything is rendered again. */
-async function fetchValid(
-  run: GenerationRun,
-  ...[claim, completed]: [BackendClaim, CompletedPrompt]
-): Promise<readonly ValidOutput[]> {
+async function fetchValid(run: GenerationRun, source: OutputSource): Promise<readonly ValidOutput[]> {
   const { generationId } = run.input;
   const { expected } = run.rendered;
-  const prompt = { generationId, submission: claim.submission, promptId: claim.promptId };
-  const { downloadOutputs } = collectingOptions(claim, `Fetch ${countOf(completed.outputs)}`);
-  const { validateOutputs } = collectingOptions(claim, `Decode and check ${countOf(completed.outputs)}`);
+  const { submission, promptId, outputs, place } = source;
+  const prompt = { generationId, submission, promptId };
+  const { downloadOutputs } = collectingOptions(place, `Fetch ${countOf(outputs)}`);
+  const { validateOutputs } = collectingOptions(place, `Decode and check ${countOf(outputs)}`);
   for (;;) {
     try {
-      const spooled = await onBackend(claim, async () => downloadOutputs({ ...prompt, outputs: completed.outputs }));
-      return await onBackend(claim, async () => validateOutputs({ ...prompt, outputs: spooled, expected }));
+      const spooled = await source.call(async () => downloadOutputs({ ...prompt, outputs }));
+      return await source.call(async () => validateOutputs({ ...prompt, outputs: spooled, expected }));
     } catch (error) {
       if (isCancellation(error)) throw error;
       const failure = failureRecordOf(error);

@@ -4,11 +4,13 @@ import { recordingOptions } from './activity-options.js';
 import type { BackendClaim, FailureRecord, RecordOutcomeInput } from './contracts/activities.js';
 import type { GenerationInput, GenerationResult, StoredOutput } from './contracts/generation.js';
 import { ALREADY_ENDED, isStarted, progressQuery, startedSignal } from './contracts/generation.js';
-import { claimBackend, claimFirstBackend, returnToBackend } from './claim-backend.js';
-import { collectOutputs } from './collect-outputs.js';
+import { noBackendSignal } from './contracts/fal.js';
+import { claimBackend, claimFirstBackend, explainedTimeout, returnToBackend } from './claim-backend.js';
+import { collectOutputs, outputsOfPrompt } from './collect-outputs.js';
 import { mayStillRender } from './domain/failure.js';
 import type { Recovery } from './domain/recovery.js';
 import { failureRecordOf, isAlreadyEnded, isSuperseded } from './failure-record.js';
+import { fallBack, renderOnFalOnly } from './fall-back.js';
 import { GenerationRun } from './generation-run.js';
 import { publishStatus } from './generation-story.js';
 import { nextPart, prepareRecovery } from './recover.js';
@@ -26,6 +28,9 @@ export async function generateMedia(input: GenerationInput): Promise<GenerationR
     // Operators can send it, too, with whatever contents; an error here would fail the Workflow Task for ever.
     if (isStarted(started) && started.promptId === run.progress.promptId) run.noteProcessing(started.startedAtMs);
   });
+  setHandler(noBackendSignal, () => {
+    run.noteNoBackend();
+  });
   try {
     return await generate(run);
   } catch (error) {
@@ -34,14 +39,23 @@ export async function generateMedia(input: GenerationInput): Promise<GenerationR
   }
 }
 
-/** Renders until there are stored and recorded outputs of the whole batch, or until nothing is left to try. */
 async function generate(run: GenerationRun): Promise<GenerationResult> {
+  if (run.falChoice?.provider === 'fal') return recordCompleted(run, await renderOnFalOnly(run));
+  try {
+    return await generateOnComfyUI(run);
+  } catch (error) {
+    return recordCompleted(run, await fallBack(run, error));
+  }
+}
+
+/** Renders until there are stored and recorded outputs of the whole batch, or until nothing is left to try. */
+async function generateOnComfyUI(run: GenerationRun): Promise<GenerationResult> {
   let claim = await claimFirstBackend(run);
   for (;;) {
     try {
       // The total deadline ends with the rendering: an outage of the store never fails a finished picture.
       const rendered = await renderPrompt(run, claim);
-      const stored = [...run.stored, ...(await collectOutputs(run, claim, rendered))];
+      const stored = [...run.stored, ...(await collectOutputs(run, outputsOfPrompt(claim, rendered)))];
       const next = await nextPart(run);
       run.notePartStored(stored, next);
       if (next === null) return await recordCompleted(run, stored);
@@ -73,7 +87,7 @@ async function claimAgain(
     );
   } catch (claimError) {
     await freeIfOccupied(last, error);
-    throw claimError;
+    throw await explainedTimeout(run, claimError, error);
   }
 }
 
@@ -114,7 +128,9 @@ async function end(run: GenerationRun, outcome: Outcome): Promise<void> {
   await run.recorded();
   const { recordOutcome } = recordingOptions(`Record ${outcome.status}`);
   const { generationId } = run.input;
-  await recordOutcome({ generationId, submission: run.progress.submission, ...outcome, changed: run.changed });
+  const { submission, backendId } = run.progress;
+  const provider = backendId === 'fal' ? ({ provider: 'fal' } as const) : {};
+  await recordOutcome({ generationId, submission, ...outcome, changed: run.changed, ...provider });
   run.advance({ status: outcome.status, phase: 'ended' });
   publishStatus(run.progress, outcome.failure?.kind ?? null);
 }

@@ -8,9 +8,11 @@ import type {
   GraphReference,
   StoredOutput,
 } from './contracts/generation.js';
+import type { FalRequest, FalSubmission } from './contracts/fal.js';
 import { UNADAPTED } from './domain/adaptation.js';
-import type { Adaptation, GraphParameters } from './domain/adaptation.js';
+import type { Adaptation } from './domain/adaptation.js';
 import { limitsOn } from './domain/deadlines.js';
+import type { FalChoice } from './fal-choice.js';
 import { mayStillRender } from './domain/failure.js';
 import type { FailureKind } from './domain/failure.js';
 import { abandonedRenderingsIn } from './domain/recovery.js';
@@ -37,6 +39,12 @@ export interface PreparedRecovery {
 /** Parts of a batch and tiles are how it is rendered; these are what the caller gets. */
 const CHANGES_WHAT_WAS_ASKED = ['width', 'height', 'steps', 'model'];
 
+/** Stands for a backend where fal.ai renders. */
+const FAL = 'fal';
+
+/** What was said of the fleet is not true for longer. */
+const NO_BACKEND_HOLDS_MS = 30_000;
+
 /** One leads to the submission that counts; it may be passed by another meanwhile. */
 const MAX_FOLLOWED = 3;
 
@@ -49,8 +57,9 @@ export class GenerationRun {
   #avoided: readonly string[] = [];
   /** Of the parts of the batch that are done. */
   #stored: readonly StoredOutput[] = [];
-  /** What recoveries have changed of the parameters that were asked for. */
-  #changed: GraphParameters = {};
+  /** What was delivered otherwise than asked. */
+  #changed: Readonly<Record<string, unknown>> = {};
+  #noBackendAtMs = Number.NEGATIVE_INFINITY;
   #progress: GenerationProgress = {
     status: 'QUEUED',
     phase: 'waiting',
@@ -89,8 +98,24 @@ export class GenerationRun {
     return this.#stored;
   }
 
-  get changed(): GraphParameters {
+  get changed(): Readonly<Record<string, unknown>> {
     return this.#changed;
+  }
+
+  /** What fal.ai would render; `null` for what was accepted before there was another provider. */
+  get falChoice(): FalChoice | null {
+    const { provider, fal } = this.input;
+    if (provider === undefined || fal === undefined) return null;
+    return { provider, fal, isStrict: this.policy.isStrict };
+  }
+
+  /** Somebody has seen, a moment ago at most, that no backend is healthy. */
+  get isWithoutBackend(): boolean {
+    return Date.now() - this.#noBackendAtMs < NO_BACKEND_HOLDS_MS;
+  }
+
+  noteNoBackend(): void {
+    this.#noBackendAtMs = Date.now();
   }
 
   /** Submissions whose result is not waited for any more; a claim must not adopt them. */
@@ -158,6 +183,21 @@ export class GenerationRun {
   /** The files are fetched once more; the submission stands. */
   noteDownloadAgain(kind: FailureKind, recovery: Recovery): void {
     this.#note(kind, recovery, { phase: 'collecting', adapted: null });
+  }
+
+  /** From here on it is fal.ai's: all of it, as it was asked for. */
+  noteFallback(kind: FailureKind, recovery: Recovery): void {
+    this.#note(kind, recovery, { phase: 'waiting', adapted: null });
+  }
+
+  noteFalSubmission({ modelId, requestId }: FalSubmission, { unmapped }: FalRequest): void {
+    const { graph, expected } = this.input;
+    this.#rendered = { adaptation: UNADAPTED, graph, expected };
+    this.#stored = [];
+    this.#changed = { ...Object.fromEntries(unmapped.map((name) => [name, null])), model: modelId };
+    const submission = this.#progress.submission + 1;
+    this.advance({ status: 'PROCESSING', phase: 'rendering', backendId: FAL, submission, promptId: requestId });
+    this.#record({ type: 'processing', backendId: FAL, startedAtMs: Date.now(), provider: FAL });
   }
 
   /** Resolves when nothing that was noted is still being written: the outcome must be the last word. */

@@ -4,15 +4,16 @@ import { reasonOf } from '../comfyui/errors.js';
 /** Everything that can go wrong between an activity and fal.ai. None of these leaves the activity, none holds the key. */
 export abstract class FalError extends Error {}
 
-/** No key is set: nothing was asked. R1.5 gives the words. */
+/** R1.5: what is missing, and what to do about it. */
+export const NO_FAL_KEY =
+  'no fal.ai key is set. Get one at https://fal.ai/dashboard/keys and set FAL_KEY for the control worker';
+
+/** No key is set: nothing was asked. */
 export class NoFalKeyError extends FalError {
   override readonly name = 'NoFalKeyError';
 
   constructor() {
-    super(
-      'Cannot auto-fallback: no fal.ai key is set. Get one at https://fal.ai/dashboard/keys and set FAL_KEY ' +
-        'for the control worker',
-    );
+    super(NO_FAL_KEY);
   }
 }
 

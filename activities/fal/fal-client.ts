@@ -1,7 +1,7 @@
 import type { FalConfig } from '../../infra/runtime/fal-config.js';
 import type { FalResult } from '../../workflows/contracts/fal.js';
 import { downloadFalFile } from './download-fal-file.js';
-import type { DownloadedFile, FalDownload } from './download-fal-file.js';
+import type { FalDownload } from './download-fal-file.js';
 import type { FalError } from './errors.js';
 import {
   FalInputRefusedError,
@@ -13,6 +13,7 @@ import {
 } from './errors.js';
 import { errorTypeFrom, falResultFrom, falStatusFrom, inputFaultsFrom, requestIdFrom } from './fal-answers.js';
 import type { FalStatus } from './fal-answers.js';
+import type { WrittenFile } from '../spool/spool.js';
 import { createFalHttp, httpErrorOf } from './fal-http.js';
 import type { FalAnswer } from './fal-http.js';
 import { falModelPaths } from './fal-model.js';
@@ -42,7 +43,7 @@ export interface FalClient {
   result(request: FalRequestRef, signal?: AbortSignal): Promise<FalResult>;
   /** `requested` frees its place in the queue at once; a model that runs may or may not hear it. */
   cancel(request: FalRequestRef, signal?: AbortSignal): Promise<'requested' | 'finished' | 'absent'>;
-  download(download: FalDownload): Promise<DownloadedFile>;
+  download(download: FalDownload): Promise<WrittenFile>;
   close(): Promise<void>;
 }
 
@@ -53,7 +54,7 @@ const RESULT_MS = 60_000;
 const CANCEL_MS = 15_000;
 
 /** The client, `null` without a key. */
-export function createFalClient({ key, queueUrl }: FalConfig): FalClient | null {
+export function createFalClient({ key, queueUrl }: Pick<FalConfig, 'key' | 'queueUrl'>): FalClient | null {
   if (key === null) return null;
   const http = createFalHttp({ key, queueUrl });
   return {

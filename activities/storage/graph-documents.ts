@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { FalInputReference } from '../../workflows/contracts/fal.js';
 import type { GraphReference } from '../../workflows/contracts/generation.js';
 import type { ApiGraph } from '../../workflows/domain/graph.js';
 import { canonical, canonicalSha256 } from './canonical-json.js';
@@ -18,8 +19,23 @@ export async function readGraph(store: ObjectStore, { key }: GraphReference): Pr
 
 /** Under its own hash: the same graph is stored once, and never changes. */
 export async function storeGraph(store: ObjectStore, graph: ApiGraph): Promise<GraphReference> {
-  const sha256 = canonicalSha256(graph);
-  const key = `graphs/${sha256}.json`;
-  await store.writeJson(key, canonical(graph), { kind: 'absent' }); // refused: the same graph is there already
+  return storeUnderHash(store, 'graphs', graph);
+}
+
+/** What a model on fal.ai is to be sent, in the same way. */
+export async function storeFalInput(
+  store: ObjectStore,
+  input: Readonly<Record<string, unknown>>,
+): Promise<FalInputReference> {
+  return storeUnderHash(store, 'fal-inputs', input);
+}
+
+async function storeUnderHash(
+  store: ObjectStore,
+  ...[folder, document]: [string, object]
+): Promise<{ readonly key: string; readonly sha256: string }> {
+  const sha256 = canonicalSha256(document);
+  const key = `${folder}/${sha256}.json`;
+  await store.writeJson(key, canonical(document), { kind: 'absent' }); // refused: the same is there already
   return { key, sha256 };
 }

@@ -5,8 +5,10 @@ import type { Payload } from '@temporalio/common';
 import { z } from 'zod';
 import type { Logger } from '../../infra/runtime/logger.js';
 import { generationWorkflowId } from '../../workflows/contracts/generation.js';
+import type { FalProgress } from '../../workflows/contracts/fal.js';
 import type { RenderingHeartbeat } from '../../workflows/contracts/generation.js';
 import { withDeadline } from '../with-deadline.js';
+import type { ProgressView } from '../schemas/generation-view.js';
 import type { LiveProgress, ReadLiveProgress } from './progress-watcher.js';
 
 /** A GET waits for Temporal at most this long. */
@@ -25,6 +27,16 @@ const heartbeatSchema: z.ZodType<RenderingHeartbeat> = z.object({
   percent: z.number(),
   runningSinceMs: z.number().nullable(),
 });
+
+const falProgressSchema: z.ZodType<FalProgress> = z.object({
+  requestId: z.string(),
+  phase: z.enum(['queued', 'running', 'unreachable']),
+  queuePosition: z.int().nullable(),
+  lastLog: z.string().nullable(),
+});
+
+/** Models on fal.ai tell no steps. */
+const NO_STEPS = { percent: 0, node: null, step: null, steps: null } as const;
 
 /** Reads the heartbeat of the rendering activity. Never fails: a generation is shown without progress then. */
 export function createReadLiveProgress(deps: { readonly temporal: Client; readonly logger: Logger }): ReadLiveProgress {
@@ -45,13 +57,17 @@ export function createReadLiveProgress(deps: { readonly temporal: Client; readon
 async function describe(temporal: Client, generationId: string): Promise<LiveProgress> {
   const { runId, raw } = await temporal.workflow.getHandle(generationWorkflowId(generationId)).describe();
   const details = (raw.pendingActivities ?? []).flatMap(({ heartbeatDetails }) => heartbeatDetails?.payloads ?? []);
-  const heartbeat = details.map(heartbeatOf).find((candidate) => candidate !== null) ?? null;
-  if (heartbeat === null) return { progress: null, runId };
-  const { percent, nodeId: node, step, steps } = heartbeat;
-  return { progress: { percent: Math.min(100, Math.max(0, percent)), node, step, steps }, runId };
+  return { progress: details.map(progressOf).find((candidate) => candidate !== null) ?? null, runId };
 }
 
-function heartbeatOf(payload: Payload): RenderingHeartbeat | null {
-  const parsed = heartbeatSchema.safeParse(defaultPayloadConverter.fromPayload(payload));
-  return parsed.success ? parsed.data : null; // another activity's heartbeat
+/** `null` for the heartbeat of an activity that renders nothing. */
+function progressOf(payload: Payload): ProgressView | null {
+  const details: unknown = defaultPayloadConverter.fromPayload(payload);
+  const rendering = heartbeatSchema.safeParse(details).data;
+  if (rendering !== undefined) {
+    const { percent, nodeId: node, step, steps } = rendering;
+    return { percent: Math.min(100, Math.max(0, percent)), node, step, steps, queuePosition: null };
+  }
+  const onFal = falProgressSchema.safeParse(details).data;
+  return onFal === undefined ? null : { ...NO_STEPS, queuePosition: onFal.queuePosition };
 }

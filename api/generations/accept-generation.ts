@@ -1,7 +1,9 @@
 import type { ObjectStore } from '../../activities/storage/object-store.js';
 import { canonicalSha256 } from '../../activities/storage/canonical-json.js';
-import { storeGraph } from '../../activities/storage/graph-documents.js';
+import { storeFalInput, storeGraph } from '../../activities/storage/graph-documents.js';
 import type { GraphReference } from '../../workflows/contracts/generation.js';
+import type { FalRequest, NoFalRequest, ProviderMode } from '../../workflows/contracts/fal.js';
+import type { BoundFal } from '../templates/bind-fal.js';
 import type { RecoveryPolicy } from '../../workflows/domain/recovery-policy.js';
 import type { BackendDirectory } from '../backends/backend-directory.js';
 import { fleetState } from '../backends/fleet-state.js';
@@ -27,6 +29,7 @@ export interface AcceptanceDeps extends CommitDeps {
   readonly directory: BackendDirectory;
   readonly limits: LimitDefaults;
   readonly recovery: RecoveryPolicy;
+  readonly provider: ProviderMode;
 }
 
 export interface AcceptanceRequest {
@@ -45,14 +48,20 @@ export function createAcceptGeneration(deps: AcceptanceDeps): AcceptGeneration {
     if (replay !== null) return replay;
     const request = parseGenerationRequest(body, deps.templates);
     if (request.template === 'graph') await refuseUnknownClasses(deps.directory, request.graph);
-    const [graph, fleet] = await Promise.all([
+    const [graph, fal, fleet] = await Promise.all([
       storeGraph(deps.store, request.graph),
+      storeFalRequest(deps.store, request.fal),
       fleetState(deps.directory, request.pool),
     ]);
     const { priority, asked, metadata } = request;
-    const input = inputOf(deps, request, graph);
+    const input = { ...inputOf(deps, request, graph), provider: request.provider ?? deps.provider, fal };
     return commitGeneration(deps, { input, priority, asked, metadata, retryOf: null, fleet, idempotency, language });
   };
+}
+
+async function storeFalRequest(store: ObjectStore, bound: BoundFal | NoFalRequest): Promise<FalRequest | NoFalRequest> {
+  if ('reason' in bound) return bound;
+  return { ...bound, input: await storeFalInput(store, bound.input) };
 }
 
 function idempotentRequest(body: unknown, key: string | null): IdempotentRequest | null {

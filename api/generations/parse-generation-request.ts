@@ -8,6 +8,9 @@ import { issueWords } from '../schemas/issue-words.js';
 import { problemPlaces } from '../schemas/problem-places.js';
 import { graphRequestSchema, templateRequestSchema } from '../schemas/generation-request.js';
 import type { GraphRequest, RecoveryRequest } from '../schemas/generation-request.js';
+import type { NoFalRequest, ProviderMode } from '../../workflows/contracts/fal.js';
+import { bindFal } from '../templates/bind-fal.js';
+import type { BoundFal } from '../templates/bind-fal.js';
 import { bindTemplate } from '../templates/bind-template.js';
 import type { BoundTemplate } from '../templates/bind-template.js';
 import { checkParameters } from '../templates/check-parameters.js';
@@ -26,7 +29,11 @@ export interface AcceptableRequest extends BoundTemplate {
   readonly priority: number;
   readonly timeoutMinutes: number | null;
   readonly recovery: RecoveryRequest | null;
+  readonly provider: ProviderMode | null;
+  readonly fal: BoundFal | NoFalRequest;
 }
+
+const GRAPH_ON_FAL: NoFalRequest = { reason: 'a graph has no counterpart there; use a template that has one' };
 
 /** Judges a body; throws one `ProblemError` that lists everything that is wrong with it. */
 export function parseGenerationRequest(body: unknown, templates: Templates): AcceptableRequest {
@@ -46,17 +53,28 @@ function fromTemplate(body: JsonObject, templates: Templates): AcceptableRequest
   if (!parsed.success || template === undefined || places.length > 0) {
     throw new ProblemError(shape.length > 0 ? 'invalid_request' : 'invalid_parameters', countOf(places), { places });
   }
-  const { metadata, priority, timeoutMinutes, recovery } = parsed.data;
+  const { metadata, priority, timeoutMinutes, recovery, provider } = parsed.data;
+  const bound = bindTemplate(template, checked.values);
+  const fal = bindFal(template, { asked: bound.asked, given: checked.values });
+  if (provider === 'fal') refuseIfNotOnFal(fal);
   return {
     template: template.name,
     pool: template.manifest.pool,
     renderSeconds: template.manifest.limits.renderSeconds ?? null,
-    ...bindTemplate(template, checked.values),
+    ...bound,
     metadata,
     priority,
     timeoutMinutes: timeoutMinutes ?? null,
     recovery: recovery ?? null,
+    provider: provider ?? null,
+    fal,
   };
+}
+
+function refuseIfNotOnFal(fal: BoundFal | NoFalRequest): void {
+  if (!('reason' in fal)) return;
+  const place = { pointer: '/provider', message: `is fal, but ${fal.reason}`, allowed: ['comfyui', 'comfyui-only'] };
+  throw new ProblemError('invalid_request', countOf([place]), { places: [place] });
 }
 
 function checkedParameters(given: unknown, template: Template | undefined): CheckedParameters {
@@ -83,8 +101,9 @@ function fromGraph(body: JsonObject): AcceptableRequest {
     const isAboutGraph = places.every(({ pointer }) => pointer.startsWith('/graph'));
     throw new ProblemError(isAboutGraph ? 'invalid_graph' : 'invalid_request', countOf(places), { places });
   }
-  const { graph, metadata, priority, timeoutMinutes, recovery }: GraphRequest = parsed.data;
+  const { graph, metadata, priority, timeoutMinutes, recovery, provider }: GraphRequest = parsed.data;
   refuseDanglingLinks(graph);
+  if (provider === 'fal') refuseIfNotOnFal(GRAPH_ON_FAL);
   return {
     template: 'graph',
     pool: 'default',
@@ -96,6 +115,8 @@ function fromGraph(body: JsonObject): AcceptableRequest {
     priority,
     timeoutMinutes: timeoutMinutes ?? null,
     recovery: recovery ?? null,
+    provider: provider ?? null,
+    fal: GRAPH_ON_FAL,
   };
 }
 

@@ -1,5 +1,6 @@
 import { z } from './openapi-zod.js';
 import { apiGraphSchema } from './api-graph.js';
+import { PROVIDER_MODES } from '../../workflows/contracts/fal.js';
 import { wholeNumber } from './whole-number.js';
 
 /** What recoveries of this generation may do; what is absent is as the service is configured. */
@@ -30,6 +31,13 @@ const common = {
     .describe("Up to 16 of the caller's own labels, given back unchanged."),
   priority: wholeNumber(1, 5).default(3).describe('1 is rendered first, 5 last.'),
   recovery: recoverySchema,
+  provider: z
+    .enum(PROVIDER_MODES)
+    .optional()
+    .describe(
+      'comfyui: on ComfyUI, and on fal.ai when that fails for good; fal: there at once; comfyui-only: never there. ' +
+        'Absent: as the service is configured.',
+    ),
   timeoutMinutes: wholeNumber(1, 1440)
     .optional()
     .describe('Time from the claim by a GPU to the end; also lowers the limit of one rendering to it.'),

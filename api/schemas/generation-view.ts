@@ -20,6 +20,7 @@ export const progressViewSchema = z.object({
   node: z.string().nullable().describe('Id of the graph node that renders now.'),
   step: z.int().nullable(),
   steps: z.int().nullable(),
+  queuePosition: z.int().min(0).nullable().describe("Requests before this one in fal.ai's queue; null elsewhere."),
 });
 export type ProgressView = z.infer<typeof progressViewSchema>;
 

@@ -61,7 +61,7 @@ function complaintsAbout(manifest: TemplateManifest, graph: ApiGraph): readonly 
       .map(({ node, input }) => `parameters.${name}.bindings: graph.json has no node "${node}" with input "${input}"`),
   ]);
   const outputs = manifest.outputs.filter((node) => graph[node] === undefined);
-  const references = [...Object.entries(manifest.expected), ...modelParameters(manifest)];
+  const references = [...Object.entries(manifest.expected), ...modelParameters(manifest), ...falParameters(manifest)];
   return [
     ...fromParameters,
     ...outputs.map((node) => `outputs: graph.json has no node "${node}"`),
@@ -76,6 +76,12 @@ function complaintsAbout(manifest: TemplateManifest, graph: ApiGraph): readonly 
 
 function modelParameters({ models }: TemplateManifest): readonly (readonly [string, string])[] {
   return models.flatMap((model) => ('parameter' in model ? [['models', model.parameter] as const] : []));
+}
+
+function falParameters({ fal }: TemplateManifest): readonly (readonly [string, string])[] {
+  return Object.entries(fal?.input ?? {}).flatMap(([field, from]) =>
+    'parameter' in from ? [[`fal.input.${field}`, from.parameter] as const] : [],
+  );
 }
 
 function complaintsAboutSpec(spec: ParameterSpec): readonly string[] {

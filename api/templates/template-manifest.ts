@@ -58,6 +58,23 @@ export const parameterSpec = z.discriminatedUnion('type', [
 ]);
 export type ParameterSpec = z.infer<typeof parameterSpec>;
 
+/** Where a field of fal's model takes its value from; limits are those of the model. */
+const falValue = z.union([
+  z.strictObject({ parameter: z.string(), min: z.number().optional(), max: z.number().optional() }),
+  z.strictObject({ value: z.unknown() }),
+]);
+
+/** The same request on fal.ai. */
+const falMapping = z.strictObject({
+  /** `owner/app` or `owner/app/path`. */
+  model: z.string().regex(/^[\w.-]+(\/[\w.-]+){1,5}$/),
+  /** By field of the model; a dot leads into an object, as in `image_size.width`. */
+  input: z.record(z.string().regex(/^\w+(\.\w+)*$/), falValue),
+  /** What one output costs at most, in US dollars. */
+  usdPerOutput: z.number().min(0),
+});
+export type FalMapping = z.infer<typeof falMapping>;
+
 /** `template.json`: what may be asked for, and where it goes in `graph.json`. docs/templates.md explains each field. */
 export const templateManifest = z.strictObject({
   title: z.string().min(1),
@@ -82,6 +99,8 @@ export const templateManifest = z.strictObject({
     ]),
   ),
   customNodes: z.array(z.string()),
+  /** Without it the template has no counterpart on fal.ai. */
+  fal: falMapping.optional(),
   /** Parameters that work, shown to callers. */
   example: z.record(z.string(), z.unknown()),
 });

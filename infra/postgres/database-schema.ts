@@ -16,6 +16,7 @@ export interface DatabaseSchema {
   outbox: OutboxTable;
   idempotency_keys: IdempotencyKeysTable;
   reconciliation: ReconciliationTable;
+  fal_reservations: FalReservationsTable;
 }
 
 export interface GenerationsTable {
@@ -47,6 +48,14 @@ export interface GenerationsTable {
 export interface StoredFailure {
   readonly detail: string;
   readonly facts: Json;
+}
+
+export interface FalReservationsTable {
+  generation_id: string;
+  model_id: string;
+  /** A numeric: the driver delivers it as text. */
+  usd: ColumnType<string, number, never>;
+  created_at: DatabaseTime;
 }
 
 export interface OutputsTable {

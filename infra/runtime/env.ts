@@ -27,6 +27,19 @@ export function integerFrom(
   return value;
 }
 
+/** A number within bounds, or the default when the variable is unset or empty. */
+export function numberFrom(
+  env: Env,
+  name: string,
+  range: { readonly fallback: number; readonly min: number; readonly max: number },
+): number {
+  const text = env[name];
+  if (text === undefined || text === '') return range.fallback;
+  const value = text.trim() === '' ? Number.NaN : Number(text);
+  if (value >= range.min && value <= range.max) return value;
+  throw new ConfigError(`${name} is "${text}", but must be a number from ${range.min} to ${range.max}`);
+}
+
 /** `true` or `false` (also `on`/`off`, `1`/`0`), or the default when the variable is unset or empty. */
 export function booleanFrom(env: Env, name: string, fallback: boolean): boolean {
   const text = env[name]?.toLowerCase();

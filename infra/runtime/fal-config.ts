@@ -1,4 +1,4 @@
-import { ConfigError, stringFrom } from './env.js';
+import { ConfigError, numberFrom, stringFrom } from './env.js';
 import type { Env } from './env.js';
 
 /** How to reach fal.ai's queue. */
@@ -7,14 +7,31 @@ export interface FalConfig {
   readonly key: string | null;
   /** Origin and path prefix without a trailing slash. */
   readonly queueUrl: string;
+  readonly ceilings: FalCeilings;
+}
+
+/** What may be set aside for fal.ai, in US dollars. */
+export interface FalCeilings {
+  readonly usdPerGeneration: number;
+  /** Over all generations of the last 24 hours. */
+  readonly usdPerDay: number;
 }
 
 export const FAL_QUEUE_URL = 'https://queue.fal.run';
 const LOOPBACK_HOSTS = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/;
 
-/** `FAL_KEY` and `FAL_QUEUE_URL`. */
+const MAX_USD = 100_000;
+
+/** `FAL_KEY`, `FAL_QUEUE_URL`, `FAL_MAX_USD_PER_GENERATION` and `FAL_MAX_USD_PER_DAY`. */
 export function falConfigFrom(env: Env): FalConfig {
-  return { key: keyFrom(env), queueUrl: queueUrlFrom(env) };
+  return {
+    key: keyFrom(env),
+    queueUrl: queueUrlFrom(env),
+    ceilings: {
+      usdPerGeneration: numberFrom(env, 'FAL_MAX_USD_PER_GENERATION', { fallback: 1, min: 0, max: MAX_USD }),
+      usdPerDay: numberFrom(env, 'FAL_MAX_USD_PER_DAY', { fallback: 10, min: 0, max: MAX_USD }),
+    },
+  };
 }
 
 function keyFrom(env: Env): string | null {

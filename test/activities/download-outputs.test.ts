@@ -3,7 +3,8 @@ import type { ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { createSpool } from '../../activities/comfyui/spool.js';
+import { createFetchOutput } from '../../activities/comfyui/fetch-output.js';
+import { createSpool } from '../../activities/spool/spool.js';
 import { createDownloadOutputs } from '../../activities/download-outputs.js';
 import { createValidateOutputs } from '../../activities/validate-outputs.js';
 import type { DownloadOutputsInput, OutputReference } from '../../workflows/contracts/activities.js';
@@ -46,7 +47,10 @@ function buildInput(...outputs: readonly OutputReference[]): DownloadOutputsInpu
 }
 
 function downloading(url: string) {
-  const spool = createSpool({ folder, backend: knownBackend(clientAt(url)), logger: silentLogger });
+  const spool = createSpool({
+    folder,
+    fetch: createFetchOutput({ backend: knownBackend(clientAt(url)), logger: silentLogger }),
+  });
   return { spool, downloadOutputs: createDownloadOutputs({ spool }) };
 }
 

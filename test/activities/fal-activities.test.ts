@@ -89,7 +89,7 @@ describe('Submitting to fal.ai', () => {
     const submitToFal = createSubmitToFal({ fal: null, store: holdingInput() });
     const failure = await failureOf(environment().run(submitToFal, buildSubmission()));
     expect(failure).toMatchObject({ type: 'ENVIRONMENT', nonRetryable: true });
-    expect(failure.message).toMatch(/^Cannot auto-fallback: no fal.ai key is set\..*FAL_KEY/);
+    expect(failure.message).toMatch(/^no fal.ai key is set\..*FAL_KEY/);
   });
 
   test('with a key that is refused ends for good and names the setting', async () => {

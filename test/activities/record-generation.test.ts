@@ -14,6 +14,7 @@ import { createTestBucket, createTestDatabase, uniqueName } from '../support/sta
 import { environment, failureOf, silentLogger } from './support/activity-world.js';
 import { freePort } from './support/stub-server.js';
 
+const falSpool = { remove: async () => undefined };
 let connection: DatabaseConnection;
 let store: ObjectStore;
 beforeAll(async () => {
@@ -70,7 +71,7 @@ const recordProgress = async (input: RecordProgressInput, database = connection.
   environment().run(createRecordProgress({ database }), input);
 const recordOutcome = async (input: RecordOutcomeInput, { runId = 'run-1', latestRunId = 'run-9' } = {}) => {
   const isLatestRun = async (_generationId: string, asked: string) => asked === latestRunId;
-  const record = createRecordOutcome({ database: connection.database, store, isLatestRun });
+  const record = createRecordOutcome({ database: connection.database, store, falSpool, isLatestRun });
   return environment({ workflowExecution: { workflowId: 'generation/g', runId } }).run(record, input);
 };
 
@@ -279,7 +280,7 @@ describe('The outcome of a generation', () => {
   test('an outage of the database is retried without end, and so is what nobody expected: the picture is stored', async () => {
     const url = `postgres://nobody@127.0.0.1:${await freePort()}/absent`;
     const away = openDatabase({ url, poolSize: 1, onIdleError: () => undefined });
-    const record = createRecordOutcome({ database: away.database, store, isLatestRun: async () => true });
+    const record = createRecordOutcome({ database: away.database, store, falSpool, isLatestRun: async () => true });
     const outage = await failureOf(environment({ attempt: 50 }).run(record, buildOutcome('g-1')));
     expect(outage).toMatchObject({ type: 'NETWORK_ERROR', nonRetryable: false });
     await away.close();

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ApplicationFailure } from '@temporalio/common';
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import type { Spool } from '../../activities/comfyui/spool.js';
+import type { Spool } from '../../activities/spool/spool.js';
 import { createObjectStore } from '../../activities/storage/object-store.js';
 import type { ObjectStore } from '../../activities/storage/object-store.js';
 import { createUploadOutputs } from '../../activities/upload-outputs.js';

@@ -50,6 +50,14 @@ test('an accepted generation is in the database, the outbox and the object store
     template: 'sd15-text-to-image',
     graph: { key: row.graph_key, sha256: row.graph_key.replace(/^graphs\/|\.json$/g, '') },
     recovery: DEFAULT_RECOVERY,
+    provider: 'comfyui',
+    fal: {
+      modelId: 'fal-ai/stable-diffusion-v15',
+      input: { key: expect.stringMatching(/^fal-inputs\/[0-9a-f]{64}\.json$/), sha256: expect.any(String) },
+      usd: 0.01,
+      unmapped: ['sampler', 'scheduler', 'model'],
+      leftOut: [],
+    },
     pool: 'default',
     expected: { widthPx: 512, heightPx: 512, count: 1, flatImages: 'flag' },
     limits: {

@@ -123,7 +123,7 @@ test('live progress is sent without a number while a generation renders', async 
     expect(first).toEqual({
       id: null,
       event: 'progress',
-      data: { id, status: 'PROCESSING', progress: { percent: 25, node: '3', step: 5, steps: 20 } },
+      data: { id, status: 'PROCESSING', progress: { percent: 25, node: '3', step: 5, steps: 20, queuePosition: null } },
     });
     await rendering.heartbeat({ ...beat, step: 10, percent: 50 });
     await stream.until(({ data }) => (data['progress'] as { percent?: number } | undefined)?.percent === 50);

@@ -56,9 +56,9 @@ function variablesRead(): readonly string[] {
       .map((name) => read(folder, name)),
   );
   const names = files.flatMap((text) => [
-    ...[...text.matchAll(/(?:string|integer|boolean|list)From\(\s*(?:process\.)?env,\s*'([A-Z][A-Z0-9_]+)'/g)].map(
-      ([, name]) => name,
-    ),
+    ...[
+      ...text.matchAll(/(?:string|integer|number|boolean|list)From\(\s*(?:process\.)?env,\s*'([A-Z][A-Z0-9_]+)'/g),
+    ].map(([, name]) => name),
     ...[...text.matchAll(/env\['([A-Z][A-Z0-9_]+)'\]/g)].map(([, name]) => name),
   ]);
   return [...new Set(names.filter((name) => name !== undefined))];

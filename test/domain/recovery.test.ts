@@ -32,8 +32,8 @@ describe('R5.7 Recovery', () => {
   test.each([
     ['PROMPT_LOST', [...times(5, 'resubmit'), 'give_up']],
     ['INTERRUPTED', [...times(2, 'resubmit'), 'give_up']],
-    ['BACKEND_CRASHED', [...times(1, 'wait_and_resubmit'), 'give_up']],
-    ['NETWORK_ERROR', [...times(3, 'rediscover'), 'give_up']],
+    ['BACKEND_CRASHED', ['wait_and_resubmit', 'fal', 'give_up']],
+    ['NETWORK_ERROR', [...times(3, 'rediscover'), 'fal', 'give_up']],
     ['UNEXPECTED', ['retry', 'give_up']],
     ['DEVICE_POISONED', [...times(2, 'other_backend'), 'give_up']],
     ['ENVIRONMENT', [...times(2, 'other_backend'), 'give_up']],
@@ -48,8 +48,8 @@ describe('R5.7 Recovery', () => {
   test('a worker that is gone is taken over from, as often as a backend that cannot be reached, and is counted', () => {
     const gone = { ...buildFailure('NETWORK_ERROR'), isAbandoned: true };
     const unreachable = buildFailure('NETWORK_ERROR');
-    const story = storyOf([gone, unreachable, gone, gone]);
-    expect(story).toEqual(['take_over', 'rediscover', 'take_over', 'give_up']);
+    const story = storyOf([gone, unreachable, gone, gone, gone]);
+    expect(story).toEqual(['take_over', 'rediscover', 'take_over', 'fal', 'give_up']);
     expect(abandonedRenderingsIn(story.map((strategy) => ({ strategy })))).toBe(2);
   });
 
@@ -65,6 +65,21 @@ describe('R5.7 Recovery', () => {
     expect(decideRecovery(buildFailure(kind), [], DEFAULT_RECOVERY)).toEqual([]);
   });
 
+  test.each(['NO_CAPACITY', 'TIMEOUT'] as const)('R1.2 %s for want of any backend falls back', (kind) => {
+    const failure = { ...buildFailure(kind), isWithoutBackend: true };
+    expect(storyOf(forever(failure))).toEqual(['fal', 'give_up']);
+  });
+
+  test.each(FAILURE_KINDS)('R1.3 after the fallback %s leads to no other rendering', (kind) => {
+    const past = [{ kind: 'BACKEND_CRASHED', strategy: 'fal' }] as const;
+    const next = decideRecovery(
+      { ...buildFailure(kind, ['truncated']), isWithoutBackend: true },
+      past,
+      DEFAULT_RECOVERY,
+    );
+    expect(next.every(({ action }) => action === 'download_again')).toBe(true);
+  });
+
   test('R5.2 out of memory: everything that leaves the picture as it is comes before a smaller one', () => {
     expect(storyOf(forever(buildFailure('CUDA_OOM')))).toEqual([
       'free_memory',
@@ -72,6 +87,7 @@ describe('R5.7 Recovery', () => {
       'tiled_decode',
       ...times(3, 'reduce_params'),
       'other_backend',
+      'fal',
       'give_up',
     ]);
   });

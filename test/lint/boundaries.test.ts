@@ -77,14 +77,14 @@ describe('Imports', () => {
     ['workflow', "import { createLogger } from '../infra/runtime/logger.js';\nexport const create = createLogger;"],
   ]);
   allowed('[BOUND1]', [
-    ['workflow', "import type { Spool } from '../activities/comfyui/spool.js';\nexport type A = Spool;"],
+    ['workflow', "import type { Spool } from '../activities/spool/spool.js';\nexport type A = Spool;"],
     ['workflow', "import { sleep } from '@temporalio/workflow';\nexport const wait = async () => sleep('1 second');"],
   ]);
 
   refused(IMPORTS, '[BOUND2]', [
     ['domain', "import { GENERATE_MEDIA } from '../contracts/generation.js';\nexport const a = GENERATE_MEDIA;"],
     ['domain', "import type { StoredOutput } from '../contracts/generation.js';\nexport type A = StoredOutput;"],
-    ['domain', "import type { Spool } from '../../activities/comfyui/spool.js';\nexport type A = Spool;"],
+    ['domain', "import type { Spool } from '../../activities/spool/spool.js';\nexport type A = Spool;"],
     ['domain', "import { sleep } from '@temporalio/workflow';\nexport const a = sleep;"],
     ['domain', "import { ApplicationFailure } from '@temporalio/common';\nexport const a = ApplicationFailure;"],
     ['domain', "import { z } from 'zod';\nexport const a = z.string();"],

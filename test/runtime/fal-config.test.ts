@@ -3,8 +3,18 @@ import { ConfigError } from '../../infra/runtime/env.js';
 import { falConfigFrom } from '../../infra/runtime/fal-config.js';
 
 describe('Settings for fal.ai', () => {
+  test('the ceilings are numbers of dollars', () => {
+    const env = { FAL_MAX_USD_PER_GENERATION: '0.05', FAL_MAX_USD_PER_DAY: '0' };
+    expect(falConfigFrom(env).ceilings).toEqual({ usdPerGeneration: 0.05, usdPerDay: 0 });
+    expect(() => falConfigFrom({ FAL_MAX_USD_PER_DAY: '-1' })).toThrow(/^FAL_MAX_USD_PER_DAY is "-1", but must be/);
+    expect(() => falConfigFrom({ FAL_MAX_USD_PER_DAY: 'ten' })).toThrow(ConfigError);
+  });
+
   test('without any, there is no key, and the queue is the real one', () => {
-    expect(falConfigFrom({})).toEqual({ key: null, queueUrl: 'https://queue.fal.run' });
+    expect(falConfigFrom({})).toEqual({
+      ...{ key: null, queueUrl: 'https://queue.fal.run' },
+      ceilings: { usdPerGeneration: 1, usdPerDay: 10 },
+    });
     expect(falConfigFrom({ FAL_KEY: ' ', FAL_QUEUE_URL: '' })).toEqual(falConfigFrom({}));
   });
 
@@ -14,7 +24,10 @@ describe('Settings for fal.ai', () => {
     ['http://127.0.0.1:8290', 'http://127.0.0.1:8290'],
     ['http://[::1]:8290', 'http://[::1]:8290'],
   ])('the queue may be at %s', (text, queueUrl) => {
-    expect(falConfigFrom({ FAL_KEY: ' id:secret\n', FAL_QUEUE_URL: text })).toEqual({ key: 'id:secret', queueUrl });
+    expect(falConfigFrom({ FAL_KEY: ' id:secret\n', FAL_QUEUE_URL: text })).toMatchObject({
+      key: 'id:secret',
+      queueUrl,
+    });
   });
 
   test.each([

@@ -19,6 +19,7 @@ export interface SeenGeneration {
   readonly status: string;
   readonly asked: Readonly<Record<string, unknown>>;
   readonly delivered: Readonly<Record<string, unknown>> | null;
+  readonly provider: string;
   readonly attempts: readonly { readonly kind: string; readonly strategy: string; readonly before: unknown }[];
   readonly abandonedRenderings: number;
   readonly queue: { readonly position: number; readonly reason?: string | null } | null;

@@ -59,8 +59,10 @@ export interface AwaitCompletionInput {
 export interface OutputReference {
   readonly nodeId: string;
   readonly kind: OutputKind;
-  /** Where `/view` finds it; `null` for a text, which lies in the history itself. */
+  /** Where `/view` finds it; `null` for a text, which lies in the history itself, and for a file at an address. */
   readonly file: { readonly filename: string; readonly subfolder: string; readonly type: string } | null;
+  /** Where fal.ai keeps it for a while. */
+  readonly url?: string;
   /** Position among the texts of this node; 0 for files. */
   readonly textIndex: number;
 }
@@ -154,7 +156,13 @@ export interface BackendObservation {
 }
 
 export type ProgressRecord =
-  | { readonly type: 'processing'; readonly backendId: string; readonly startedAtMs: number }
+  | {
+      readonly type: 'processing';
+      /** `fal` on fal.ai. */
+      readonly backendId: string;
+      readonly startedAtMs: number;
+      readonly provider?: 'fal';
+    }
   | { readonly type: 'recovering'; readonly recovery: RecoveryNote };
 
 export interface RecordProgressInput {
@@ -176,12 +184,16 @@ export interface RecordOutcomeInput {
   readonly status: TerminalStatus;
   readonly outputs: readonly StoredOutput[];
   readonly failure: FailureRecord | null;
-  /** Parameters that were delivered otherwise than asked. */
-  readonly changed?: GraphParameters;
+  /** Parameters that were delivered otherwise than asked; `null`: as the model on fal.ai decided. */
+  readonly changed?: Readonly<Record<string, unknown>>;
+  /** Absent: ComfyUI. */
+  readonly provider?: 'fal';
 }
 
 export interface ExplainNoCapacityInput {
   readonly pool: string;
+  /** Why fal.ai cannot stand in for this request; `null`: only its key can be missing. Absent: nobody wants to know. */
+  readonly falObstacle?: string | null;
 }
 
 /** Polled on the gated queue of a pool: it decides where a generation renders. */

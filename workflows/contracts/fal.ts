@@ -1,7 +1,44 @@
+import { defineSignal } from '@temporalio/workflow';
+
 /** What goes to the model on fal.ai, as a JSON document in the object store: a picture may be in it, and is in no history. */
 export interface FalInputReference {
   readonly key: string;
   readonly sha256: string;
+}
+
+/** R1.4. `comfyui` may fall back to fal.ai; `fal` runs there at once; `comfyui-only` never pays. */
+export const PROVIDER_MODES = ['comfyui', 'fal', 'comfyui-only'] as const;
+export type ProviderMode = (typeof PROVIDER_MODES)[number];
+
+/** The same request as a model on fal.ai takes it; decided at acceptance, like the graph. */
+export interface FalRequest {
+  readonly modelId: string;
+  readonly input: FalInputReference;
+  /** What it is expected to cost at most, in US dollars. */
+  readonly usd: number;
+  /** Parameters of the template that the model does not know: it decides them itself. */
+  readonly unmapped: readonly string[];
+  /** Those of them that the caller has chosen. */
+  readonly leftOut: readonly string[];
+}
+
+/** A request that cannot run on fal.ai, and why. */
+export interface NoFalRequest {
+  readonly reason: string;
+}
+
+/** Sent when a generation waits and no backend has been healthy for long; an operator may send it, too. */
+export const noBackendSignal = defineSignal<[reason?: unknown]>('noBackend');
+
+export interface ReserveFalInput {
+  readonly generationId: string;
+  readonly modelId: string;
+  readonly usd: number;
+}
+
+/** `obstacle`: why nothing may be posted, in words; `null` when the price is set aside. */
+export interface FalReservation {
+  readonly obstacle: string | null;
 }
 
 export interface SubmitToFalInput {
@@ -70,8 +107,10 @@ export interface FalResult {
   readonly inferenceSeconds: number | null;
 }
 
-/** What needs the key: polled on `generation`. */
+/** What needs the key or the database: polled on `generation`. */
 export interface FalActivities {
+  /** Sets aside what one generation may cost, under the ceilings; once for each, however often it is asked. */
+  readonly reserveFal: (input: ReserveFalInput) => Promise<FalReservation>;
   readonly submitToFal: (input: SubmitToFalInput) => Promise<FalSubmission>;
   readonly awaitFal: (input: AwaitFalInput) => Promise<FalResult>;
 }

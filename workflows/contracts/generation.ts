@@ -1,5 +1,6 @@
 import { defineQuery, defineSignal } from '@temporalio/workflow';
 import type { GraphParameters } from '../domain/adaptation.js';
+import type { FalRequest, NoFalRequest, ProviderMode } from './fal.js';
 import type { FailureKind } from '../domain/failure.js';
 import type { GenerationStatus } from '../domain/generation-status.js';
 import type { RecoveryPolicy } from '../domain/recovery-policy.js';
@@ -59,6 +60,9 @@ export interface GenerationInput {
   readonly limits: GenerationLimits;
   /** Absent from what was accepted before recoveries could be chosen: then `DEFAULT_RECOVERY`. */
   readonly recovery?: RecoveryPolicy;
+  /** Absent from what was accepted before there was another provider: then ComfyUI alone. */
+  readonly provider?: ProviderMode;
+  readonly fal?: FalRequest | NoFalRequest;
   /** Milliseconds since the epoch, from the database's clock. */
   readonly acceptedAtMs: number;
 }
@@ -84,6 +88,7 @@ export type OutputKind = (typeof OUTPUT_KINDS)[number];
 /** Result of a Workflow that closed as Completed. */
 export interface GenerationResult {
   readonly generationId: string;
+  /** `fal` when fal.ai has rendered. */
   readonly backendId: string;
   readonly submission: number;
   readonly outputs: readonly StoredOutput[];

@@ -6,8 +6,11 @@ import type { RecoveryPolicy } from './recovery-policy.js';
 
 /** One thing that the Workflow can do after a failure that no retry in place can cure. */
 export interface Recovery {
-  /** `claim_again` renders under the next submission number; `download_again` fetches and judges the same files. */
-  readonly action: 'claim_again' | 'download_again';
+  /**
+   * `claim_again` renders under the next submission number; `download_again` fetches and judges the same files;
+   * `fall_back` leaves ComfyUI for good.
+   */
+  readonly action: 'claim_again' | 'download_again' | 'fall_back';
   readonly strategy: string;
   /** What is being done, for the caller. */
   readonly message: string;
@@ -25,6 +28,8 @@ export interface ObservedFailure {
   readonly mediaFaults: readonly MediaFault[];
   /** The worker is gone for good, and its ComfyUI may go on rendering the prompt. */
   readonly isAbandoned: boolean;
+  /** No backend was healthy for long while it waited for one. */
+  readonly isWithoutBackend?: boolean;
 }
 
 /** Renderings that were left to themselves: each may have cost a GPU the same work once more. */
@@ -126,6 +131,14 @@ const RENDER_AGAIN: Recovery = {
   message: 'ComfyUI has no whole file, so the picture is rendered again',
 };
 
+/** R1: on the last rung, and once: nothing comes back from there. */
+const FALL_BACK: Recovery = {
+  ...AGAIN,
+  action: 'fall_back',
+  strategy: 'fal',
+  message: 'ComfyUI backend failed. Auto-switching to fal.ai',
+};
+
 /** The caller gets something else than what was asked for. */
 function changesWhatWasAsked({ strategy }: Pick<PastRecovery, 'strategy'>): boolean {
   return strategy === REDUCE_PARAMS.strategy || strategy === SWITCH_MODEL.strategy;
@@ -166,6 +179,15 @@ export function decideRecovery(
   policy: RecoveryPolicy,
 ): readonly Recovery[] {
   if (!policy.isEnabled) return [];
+  const possible = onComfyUI(failure, past, policy);
+  const hasFallenBack = past.some(({ strategy }) => strategy === FALL_BACK.strategy);
+  return hasFallenBack ? possible.filter(({ action }) => action === 'download_again') : possible;
+}
+
+function onComfyUI(
+  failure: ObservedFailure,
+  ...[past, policy]: [readonly PastRecovery[], RecoveryPolicy]
+): readonly Recovery[] {
   const { kind, isAbandoned, mediaFaults } = failure;
   const done = past.filter((recovery) => recovery.kind === kind).length;
   switch (kind) {
@@ -182,21 +204,22 @@ export function decideRecovery(
     case 'INTERRUPTED':
       return done < MAX_INTERRUPTED ? [RESUBMIT_INTERRUPTED] : [];
     case 'BACKEND_CRASHED':
-      return done < MAX_CRASHED ? [RESUBMIT_CRASHED] : [];
+      return [...(done < MAX_CRASHED ? [RESUBMIT_CRASHED] : []), FALL_BACK];
     case 'NETWORK_ERROR':
-      return done < MAX_UNREACHABLE ? [isAbandoned ? TAKE_OVER : REDISCOVER] : [];
+      return [...(done < MAX_UNREACHABLE ? [isAbandoned ? TAKE_OVER : REDISCOVER] : []), FALL_BACK];
     case 'OUTPUT_INVALID':
       return recoverOutput(mediaFaults, past);
     case 'UNEXPECTED':
       return done < MAX_UNEXPECTED ? [RETRY] : [];
-    case 'TIMEOUT':
     case 'DISK_FULL':
     case 'WORKFLOW_ERROR':
     case 'NO_FACE':
     case 'BAD_INPUT':
     case 'INPUT_TOO_LARGE':
-    case 'NO_CAPACITY':
       return [];
+    case 'TIMEOUT':
+    case 'NO_CAPACITY':
+      return failure.isWithoutBackend === true ? [FALL_BACK] : [];
     default:
       return assertNever(kind);
   }
@@ -225,6 +248,7 @@ function changeInputOrPlace(
         ...atMost(1, TILED_DECODE),
         ...changed(REDUCE_PARAMS),
         ...atMost(1, OTHER_BACKEND),
+        FALL_BACK,
       ];
     case 'HOST_OOM':
       return [...atMost(1, FREE_MEMORY), ...atMost(1, OTHER_BACKEND)];

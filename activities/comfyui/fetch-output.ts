@@ -1,0 +1,68 @@
+import { createHash } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import type { Logger } from '../../infra/runtime/logger.js';
+import { OutputInvalidError } from '../media/errors.js';
+import type { FetchOutput, SpoolRequest, WrittenFile } from '../spool/spool.js';
+import { DOWNLOAD_MS, ERROR_BODY_BYTES, writeCounted } from '../spool/write-counted.js';
+import type { ComfyUIBackend } from './comfyui-backend.js';
+import type { ComfyUIClient } from './comfyui-client.js';
+import { ComfyUIHttpError, ComfyUIUnreachableError, DownloadError } from './errors.js';
+
+const LOOK_MS = 15_000;
+
+interface Fetch {
+  readonly client: ComfyUIClient;
+  readonly request: SpoolRequest;
+  readonly path: string;
+  readonly signal: AbortSignal;
+}
+
+/** Outputs of prompts: files by `/view`, texts out of the history. */
+export function createFetchOutput(deps: { readonly backend: ComfyUIBackend; readonly logger: Logger }): FetchOutput {
+  const { backend, logger } = deps;
+  return async (request, path, signal) =>
+    backend.use(async (client) => {
+      const fetch = { client, request, path, signal };
+      return request.reference.file === null ? writeText(fetch) : download({ ...fetch, logger });
+    });
+}
+
+async function download(fetch: Fetch & { readonly logger: Logger }): Promise<WrittenFile> {
+  const { client, request, path, signal, logger } = fetch;
+  const { generationId } = request;
+  const { filename, subfolder, type } = request.reference.file ?? { filename: '', subfolder: '', type: '' };
+  const query = { filename, subfolder, type };
+  const response = await client.http.open({ path: '/api/view', query, signal, totalMs: DOWNLOAD_MS });
+  const from = `${client.address.label}/view (${subfolder}/${filename})`;
+  if (response.statusCode !== 200) {
+    await response.body.dump({ limit: ERROR_BODY_BYTES });
+    // A cached run repeats the names of an earlier one, whose files may have been deleted since.
+    if (response.statusCode === 404)
+      throw new OutputInvalidError([{ index: request.index, fault: 'missing', detail: from }]);
+    throw new ComfyUIHttpError('/api/view', response.statusCode, from);
+  }
+  const errors = {
+    refused: (message: string) => {
+      logger.error({ generationId, from }, message);
+      return new DownloadError(message);
+    },
+    broken: (cause: unknown) => new ComfyUIUnreachableError(client.address.label, 'silent', { cause }),
+  };
+  const announced = response.headers['content-length'];
+  const written = await writeCounted({ body: response.body, path, from, announced, signal, errors });
+  logger.info({ generationId, bytes: written.bytes, from }, `Downloaded ${written.bytes} bytes`);
+  return written;
+}
+
+async function writeText({ client, request, path, signal }: Fetch): Promise<WrittenFile> {
+  const deadline = AbortSignal.any([signal, AbortSignal.timeout(LOOK_MS)]);
+  const state = await client.promptState(request.promptId, deadline);
+  const { nodeId, textIndex } = request.reference;
+  const text = state.status === 'succeeded' ? state.finished.texts[nodeId]?.[textIndex] : undefined;
+  if (text === undefined) {
+    const detail = `the text of node ${nodeId} is no longer in ComfyUI's history`;
+    throw new OutputInvalidError([{ index: request.index, fault: 'missing', detail }]);
+  }
+  await writeFile(path, text);
+  return { bytes: Buffer.byteLength(text), sha256: createHash('sha256').update(text).digest('hex') };
+}

@@ -1,0 +1,64 @@
+import { createHash } from 'node:crypto';
+import { createWriteStream } from 'node:fs';
+import { Transform } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type { WrittenFile } from './spool.js';
+
+/** The errors of one provider for what can go wrong on the way to the disk. */
+export interface DownloadErrors {
+  /** The file itself is not what it may be. */
+  readonly refused: (message: string) => Error;
+  /** The connection ended in the middle. */
+  readonly broken: (cause: unknown, bytes: number) => Error;
+}
+
+export interface Download {
+  readonly body: NodeJS.ReadableStream;
+  readonly path: string;
+  /** For people: where it comes from. */
+  readonly from: string;
+  /** What `Content-Length` says, if anything. */
+  readonly announced: string | string[] | undefined;
+  readonly signal: AbortSignal;
+  readonly errors: DownloadErrors;
+  readonly maxBytes?: number;
+}
+
+/** A file of 4 GiB takes an hour at 1.2 MB/s; slower than that is not delivered but dripped. */
+export const DOWNLOAD_MS = 60 * 60_000;
+/** Read of an answer that is no file, so that the connection can be used again, but not more of it. */
+export const ERROR_BODY_BYTES = 64 * 1024;
+const MAX_FILE_BYTES = 4 * 1024 ** 3;
+
+/** Writes a body to disk, counted and hashed; one that is empty, too large or cut off is refused. */
+export async function writeCounted(download: Download): Promise<WrittenFile> {
+  const { body, path, from, announced, signal, errors, maxBytes = MAX_FILE_BYTES } = download;
+  const hash = createHash('sha256');
+  let bytes = 0;
+  let tooLarge: Error | null = null;
+  const count = new Transform({
+    transform(chunk: Uint8Array, _encoding, done) {
+      bytes += chunk.length;
+      hash.update(chunk);
+      if (bytes > maxBytes) tooLarge = errors.refused(`${from} has more than ${maxBytes} bytes`);
+      done(tooLarge, chunk);
+    },
+  });
+  try {
+    await pipeline(body, count, createWriteStream(path), { signal });
+  } catch (error) {
+    if (signal.aborted) throw signal.reason;
+    if (error === tooLarge || isDiskError(error)) throw error;
+    throw errors.broken(error, bytes);
+  }
+  if (bytes === 0) throw errors.refused(`Downloaded 0 bytes from ${from}`);
+  if (announced !== undefined && Number(announced) !== bytes) {
+    throw errors.refused(`Downloaded ${bytes} of ${String(announced)} bytes from ${from}`);
+  }
+  return { bytes, sha256: hash.digest('hex') };
+}
+
+/** Errors of the local disk carry the path or come from a write; those of the connection do neither. */
+function isDiskError(error: unknown): boolean {
+  return error instanceof Error && ('path' in error || ('syscall' in error && error.syscall === 'write'));
+}

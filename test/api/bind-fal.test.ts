@@ -1,0 +1,84 @@
+import { join } from 'node:path';
+import { describe, expect, test } from '@jest/globals';
+import { parseGenerationRequest } from '../../api/generations/parse-generation-request.js';
+import { ProblemError } from '../../api/problems.js';
+import { loadTemplates } from '../../api/templates/load-templates.js';
+import { projectRoot } from '../../infra/runtime/project-root.js';
+import { falRequestOf } from '../../workflows/fal-choice.js';
+
+const templates = await loadTemplates(join(projectRoot, 'comfy-workflows'));
+
+const PARAMETERS = { prompt: 'a heron', negative_prompt: 'blur', width: 640, height: 448, steps: 30, cfg: 5, seed: 9 };
+const bodyOf = (parameters: object = {}, extra: object = {}) => ({
+  template: 'sd15-text-to-image',
+  parameters: { ...PARAMETERS, ...parameters },
+  ...extra,
+});
+const falOf = (body: unknown) => parseGenerationRequest(body, templates).fal;
+
+describe('R1.2 The same request on fal.ai', () => {
+  test('has every value that the model knows, and names those that it does not', () => {
+    expect(falOf(bodyOf({ batch_size: 3, sampler: 'euler' }))).toEqual({
+      modelId: 'fal-ai/stable-diffusion-v15',
+      input: {
+        ...{ prompt: 'a heron', negative_prompt: 'blur', image_size: { width: 640, height: 448 } },
+        ...{ num_inference_steps: 30, guidance_scale: 5, seed: 9, num_images: 3, format: 'png' },
+      },
+      usd: 0.03,
+      unmapped: ['sampler', 'scheduler', 'model'],
+      leftOut: ['sampler'],
+    });
+  });
+
+  test.each([
+    [{ steps: 51 }, 'steps from 1 to 50, and 51 is asked for'],
+    [{ batch_size: 5 }, 'batch_size from 1 to 4, and 5 is asked for'],
+    [{ cfg: 25 }, 'cfg from 0 to 20, and 25 is asked for'],
+  ])('%j is more than the model takes: there is none', (parameters, reason) => {
+    expect(falOf(bodyOf(parameters))).toEqual({ reason: `fal-ai/stable-diffusion-v15 takes ${reason}` });
+  });
+
+  test('is none for a template without a counterpart, and for a graph', () => {
+    expect(falOf({ template: 'test-card' })).toEqual({ reason: 'the template test-card has no counterpart there' });
+    const graph = { '1': { class_type: 'EmptyImage', inputs: {} } };
+    expect(falOf({ graph })).toMatchObject({ reason: expect.stringMatching(/^a graph has no counterpart there/) });
+  });
+});
+
+describe('R1.4 A request that says fal', () => {
+  test.each([
+    [bodyOf({ steps: 51 })],
+    [{ template: 'test-card' }],
+    [{ graph: { '1': { class_type: 'A', inputs: {} } } }],
+  ])('and cannot run there is refused at the door', (body) => {
+    const parse = () => parseGenerationRequest({ ...body, provider: 'fal' }, templates);
+    expect(parse).toThrow(ProblemError);
+    expect(parse).toThrow(/\/provider: is fal, but /);
+  });
+
+  test('an unknown provider is refused with the known ones', () => {
+    expect(() => falOf(bodyOf({}, { provider: 'falai' }))).toThrow(/provider/);
+  });
+});
+
+describe('What of a request forbids the fallback', () => {
+  const fal = { modelId: 'a/b', input: { key: 'k', sha256: 's' }, usd: 1, unmapped: ['sampler'], leftOut: ['sampler'] };
+
+  test('comfyui-only, a missing counterpart, and strict when the caller has chosen what the model does not know', () => {
+    expect(falRequestOf({ provider: 'comfyui-only', fal, isStrict: false })).toEqual({
+      reason: 'the request says comfyui-only',
+    });
+    expect(falRequestOf({ provider: 'comfyui', fal: { reason: 'none' }, isStrict: false })).toEqual({ reason: 'none' });
+    expect(falRequestOf({ provider: 'comfyui', fal, isStrict: true })).toEqual({
+      reason: 'the request is strict, and a/b does not know sampler',
+    });
+  });
+
+  test('nothing, where the caller has asked for fal or has left the rest to the model', () => {
+    expect(falRequestOf({ provider: 'fal', fal, isStrict: true })).toBe(fal);
+    expect(falRequestOf({ provider: 'comfyui', fal: { ...fal, leftOut: [] }, isStrict: true })).toMatchObject({
+      usd: 1,
+    });
+    expect(falRequestOf({ provider: 'comfyui', fal, isStrict: false })).toBe(fal);
+  });
+});

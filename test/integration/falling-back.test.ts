@@ -1,0 +1,165 @@
+import { afterEach, expect, test } from '@jest/globals';
+import { SIMULATOR_KEY } from '../../infra/simulators/fal/options.js';
+import { arm } from '../activities/support/simulators.js';
+import { armFal, falEvents, startFal } from '../support/fal-process.js';
+import type { FalProcess } from '../support/fal-process.js';
+import { startService } from '../support/service.js';
+import type { SeenGeneration, Service } from '../support/service.js';
+import { startSimulator } from '../support/simulator-process.js';
+import type { SimulatorProcess } from '../support/simulator-process.js';
+import { until } from '../support/until.js';
+
+interface World {
+  readonly service: Service;
+  readonly comfyui: SimulatorProcess;
+  readonly fal: FalProcess;
+}
+
+let world: World | null = null;
+
+afterEach(async () => {
+  await world?.service.stop();
+  await Promise.all([world?.comfyui.stop(), world?.fal.stop()]);
+  world = null;
+}, 90_000);
+
+const SOON = { FALLBACK_AFTER_SECONDS: '3' };
+
+async function start(
+  env: Readonly<Record<string, string>> = {},
+  options: { readonly hasKey?: boolean; readonly seconds?: number; readonly runners?: number } = {},
+): Promise<World> {
+  const { hasKey = true, seconds = 0, runners = 1 } = options;
+  const [comfyui, fal] = await Promise.all([startSimulator(), startFal({ seconds, runners })]);
+  const key: Readonly<Record<string, string>> = hasKey ? { FAL_KEY: SIMULATOR_KEY } : {};
+  const service = await startService({
+    comfyUrls: [comfyui.url],
+    env: { ...SOON, ...key, FAL_QUEUE_URL: fal.url, ...env },
+  });
+  world = { service, comfyui, fal };
+  return world;
+}
+
+const REQUEST = {
+  template: 'sd15-text-to-image',
+  parameters: { prompt: 'a heron', width: 512, height: 384, seed: 7, steps: 5, batch_size: 2 },
+};
+
+async function submit({ service }: World, extra: object = {}): Promise<string> {
+  return (await service.submit({ ...REQUEST, ...extra })).id;
+}
+
+/** ComfyUI dies while it loads the text encoder, and nobody starts it again. */
+async function crashAtClip({ comfyui }: World): Promise<void> {
+  await arm(comfyui, { kind: 'crash', nodeType: 'CLIPTextEncode' });
+}
+
+const postedTo = (fal: FalProcess) => falEvents(fal, 'submitted');
+
+async function pictureOf({ service }: World, { outputs }: SeenGeneration): Promise<Buffer> {
+  const [output] = outputs;
+  return Buffer.from(await (await fetch(`${service.apiUrl}${output?.url ?? ''}`)).arrayBuffer());
+}
+
+test('R1.1 R1.2 R1.6 ComfyUI that dies for good: fal.ai delivers the same request, once, and the caller sees why', async () => {
+  const here = await start();
+  await crashAtClip(here);
+  const id = await submit(here);
+  const seen = await here.service.untilStatus(id, 'COMPLETED', 60_000);
+  expect(seen).toMatchObject({
+    provider: 'fal',
+    delivered: {
+      width: 512,
+      height: 384,
+      seed: 7,
+      steps: 5,
+      batch_size: 2,
+      model: 'fal-ai/stable-diffusion-v15',
+      sampler: null,
+    },
+    outputs: [
+      { width: 512, height: 384 },
+      { width: 512, height: 384 },
+    ],
+  });
+  expect(seen.attempts.at(-1)).toMatchObject({
+    strategy: 'fal',
+    message: 'ComfyUI backend failed. Auto-switching to fal.ai',
+    success: true,
+  });
+  expect(postedTo(here.fal)).toHaveLength(1);
+  const picture = await pictureOf(here, seen);
+  expect(picture.subarray(1, 4).toString()).toBe('PNG');
+  const events = await (await fetch(`${here.service.apiUrl}/v1/generations/${id}/events`)).text();
+  expect(events).toContain('Successfully switched to fal.ai');
+}, 120_000);
+
+test('R1.5 without a key the error says so, and how to set it', async () => {
+  const here = await start({ START_DEADLINE_SECONDS: '20' }, { hasKey: false });
+  await here.comfyui.kill('SIGKILL');
+  const seen = await here.service.untilStatus(await submit(here), 'FAILED', 60_000);
+  expect(seen.error).toMatchObject({ kind: 'NO_CAPACITY' });
+  expect(seen.error?.detail).toMatch(/Cannot auto-fallback: no fal.ai key is set.*set FAL_KEY/);
+  expect(postedTo(here.fal)).toEqual([]);
+}, 120_000);
+
+test('R1.5 R1.7 when fal.ai fails too, both causes are named', async () => {
+  const here = await start();
+  await here.comfyui.kill('SIGKILL');
+  await armFal(here.fal, { kind: 'error_in_completed' });
+  const seen = await here.service.untilStatus(await submit(here), 'FAILED', 60_000);
+  expect(seen.error).toMatchObject({ kind: 'NO_CAPACITY' });
+  expect(seen.error?.detail).toMatch(/No ComfyUI answers.*Fallback backend also failed: .*fal\.ai/);
+  expect(seen.attempts.map(({ strategy }) => strategy)).toEqual(['fal']);
+  expect(postedTo(here.fal)).toHaveLength(1);
+}, 120_000);
+
+test('R1.4 comfyui-only never pays, fal never renders here, and a busy GPU is waited for', async () => {
+  const here = await start({ START_DEADLINE_SECONDS: '30' });
+  const onFal = await here.service.untilStatus(await submit(here, { provider: 'fal' }), 'COMPLETED', 30_000);
+  expect(onFal).toMatchObject({ provider: 'fal', attempts: [] });
+  expect(here.comfyui.journal().filter(({ event }) => event === 'prompt_queued')).toEqual([]);
+
+  const busy = await Promise.all([1, 2, 3].map(async () => submit(here, { provider: 'comfyui' })));
+  for (const id of busy) {
+    expect(await here.service.untilStatus(id, 'COMPLETED', 60_000)).toMatchObject({ provider: 'comfyui' });
+  }
+  await here.comfyui.kill('SIGKILL');
+  const seen = await here.service.untilStatus(await submit(here, { provider: 'comfyui-only' }), 'FAILED', 60_000);
+  expect(seen.error).toMatchObject({ kind: 'NO_CAPACITY' });
+  expect(postedTo(here.fal)).toHaveLength(1);
+}, 180_000);
+
+test('a cancel is passed on to fal.ai, whose queue position the caller saw', async () => {
+  const here = await start({}, { seconds: 60 });
+  const first = await submit(here, { provider: 'fal' });
+  await until('it runs', async () => falEvents(here.fal, 'started').length > 0);
+  const second = await submit(here, { provider: 'fal' });
+  await until('its place is shown', async () => {
+    const { progress } = (await here.service.get(second)) as { progress: { queuePosition?: number } | null };
+    return progress?.queuePosition === 0;
+  });
+  for (const id of [second, first]) {
+    await here.service.post(`/v1/generations/${id}/cancel`);
+    await here.service.untilStatus(id, 'CANCELLED', 30_000);
+  }
+  expect(falEvents(here.fal, 'cancelled').length).toBeGreaterThanOrEqual(1);
+}, 120_000);
+
+test('what is over a ceiling is not posted, and the error says which', async () => {
+  const here = await start({ FAL_MAX_USD_PER_DAY: '0.03' });
+  await here.service.untilStatus(await submit(here, { provider: 'fal' }), 'COMPLETED', 30_000); // 0.02
+  const seen = await here.service.untilStatus(await submit(here, { provider: 'fal' }), 'FAILED', 30_000);
+  expect(seen.error?.detail).toMatch(/0\.02 US\$ are set aside .* FAL_MAX_USD_PER_DAY is 0\.03/);
+  expect(postedTo(here.fal)).toHaveLength(1);
+}, 120_000);
+
+test('a worker that is killed while fal.ai renders leaves it to its successor, which posts nothing', async () => {
+  const here = await start({}, { seconds: 6 });
+  const id = await submit(here, { provider: 'fal' });
+  await here.service.untilStatus(id, 'PROCESSING');
+  await here.service.killWorker();
+  await here.service.startWorker();
+  expect(await here.service.untilStatus(id, 'COMPLETED', 60_000)).toMatchObject({ provider: 'fal' });
+  expect(postedTo(here.fal)).toHaveLength(1);
+}, 120_000);

@@ -1,0 +1,112 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { WorkflowNotFoundError } from '@temporalio/client';
+import type { Client } from '@temporalio/client';
+import { sql } from 'kysely';
+import { readBackendReports } from '../activities/storage/backend-reports.js';
+import type { KnownBackend } from '../activities/storage/backend-reports.js';
+import type { ObjectStore } from '../activities/storage/object-store.js';
+import type { Database } from '../infra/postgres/database.js';
+import type { Logger } from '../infra/runtime/logger.js';
+import { noBackendSignal } from '../workflows/contracts/fal.js';
+import { generationWorkflowId } from '../workflows/contracts/generation.js';
+
+export interface FleetWatcherOptions {
+  readonly database: Database;
+  readonly store: ObjectStore;
+  readonly client: Client;
+  readonly logger: Logger;
+  readonly fallbackAfterSeconds: number;
+}
+
+const LOOK_MS = 5_000;
+/** A Workflow that was told and still waits (it was in the middle of something) is told again. */
+const TELL_AGAIN_MS = 60_000;
+const TOLD_AT_ONCE = 100;
+const TELL_WITHIN_MS = 5_000;
+
+/**
+ * Tells generations that wait for a GPU, and may run on fal.ai, that no backend of their pool has been healthy for long.
+ * A long queue is not a dead fleet and does not cost money. Several control workers may watch at once.
+ */
+export function startFleetWatcher(options: FleetWatcherOptions): { stop(): Promise<void> } {
+  const stopping = new AbortController();
+  const watching = new FleetWatcher(options).until(stopping.signal);
+  return {
+    async stop() {
+      stopping.abort();
+      await watching;
+    },
+  };
+}
+
+class FleetWatcher {
+  readonly #options: FleetWatcherOptions;
+  /** By pool: since when none of its backends was seen healthy. */
+  #downSinceMs: ReadonlyMap<string, number> = new Map();
+  #toldAtMs: ReadonlyMap<string, number> = new Map();
+  #isFailing = false;
+
+  constructor(options: FleetWatcherOptions) {
+    this.#options = options;
+  }
+
+  async until(signal: AbortSignal): Promise<void> {
+    const { logger } = this.#options;
+    while (!signal.aborted) {
+      try {
+        await this.#look();
+        this.#isFailing = false;
+      } catch (error) {
+        // Aloud once for each outage. What nobody can see is no dead fleet.
+        logger[this.#isFailing ? 'debug' : 'warn']({ err: error }, 'The fleet could not be looked at');
+        this.#isFailing = true;
+        this.#downSinceMs = new Map();
+      }
+      await sleep(LOOK_MS, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  async #look(): Promise<void> {
+    const waiting = await waitingGenerations(this.#options.database);
+    const usable = poolsWithBackend(await readBackendReports(this.#options.store));
+    const now = performance.now();
+    const down = [...new Set(waiting.map(({ pool }) => pool))].filter((pool) => !usable.has(pool));
+    this.#downSinceMs = new Map(down.map((pool) => [pool, this.#downSinceMs.get(pool) ?? now]));
+    const isDown = (pool: string): boolean =>
+      now - (this.#downSinceMs.get(pool) ?? now) >= this.#options.fallbackAfterSeconds * 1_000;
+    this.#toldAtMs = new Map([...this.#toldAtMs].filter(([, toldAtMs]) => now - toldAtMs < TELL_AGAIN_MS));
+    const due = waiting.filter(({ id, pool }) => isDown(pool) && !this.#toldAtMs.has(id)).slice(0, TOLD_AT_ONCE);
+    for (const { id, pool } of due) await this.#tell(id, pool);
+  }
+
+  async #tell(id: string, pool: string): Promise<void> {
+    const { client, logger } = this.#options;
+    try {
+      const handle = client.workflow.getHandle(generationWorkflowId(id));
+      const reason = `No backend of the pool ${pool} is healthy`;
+      await client.withDeadline(Date.now() + TELL_WITHIN_MS, async () => handle.signal(noBackendSignal, reason));
+      this.#toldAtMs = new Map([...this.#toldAtMs, [id, performance.now()]]);
+      logger.warn({ generationId: id, pool }, 'No backend has been healthy for long: the generation is told');
+    } catch (error) {
+      if (!(error instanceof WorkflowNotFoundError)) throw error; // else it has ended, or was not started yet
+    }
+  }
+}
+
+/** Those that may fall back; the oldest first. */
+async function waitingGenerations(database: Database) {
+  return database
+    .selectFrom('generations')
+    .select(['id', sql<string>`workflow_input->>'pool'`.as('pool')])
+    .where('finished_at', 'is', null)
+    .where('status', 'in', ['QUEUED', 'RECOVERING'])
+    .where(sql<boolean>`workflow_input->>'provider' = 'comfyui' AND workflow_input->'fal' ? 'modelId'`)
+    .orderBy('created_at')
+    .limit(1_000)
+    .execute();
+}
+
+function poolsWithBackend(backends: readonly KnownBackend[]): ReadonlySet<string> {
+  const usable = backends.filter(({ isFresh, health, gate }) => isFresh && health === 'healthy' && gate !== 'closed');
+  return new Set(usable.map(({ pool }) => pool));
+}

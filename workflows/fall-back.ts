@@ -1,0 +1,76 @@
+import { isCancellation, log } from '@temporalio/workflow';
+import { ApplicationFailure } from '@temporalio/common';
+import type { FailureRecord } from './contracts/activities.js';
+import type { FalRequest } from './contracts/fal.js';
+import type { StoredOutput } from './contracts/generation.js';
+import { falRequestOf } from './fal-choice.js';
+import { decideRecovery } from './domain/recovery.js';
+import { failureRecordOf, isAlreadyEnded, isSuperseded } from './failure-record.js';
+import type { GenerationRun } from './generation-run.js';
+import { renderOnFal, reserveOnFal } from './render-on-fal.js';
+
+/** The caller wants fal.ai, and nothing else. */
+export async function renderOnFalOnly(run: GenerationRun): Promise<readonly StoredOutput[]> {
+  const reserved = await reservedRequest(run);
+  if ('modelId' in reserved) return renderOnFal(run, reserved);
+  throw failureOf({ kind: 'NO_CAPACITY', detail: `Cannot run on fal.ai: ${reserved.reason}`, facts: {} });
+}
+
+/**
+ * What ComfyUI has failed at for good runs on fal.ai, if the kind and the request allow that (R1.2). Throws the failure
+ * itself, with what the fallback lacked (R1.5), or with both causes when fal.ai fails, too.
+ */
+export async function fallBack(run: GenerationRun, error: unknown): Promise<readonly StoredOutput[]> {
+  if (isCancellation(error) || isAlreadyEnded(error) || isSuperseded(error)) throw error;
+  const failure = failureRecordOf(error);
+  const recovery = fallbackAfter(run, failure);
+  if (recovery === undefined || run.falChoice?.provider !== 'comfyui') throw error;
+  const reserved = await reservedRequest(run);
+  if ('reason' in reserved) throw failureOf(withAddition(failure, `Cannot auto-fallback: ${reserved.reason}`));
+  run.noteFallback(failure.kind, recovery);
+  try {
+    return await renderOnFal(run, reserved);
+  } catch (second) {
+    if (isCancellation(second) || isAlreadyEnded(second)) throw second;
+    throw failureOf(bothFailed(failure, failureRecordOf(second)));
+  }
+}
+
+function fallbackAfter(run: GenerationRun, { kind, facts }: FailureRecord) {
+  const observed = { kind, mediaFaults: [], isAbandoned: false, isWithoutBackend: facts['isWithoutBackend'] === true };
+  return decideRecovery(observed, run.progress.recoveries, run.policy).find(({ action }) => action === 'fall_back');
+}
+
+async function reservedRequest(run: GenerationRun): Promise<FalRequest | { readonly reason: string }> {
+  const { falChoice } = run;
+  if (falChoice === null) return { reason: 'it was accepted before there was another provider' };
+  const request = falRequestOf(falChoice);
+  if ('reason' in request) return request;
+  const reason = await obstacleTo(run, request);
+  return reason === null ? request : { reason };
+}
+
+/** Without an answer nothing is posted: what it costs would be under no ceiling. */
+async function obstacleTo(run: GenerationRun, request: FalRequest): Promise<string | null> {
+  try {
+    return await reserveOnFal(run, request);
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    log.warn('The price on fal.ai could not be set aside', { error });
+    return 'the price could not be set aside, because the database does not answer';
+  }
+}
+
+function withAddition(failure: FailureRecord, addition: string): FailureRecord {
+  return { ...failure, detail: `${failure.detail.replace(/[.]$/, '')}. ${addition}` };
+}
+
+/** Under the first kind: that is what the caller can do something about. */
+function bothFailed(failure: FailureRecord, second: FailureRecord): FailureRecord {
+  const facts = { ...failure.facts, fallback: second };
+  return withAddition({ ...failure, facts }, `Fallback backend also failed: ${second.detail}`);
+}
+
+function failureOf({ kind, detail, facts }: FailureRecord): ApplicationFailure {
+  return ApplicationFailure.create({ type: kind, message: detail, details: [facts], nonRetryable: true });
+}
