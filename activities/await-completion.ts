@@ -1,5 +1,10 @@
 import { activityInfo, cancellationSignal, getClient, heartbeat, log } from '@temporalio/activity';
-import type { AwaitCompletionInput, BackendActivities, CompletedPrompt } from '../workflows/contracts/activities.js';
+import type {
+  AwaitCompletionInput,
+  BackendActivities,
+  CompletedPrompt,
+  RenderedSoFar,
+} from '../workflows/contracts/activities.js';
 import type { RenderingHeartbeat } from '../workflows/contracts/generation.js';
 import { generationWorkflowId, startedSignal } from '../workflows/contracts/generation.js';
 import { assertNever } from '../workflows/domain/assert-never.js';
@@ -10,7 +15,9 @@ import { OutageWatch } from './comfyui/outage-watch.js';
 import { openProgressSocket } from './comfyui/progress-socket.js';
 import type { ProgressSocket } from './comfyui/progress-socket.js';
 import type { PromptState } from './comfyui/prompt-state.js';
+import { queueCounts } from './comfyui/queue-counts.js';
 import { StallWatch } from './comfyui/stall-watch.js';
+import { ZombieWatch } from './comfyui/zombie-watch.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
 import { heartbeatWhile } from './heartbeat-while.js';
 import { Bell } from '../infra/runtime/bell.js';
@@ -34,12 +41,15 @@ export function createAwaitCompletion(deps: AwaitCompletionDeps): BackendActivit
         () => watch.heartbeat(),
       );
     } catch (error) {
-      throw toApplicationFailure(error);
+      throw toApplicationFailure(error, { facts: { rendered: watch.rendered } });
     } finally {
       watch.close();
     }
   };
 }
+
+/** As many as a graph may have. */
+const MAX_COMPLETED_NODES = 500;
 
 /** One attempt at watching one prompt. The websocket only decides how soon the next look is; the look is the truth. */
 class PromptWatch {
@@ -48,6 +58,7 @@ class PromptWatch {
   readonly #signal = cancellationSignal();
   readonly #outage: OutageWatch;
   readonly #stall: StallWatch;
+  readonly #zombie: ZombieWatch;
   #socket: ProgressSocket | null = null;
   #socketLabel = '';
   #address: ComfyUIAddress | null = null;
@@ -65,6 +76,7 @@ class PromptWatch {
     this.#input = input;
     this.#outage = new OutageWatch(input.promptId, input.backendReturnSeconds);
     this.#stall = new StallWatch(input.stallSeconds, performance.now());
+    this.#zombie = new ZombieWatch(input.stallSeconds, performance.now());
   }
 
   async untilFinished(): Promise<CompletedPrompt> {
@@ -95,6 +107,13 @@ class PromptWatch {
       percent: this.#percent,
       runningSinceMs: this.#runningSinceMs,
     };
+  }
+
+  /** What a recovery begins from. */
+  get rendered(): RenderedSoFar {
+    const { percent } = this.heartbeat();
+    const done = [...(this.#socket?.progress().finishedNodes ?? [])];
+    return { percent, completedNodes: done.slice(0, MAX_COMPLETED_NODES) };
   }
 
   close(): void {
@@ -170,6 +189,7 @@ class PromptWatch {
         return null;
       case 'pending':
         this.#stall.restart(performance.now());
+        await this.#lookForLife();
         return null;
       case 'absent':
         this.#outage.absent(); // throws after R2.5's looks
@@ -177,6 +197,13 @@ class PromptWatch {
       default:
         return assertNever(state);
     }
+  }
+
+  /** Asked rarely: the answer carries the graphs of all that wait. */
+  async #lookForLife(): Promise<void> {
+    if (!this.#zombie.isDue(performance.now())) return;
+    const { running } = await this.#deps.backend.use(async (client) => queueCounts(client, this.#signal));
+    this.#zombie.observed(running, performance.now());
   }
 
   /** What the gate goes by when it decides whether the next prompt may be bound to this GPU. */
@@ -206,7 +233,7 @@ class PromptWatch {
     const { renderSeconds, stallSeconds } = this.#input;
     const renderedSeconds = (Date.now() - this.#runningSinceMs) / 1_000;
     if (renderedSeconds > renderSeconds) {
-      throw new RenderingTimeoutError(`Rendering took longer than its limit of ${renderSeconds} s`);
+      throw new RenderingTimeoutError('render', `Rendering took longer than its limit of ${renderSeconds} s`);
     }
     const advice = this.#stall.advise(this.#socket.progress(), this.#socket.framesSinceConnect(), performance.now());
     if (advice === 'probe') {
@@ -214,7 +241,7 @@ class PromptWatch {
       this.#socket.reconnect();
     }
     if (advice === 'stalled') {
-      throw new RenderingTimeoutError(`Rendering stood still for more than ${stallSeconds} s`);
+      throw new RenderingTimeoutError('stall', `Rendering stood still for more than ${stallSeconds} s`);
     }
   }
 }

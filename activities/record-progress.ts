@@ -77,7 +77,7 @@ async function recordProcessing(
 async function recordRecovering(
   transaction: Transaction<DatabaseSchema>,
   { generationId, submission }: RecordProgressInput,
-  { recovery }: Recovering,
+  { recovery, checkpoint }: Recovering,
 ): Promise<void> {
   const { attempt, kind, strategy, message, before, after } = recovery;
   const inserted = await transaction
@@ -91,6 +91,17 @@ async function recordRecovering(
     .returning('attempt')
     .executeTakeFirst();
   if (inserted === undefined) return; // an earlier try of this activity has recorded it
+  if (checkpoint !== undefined) {
+    await transaction
+      .insertInto('checkpoints')
+      .values({
+        ...{ generation_id: generationId, attempt, graph_key: checkpoint.graphKey },
+        progress_percent: checkpoint.percent,
+        completed_nodes: JSON.stringify(checkpoint.completedNodes),
+        files: JSON.stringify(checkpoint.files),
+      })
+      .execute();
+  }
   await transaction
     .updateTable('generations')
     .set({ status: 'RECOVERING', submission })

@@ -1,4 +1,4 @@
-import { ConfigError, booleanFrom, integerFrom, stringFrom } from '../infra/runtime/env.js';
+import { ConfigError, booleanFrom, integerFrom, numberFrom, stringFrom } from '../infra/runtime/env.js';
 import type { Env } from '../infra/runtime/env.js';
 import { storageConfigFrom } from '../infra/runtime/storage-config.js';
 import type { StorageConfig } from '../infra/runtime/storage-config.js';
@@ -23,6 +23,13 @@ export interface ApiConfig {
   readonly limits: LimitDefaults;
   readonly recovery: RecoveryPolicy;
   readonly provider: ProviderMode;
+  readonly recoverySettings: RecoverySettings;
+}
+
+/** What is told of recoveries. */
+export interface RecoverySettings {
+  /** Statistics say so below this share of recovered failures. */
+  readonly alertThreshold: number;
 }
 
 const DAY_SECONDS = 86_400;
@@ -50,6 +57,9 @@ export function apiConfigFrom(env: Env): ApiConfig {
     },
     recovery: recoveryFrom(env),
     provider: providerFrom(env),
+    recoverySettings: {
+      alertThreshold: numberFrom(env, 'RECOVERY_ALERT_THRESHOLD', { fallback: 0.8, min: 0, max: 1 }),
+    },
   };
 }
 

@@ -10,6 +10,8 @@ import { ProblemError } from './problems.js';
 import { backendRoutes } from './routes/backends.js';
 import { documentationRoutes } from './routes/documentation.js';
 import type { DocumentationRoutesDeps } from './routes/documentation.js';
+import { errorRecoveryRoutes } from './routes/error-recovery.js';
+import type { ErrorRecoveryRoutesDeps } from './routes/error-recovery.js';
 import { generationEventRoutes } from './routes/generation-events.js';
 import { generationOutputRoutes } from './routes/generation-outputs.js';
 import type { OutputRoutesDeps } from './routes/generation-outputs.js';
@@ -17,6 +19,8 @@ import { generationRoutes } from './routes/generations.js';
 import type { GenerationRoutesDeps } from './routes/generations.js';
 import { healthRoutes } from './routes/health.js';
 import type { HealthRoutesDeps } from './routes/health.js';
+import { statisticsRoutes } from './routes/statistics.js';
+import type { StatisticsRoutesDeps } from './routes/statistics.js';
 import { templateRoutes } from './routes/templates.js';
 
 const MAX_URL_LENGTH = 4_096;
@@ -25,6 +29,8 @@ export type AppDeps = GenerationRoutesDeps &
   OutputRoutesDeps &
   HealthRoutesDeps &
   DocumentationRoutesDeps &
+  StatisticsRoutesDeps &
+  ErrorRecoveryRoutesDeps &
   Parameters<typeof generationEventRoutes>[0] &
   Parameters<typeof templateRoutes>[0] &
   Parameters<typeof backendRoutes>[0] & { readonly logger: Logger; readonly origin: OriginRules };
@@ -42,6 +48,8 @@ export function createApp(deps: AppDeps): Express {
     templateRoutes(deps),
     backendRoutes(deps),
     generationRoutes(deps),
+    statisticsRoutes(deps),
+    errorRecoveryRoutes(deps),
     generationEventRoutes(deps),
     generationOutputRoutes(deps),
   ]) {

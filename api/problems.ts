@@ -53,6 +53,12 @@ export const PROBLEMS = {
       'Wait for its end, or cancel it first; one that is COMPLETED has its result, so send a new request instead.',
     retryable: false,
   },
+  generation_not_retryable: {
+    status: 409,
+    title: 'The same request would fail again',
+    remedy: 'Do what the detail says; then send force_retry: true, or a new request.',
+    retryable: false,
+  },
   output_not_found: {
     status: 404,
     title: 'The generation has no such output',

@@ -13,12 +13,14 @@ import type { ApiConfig } from './api-config.js';
 import { createApp } from './app.js';
 import { createBackendDirectory } from './backends/backend-directory.js';
 import { createCommandBackend } from './backends/command-backend.js';
+import { createCheckpoints } from './error-recovery/checkpoints.js';
 import { createEventHub } from './events/event-hub.js';
 import { createEventStreams } from './events/event-streams.js';
 import { createProgressWatcher } from './events/progress-watcher.js';
 import { createReadLiveProgress } from './events/read-live-progress.js';
 import { createWaitForEnd } from './events/wait-for-end.js';
 import { createAcceptGeneration } from './generations/accept-generation.js';
+import { createRetryFailed } from './generations/retry-failed.js';
 import { createRetryGeneration } from './generations/retry-generation.js';
 import { createCancelGeneration } from './generations/cancel-generation.js';
 import { createGenerationReader } from './generations/read-generations.js';
@@ -46,6 +48,7 @@ export async function startApi({ config, logger, resources }: ApiStart): Promise
   const temporalUrlOf = temporalUrls(config.temporal);
   const { maxOpenGenerations } = config;
   const accepting = { database, directory, temporalUrlOf, maxOpenGenerations };
+  const retryGeneration = createRetryGeneration(accepting);
   const app = createApp({
     logger,
     origin: { host: config.host, allowedHosts: config.allowedHosts },
@@ -53,11 +56,15 @@ export async function startApi({ config, logger, resources }: ApiStart): Promise
     templates,
     directory,
     streams,
+    database,
+    recoverySettings: config.recoverySettings,
     files: createOutputFiles({ database, store }),
     reader: createGenerationReader({ database, directory, progress, temporalUrlOf }),
     waitForEnd: createWaitForEnd({ database, hub, stopping: stopping.signal }),
     acceptGeneration: createAcceptGeneration({ ...accepting, store, templates, ...config }),
-    retryGeneration: createRetryGeneration(accepting),
+    retryGeneration,
+    checkpoints: createCheckpoints(database),
+    retryFailed: createRetryFailed({ database, retryGeneration }),
     cancelGeneration: createCancelGeneration({ database }),
     commandBackend: createCommandBackend({ temporal, directory }),
     checkReadiness: createCheckReadiness({ database, store, temporal }),

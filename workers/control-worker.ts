@@ -36,6 +36,7 @@ import { startFleetWatcher } from './fleet-watcher.js';
 import { latestRun } from './latest-run.js';
 import { startOutboxRelay } from './outbox-relay.js';
 import { startReconciliation } from './reconciliation.js';
+import { startRecoveryCleanup } from './recovery-cleanup.js';
 import { ensureSearchAttributes } from './search-attributes.js';
 import { SHARED_WORKER_OPTIONS } from './worker-options.js';
 import type { WorkerConfig } from './worker-config.js';
@@ -109,17 +110,32 @@ export async function createControlWorker(options: ControlWorkerOptions): Promis
     // A worker that was killed keeps its sticky queue for this long before another gets the next Workflow Task.
     stickyQueueScheduleToStartTimeout: '2 seconds',
   });
+  startUpkeep(options, { database, databaseUrl, client });
+  return worker;
+}
+
+/** What a control worker does beside its activities, for as long as the process lives. */
+function startUpkeep(
+  { config, store, logger, resources }: ControlWorkerOptions,
+  {
+    database,
+    databaseUrl,
+    client,
+  }: { readonly database: Database; readonly databaseUrl: string; readonly client: Client },
+): void {
   const relay = startOutboxRelay({ database, databaseUrl, client, logger, searchAttributes: config.searchAttributes });
   resources.add('outbox relay', async () => relay.stop());
   const { reconcileIntervalMs: intervalMs } = config;
   const reconciliation = startReconciliation({ database, store, client, logger, intervalMs });
   resources.add('reconciliation', async () => reconciliation.stop());
-  if (hasKey) {
+  const { checkpointRetentionHours: retentionHours } = config;
+  const cleanup = startRecoveryCleanup({ database, logger, retentionHours });
+  resources.add('recovery cleanup', async () => cleanup.stop());
+  if (config.fal.key !== null) {
     const { fallbackAfterSeconds } = config;
     const watcher = startFleetWatcher({ database, store, client, logger, fallbackAfterSeconds });
     resources.add('fleet watcher', async () => watcher.stop());
   }
-  return worker;
 }
 
 /** Everything that is done with fal.ai, and the disk between it and the object store. */

@@ -28,6 +28,8 @@ export interface WorkerConfig {
   readonly fal: FalConfig;
   /** How long no backend must have been healthy before waiting generations are told so. */
   readonly fallbackAfterSeconds: number;
+  /** How long checkpoints of ended generations are kept. */
+  readonly checkpointRetentionHours: number;
   readonly gpu: GpuConfig;
 }
 
@@ -56,6 +58,7 @@ export function workerConfigFrom(env: Env): WorkerConfig {
     searchAttributes: booleanFrom(env, 'SEARCH_ATTRIBUTES', true),
     reconcileIntervalMs: integerFrom(env, 'RECONCILE_INTERVAL_MS', { fallback: 60_000, min: 200, max: 3_600_000 }),
     fal: falConfigFrom(env),
+    checkpointRetentionHours: integerFrom(env, 'CHECKPOINT_RETENTION_HOURS', { fallback: 48, min: 1, max: 8_760 }),
     fallbackAfterSeconds: integerFrom(env, 'FALLBACK_AFTER_SECONDS', { fallback: 60, min: 0, max: 86_400 }),
     gpu: {
       targets: comfyUITargetsFrom(env),

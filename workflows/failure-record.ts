@@ -1,5 +1,5 @@
 import { ActivityFailure, ApplicationFailure, TimeoutFailure } from '@temporalio/common';
-import type { FailureRecord } from './contracts/activities.js';
+import type { FailureRecord, RenderedSoFar } from './contracts/activities.js';
 import { ALREADY_ENDED, SUPERSEDED } from './contracts/generation.js';
 import { isFailureKind } from './domain/failure.js';
 import { MEDIA_FAULTS } from './domain/media-signature.js';
@@ -62,6 +62,15 @@ export function mediaFaultsOf({ facts }: FailureRecord): readonly MediaFault[] {
     const fault = isRecord(verdict) ? MEDIA_FAULTS.find((known) => known === verdict['fault']) : undefined;
     return fault === undefined ? [] : [fault];
   });
+}
+
+/** How far the rendering had come, from the facts of a failure of `awaitCompletion`. */
+export function renderedSoFar({ facts }: FailureRecord): RenderedSoFar | null {
+  const rendered = facts['rendered'];
+  if (!isRecord(rendered)) return null;
+  const { percent, completedNodes } = rendered;
+  if (typeof percent !== 'number' || !Array.isArray(completedNodes)) return null;
+  return { percent, completedNodes: completedNodes.filter((id) => typeof id === 'string') };
 }
 
 function typeOf(error: unknown): string | null {

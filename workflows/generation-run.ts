@@ -1,6 +1,6 @@
 import { log } from '@temporalio/workflow';
 import { recordProgress } from './activity-options.js';
-import type { AdaptedGraph, BackendClaim, ProgressRecord } from './contracts/activities.js';
+import type { AdaptedGraph, BackendClaim, Checkpoint, ProgressRecord, RenderedSoFar } from './contracts/activities.js';
 import type {
   ExpectedOutputs,
   GenerationInput,
@@ -34,6 +34,7 @@ export interface PreparedRecovery {
   readonly kind: FailureKind;
   readonly recovery: Recovery;
   readonly adapted: AdaptedGraph | null;
+  readonly rendered: RenderedSoFar | null;
 }
 
 /** Parts of a batch and tiles are how it is rendered; these are what the caller gets. */
@@ -152,12 +153,13 @@ export class GenerationRun {
   }
 
   /** A claim follows; it may adopt the submission when that may still render. */
-  noteRecovery({ kind, recovery, adapted }: PreparedRecovery): void {
+  noteRecovery({ kind, recovery, adapted, rendered }: PreparedRecovery): void {
+    const checkpoint = rendered === null ? null : this.#checkpointAt(rendered);
     if (!mayStillRender(kind)) this.#endedSubmissions.push(this.#progress.submission);
     const { backendId } = this.#progress;
     if (recovery.place === 'other' && backendId !== null) this.#avoided = [...this.#avoided, backendId];
     if (adapted !== null) this.#adapt(adapted);
-    this.#note(kind, recovery, { phase: 'waiting', adapted });
+    this.#note(kind, recovery, { phase: 'waiting', adapted, checkpoint });
   }
 
   /** A part of the batch is stored; `next` is the graph of the part that follows. */
@@ -182,12 +184,12 @@ export class GenerationRun {
 
   /** The files are fetched once more; the submission stands. */
   noteDownloadAgain(kind: FailureKind, recovery: Recovery): void {
-    this.#note(kind, recovery, { phase: 'collecting', adapted: null });
+    this.#note(kind, recovery, { phase: 'collecting', adapted: null, checkpoint: null });
   }
 
   /** From here on it is fal.ai's: all of it, as it was asked for. */
   noteFallback(kind: FailureKind, recovery: Recovery): void {
-    this.#note(kind, recovery, { phase: 'waiting', adapted: null });
+    this.#note(kind, recovery, { phase: 'waiting', adapted: null, checkpoint: null });
   }
 
   noteFalSubmission({ modelId, requestId }: FalSubmission, { unmapped }: FalRequest): void {
@@ -205,6 +207,11 @@ export class GenerationRun {
     await Promise.all(this.#recordings);
   }
 
+  #checkpointAt(rendered: RenderedSoFar): Checkpoint {
+    const files = this.#stored.map(({ objectKey }) => objectKey);
+    return { ...rendered, graphKey: this.#rendered.graph.key, files };
+  }
+
   #adapt(adapted: AdaptedGraph): void {
     this.#rendered = adapted;
     const changes = Object.entries(adapted.after).filter(
@@ -215,9 +222,13 @@ export class GenerationRun {
 
   #note(
     kind: FailureKind,
-    ...[{ strategy, message }, { phase, adapted }]: [
+    ...[{ strategy, message }, { phase, adapted, checkpoint }]: [
       Recovery,
-      { readonly phase: GenerationProgress['phase']; readonly adapted: AdaptedGraph | null },
+      {
+        readonly phase: GenerationProgress['phase'];
+        readonly adapted: AdaptedGraph | null;
+        readonly checkpoint: Checkpoint | null;
+      },
     ]
   ): void {
     const { recoveries } = this.#progress;
@@ -226,7 +237,7 @@ export class GenerationRun {
     const all = [...recoveries, recovery];
     this.advance({ status: 'RECOVERING', phase, recoveries: all, abandonedRenderings: abandonedRenderingsIn(all) });
     if (recoveries.length === 0) publishStatus(this.#progress, null);
-    this.#record({ type: 'recovering', recovery });
+    this.#record({ type: 'recovering', recovery, ...(checkpoint !== null && { checkpoint }) });
   }
 
   /** Beside the next step. An outage of the database delays the story, never the rendering. */

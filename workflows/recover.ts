@@ -6,7 +6,8 @@ import type { AdaptedGraph, BackendClaim, FailureRecord } from './contracts/acti
 import type { GraphChange } from './domain/adaptation.js';
 import { decideRecovery } from './domain/recovery.js';
 import type { Recovery } from './domain/recovery.js';
-import { failureRecordOf, isAlreadyEnded, mediaFaultsOf } from './failure-record.js';
+import { failureRecordOf, isAlreadyEnded, mediaFaultsOf, renderedSoFar } from './failure-record.js';
+import { freeGpu } from './render-prompt.js';
 import type { GenerationRun, PreparedRecovery } from './generation-run.js';
 
 /** Does what comes before the next claim, and answers with what recovery that is; `null` when nothing is left to try. */
@@ -16,14 +17,15 @@ export async function prepareRecovery(
 ): Promise<PreparedRecovery | null> {
   if (isCancellation(error) || isAlreadyEnded(error)) return null;
   const failure = failureRecordOf(error);
-  if (failure.kind === 'DEVICE_POISONED') await quarantine(claim, failure);
-  for (const recovery of possibleRecoveries(run, failure)) {
+  const isStuck = await isStillRendering(claim, failure);
+  if (isStuck || isSickUntilRestart(failure)) await quarantine(claim, failure);
+  for (const recovery of possibleRecoveries(run, failure, isStuck)) {
     const { change, place, freesMemory } = recovery;
     const adapted = change === null ? null : await unlessItFails(adapt(run, change), null);
     if (change !== null && adapted === null) continue;
     if (place === 'other' && !(await isThereAnother(run, claim))) continue;
     if (freesMemory && !(await hasFreedMemory(claim))) continue;
-    return { kind: failure.kind, recovery, adapted };
+    return { kind: failure.kind, recovery, adapted, rendered: renderedSoFar(failure) };
   }
   return null;
 }
@@ -33,9 +35,31 @@ export async function nextPart(run: GenerationRun): Promise<AdaptedGraph | null>
   return run.rendered.adaptation.parts.length > 1 ? checked(adapt(run, 'next_part')) : null;
 }
 
-function possibleRecoveries(run: GenerationRun, failure: FailureRecord): readonly Recovery[] {
+/** A device that is broken, or a ComfyUI that answers and runs nothing. */
+function isSickUntilRestart({ kind, facts }: FailureRecord): boolean {
+  return kind === 'DEVICE_POISONED' || facts['isZombie'] === true;
+}
+
+/** What passed a limit of its rendering, or waits where nothing runs, is stopped before anything else is tried. */
+async function isStillRendering(claim: BackendClaim, failure: FailureRecord): Promise<boolean> {
+  if (limitOf(failure) === null && failure.facts['isZombie'] !== true) return false;
+  return !(await freeGpu(claim));
+}
+
+function limitOf({ kind, facts }: FailureRecord): 'render' | 'stall' | null {
+  const { limit } = facts;
+  return kind === 'TIMEOUT' && (limit === 'render' || limit === 'stall') ? limit : null;
+}
+
+function possibleRecoveries(run: GenerationRun, ...[failure, isStuck]: [FailureRecord, boolean]): readonly Recovery[] {
   const isAbandoned = failure.facts['isWorkerGone'] === true && run.progress.phase !== 'collecting';
-  const observed = { kind: failure.kind, mediaFaults: mediaFaultsOf(failure), isAbandoned };
+  const observed = {
+    kind: failure.kind,
+    mediaFaults: mediaFaultsOf(failure),
+    isAbandoned,
+    isStuck,
+    limit: limitOf(failure),
+  };
   return decideRecovery(observed, run.progress.recoveries, run.policy).filter(({ action }) => action === 'claim_again');
 }
 

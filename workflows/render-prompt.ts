@@ -27,11 +27,11 @@ export async function renderPrompt(run: GenerationRun, claim: BackendClaim): Pro
   }
 }
 
-/** Frees the GPU of a generation that is given up although its prompt may still render. */
-export async function freeGpu(claim: BackendClaim): Promise<void> {
+/** Frees the GPU of a generation whose prompt may still render and is not waited for any more; false when it does not stop. */
+export async function freeGpu(claim: BackendClaim): Promise<boolean> {
   const gpu = new GpuOccupation(claim);
   gpu.free();
-  await gpu.over();
+  return gpu.over();
 }
 
 async function submit(run: GenerationRun, claim: BackendClaim): Promise<SubmittedPrompt> {
@@ -69,7 +69,7 @@ async function watch(run: GenerationRun, claim: BackendClaim, submitted: Submitt
  */
 class GpuOccupation {
   readonly #claim: BackendClaim;
-  #freeing: Promise<void> | null = null;
+  #freeing: Promise<boolean> | null = null;
   #isOver = false;
 
   constructor(claim: BackendClaim) {
@@ -88,17 +88,20 @@ class GpuOccupation {
   }
 
   /** The prompt is no longer ours to stop. Resolves when the GPU is free, or when it cannot be reached. */
-  async over(): Promise<void> {
-    await this.#freeing;
+  async over(): Promise<boolean> {
+    const isFree = (await this.#freeing) ?? true;
     this.#isOver = true;
+    return isFree;
   }
 
-  async #stop(): Promise<void> {
+  async #stop(): Promise<boolean> {
     const { promptId, backendId } = this.#claim;
     try {
       await stoppingOptions(this.#claim).stopPrompt({ promptId });
+      return true;
     } catch (error) {
       log.warn('The GPU could not be freed in time; its worker clears up when it is back', { backendId, error });
+      return false;
     }
   }
 }

@@ -138,9 +138,25 @@ export class BackendCrashedError extends ComfyUIError {
   override readonly name = 'BackendCrashedError';
 }
 
+/** ComfyUI answers, and runs nothing of what waits in its queue: its one worker thread has died. */
+export class ZombieBackendError extends ComfyUIError {
+  override readonly name = 'ZombieBackendError';
+
+  constructor(seconds: number) {
+    super(`ComfyUI has run nothing for ${seconds} s although prompts wait in its queue: it must be restarted`);
+  }
+}
+
 /** Rendering took longer than it may, or moved no step. */
 export class RenderingTimeoutError extends ComfyUIError {
   override readonly name = 'RenderingTimeoutError';
+  /** Which of its limits a rendering has passed. */
+  readonly limit: 'render' | 'stall';
+
+  constructor(limit: 'render' | 'stall', message: string) {
+    super(message);
+    this.limit = limit;
+  }
 }
 
 /** The prompt finished and left nothing to deliver; the same graph will do so again. */

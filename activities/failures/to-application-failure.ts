@@ -18,6 +18,7 @@ import {
   PromptLostError,
   PromptRejectedError,
   RenderingTimeoutError,
+  ZombieBackendError,
 } from '../comfyui/errors.js';
 import type { NodeFault } from '../comfyui/errors.js';
 import { classifyFalFailure } from '../fal/classify-fal-failure.js';
@@ -46,7 +47,10 @@ const MAX_FAULTS = 20;
  * The one door from client errors to Temporal failures. Cancellation and failures that are typed already walk through.
  * What is unexpected ends the activity, and the Workflow tries once more; `retryUnexpected` is for what must happen.
  */
-export function toApplicationFailure(error: unknown, options: { readonly retryUnexpected?: boolean } = {}): unknown {
+export function toApplicationFailure(
+  error: unknown,
+  options: { readonly retryUnexpected?: boolean; readonly facts?: Facts } = {},
+): unknown {
   if (error instanceof CancelledFailure || error instanceof ApplicationFailure) return error;
   // A wait or a stream that the cancellation broke off says AbortError; what happened is the cancellation.
   const signal = cancellationSignal();
@@ -58,7 +62,7 @@ export function toApplicationFailure(error: unknown, options: { readonly retryUn
     type: kind,
     nonRetryable: isFinal || endsHere || !describeFailure(kind).isRetryableInPlace,
     message: message.slice(0, MAX_MESSAGE_CHARS),
-    details: [facts],
+    details: [{ ...facts, ...options.facts }],
     ...(retryAfterMs !== null && { nextRetryDelay: retryAfterMs }),
     // The cause repeats the message; its stack is what it adds.
     ...(error instanceof Error && message.length <= MAX_MESSAGE_CHARS && { cause: error }),
@@ -80,6 +84,8 @@ function classify(error: unknown): Classified {
   if (error instanceof ObjectStoreError)
     return { kind: storageKind(error), facts: { key: error.key, code: error.code } };
   if (error instanceof OutputInvalidError) return { kind: 'OUTPUT_INVALID', facts: { verdicts: error.verdicts } };
+  if (error instanceof RenderingTimeoutError) return { kind: 'TIMEOUT', facts: { limit: error.limit } };
+  if (error instanceof ZombieBackendError) return { kind: 'BACKEND_CRASHED', facts: { isZombie: true } };
   return { kind: kindByClass(error), facts: {} };
 }
 
@@ -90,7 +96,6 @@ function kindByClass(error: unknown): FailureKind {
   if (error instanceof PromptLostError) return 'PROMPT_LOST';
   if (error instanceof PromptInterruptedError) return 'INTERRUPTED';
   if (error instanceof BackendCrashedError) return 'BACKEND_CRASHED';
-  if (error instanceof RenderingTimeoutError) return 'TIMEOUT';
   if (isErrno(error, 'ENOSPC')) return 'DISK_FULL'; // the spool
   if (isDatabaseUnavailable(error) || isGrpcServiceError(error)) return 'NETWORK_ERROR';
   return 'UNEXPECTED';

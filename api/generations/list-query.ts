@@ -1,8 +1,6 @@
 import { z } from 'zod';
 import { GENERATION_STATUSES } from '../../workflows/domain/generation-status.js';
-import { ProblemError } from '../problems.js';
-import { issueWords } from '../schemas/issue-words.js';
-import { problemPlaces } from '../schemas/problem-places.js';
+import { parsedQuery } from '../schemas/parsed-query.js';
 import { wholeNumberWords } from '../schemas/whole-number.js';
 
 const limitWords = `must be ${wholeNumberWords(1, 100)}`;
@@ -29,16 +27,6 @@ export interface ListQuery {
 
 /** Throws `invalid_query` with every parameter that is wrong. */
 export function listQueryFrom(query: unknown): ListQuery {
-  const parsed = listQuerySchema.safeParse(query, { error: issueWords });
-  if (!parsed.success) {
-    const places = problemPlaces(parsed.error, listQuerySchema).map((place) => ({
-      ...place,
-      pointer: `?${place.pointer.split('/')[1] ?? ''}`,
-    }));
-    throw new ProblemError('invalid_query', places.map(({ pointer, message }) => `${pointer} ${message}`).join('; '), {
-      places,
-    });
-  }
-  const { cursor, status, template, ...rest } = parsed.data;
+  const { cursor, status, template, ...rest } = parsedQuery(listQuerySchema, query);
   return { ...rest, cursor: cursor ?? null, status: status ?? null, template: template ?? null };
 }

@@ -28,6 +28,17 @@ export const jsonBody: RequestHandler = (req, res, next) => {
   });
 };
 
+/** For routes that work without a body, too: then it is an empty object. */
+export const optionalJsonBody: RequestHandler = (req, res, next) => {
+  const hasBody = req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length'] ?? 0) > 0;
+  if (hasBody) {
+    jsonBody(req, res, next);
+    return;
+  }
+  req.body = {};
+  next();
+};
+
 function isJson(req: Request): boolean {
   const type = req.headers['content-type'] ?? '';
   const charset = /charset="?([\w-]+)/i.exec(type)?.[1] ?? 'utf-8';

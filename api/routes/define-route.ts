@@ -5,6 +5,7 @@ import { ProblemError } from '../problems.js';
 export interface RouteMethods {
   readonly get?: RequestHandler;
   readonly post?: readonly RequestHandler[];
+  readonly delete?: RequestHandler;
   /** What callers who send DELETE want, in a sentence. */
   readonly insteadOfDelete?: string;
 }
@@ -13,9 +14,11 @@ export function defineRoute(router: IRouter, path: string, methods: RouteMethods
   const route = router.route(path);
   if (methods.get !== undefined) route.get(methods.get);
   if (methods.post !== undefined) route.post(...methods.post);
+  if (methods.delete !== undefined) route.delete(methods.delete);
   const allow = [
     ...(methods.get === undefined ? [] : ['GET', 'HEAD']),
     ...(methods.post === undefined ? [] : ['POST']),
+    ...(methods.delete === undefined ? [] : ['DELETE']),
     'OPTIONS',
   ].join(', ');
   route.all((req, res) => {

@@ -1,28 +1,10 @@
 import { z } from './openapi-zod.js';
+import { statisticsViewSchema } from './statistics-view.js';
 import { backendCommandSchema } from './backend-view.js';
 import { GENERATION_STATUSES } from '../../workflows/domain/generation-status.js';
-import type { ProblemCode } from '../problems.js';
-
-interface DescribedAnswer {
-  readonly description: string;
-  readonly schema?: z.ZodType;
-  readonly mediaType?: string;
-  readonly headers?: Readonly<Record<string, z.ZodType>>;
-}
-
-/** One route as the OpenAPI document shows it; `test/api` compares the list with what the app answers. */
-export interface DescribedRoute {
-  readonly method: 'get' | 'post';
-  readonly path: string;
-  readonly operationId: string;
-  readonly summary: string;
-  readonly params?: Readonly<Record<string, z.ZodType>>;
-  readonly query?: z.ZodObject;
-  readonly headers?: Readonly<Record<string, z.ZodType>>;
-  readonly body?: z.ZodType;
-  readonly answers: Readonly<Record<string, DescribedAnswer>>;
-  readonly problems: readonly ProblemCode[];
-}
+import { EVERYWHERE, READS, WRITES, id } from './described-route.js';
+import type { DescribedRoute } from './described-route.js';
+import { errorRecoveryRoutes } from './described-error-recovery.js';
 
 interface Schemas {
   readonly GenerationRequest: z.ZodType;
@@ -31,19 +13,13 @@ interface Schemas {
   readonly Backend: z.ZodType;
 }
 
-/** Any route can answer with these. */
-const EVERYWHERE = ['host_not_allowed', 'uri_too_long', 'internal_error'] as const satisfies readonly ProblemCode[];
-const WRITES = [...EVERYWHERE, 'cross_site_refused', 'database_unavailable'] as const satisfies readonly ProblemCode[];
-const READS = [...EVERYWHERE, 'database_unavailable'] as const satisfies readonly ProblemCode[];
-
-const id = { id: z.string().regex(/^gen_[0-9a-f]{32}$/) };
-
 export function describedRoutes(schemas: Schemas): readonly DescribedRoute[] {
   return [
     ...creationRoutes(schemas),
     ...generationRoutes(schemas),
     ...commandRoutes(schemas),
     ...outputRoutes(),
+    ...errorRecoveryRoutes(),
     ...catalogueRoutes(schemas),
     ...serviceRoutes(),
   ];
@@ -206,6 +182,15 @@ function catalogueRoutes({ Template, Backend }: Schemas): readonly DescribedRout
       summary: 'List the ComfyUI servers that GPU workers report',
       answers: { '200': { description: 'All backends', schema: z.object({ backends: z.array(Backend) }) } },
       problems: [...EVERYWHERE, 'storage_unavailable'],
+    },
+    {
+      method: 'get',
+      path: '/v1/statistics',
+      operationId: 'getStatistics',
+      summary: 'What became of the generations of the last hours, and how their failures were recovered from',
+      query: z.object({ hours: z.int().min(1).max(8_760).optional().describe('24 unless told.') }),
+      answers: { '200': { description: 'The statistics', schema: statisticsViewSchema } },
+      problems: [...READS, 'invalid_query'],
     },
     backendCommand('drain', 'Let what runs on a backend end and start nothing new; repeating it changes nothing'),
     backendCommand('resume', 'End a drain or a quarantine; repeating it changes nothing'),

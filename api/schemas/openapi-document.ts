@@ -3,7 +3,7 @@ import { backendViewSchema } from './backend-view.js';
 import { generationRequestSchema } from './generation-request.js';
 import { generationViewSchema } from './generation-view.js';
 import { describedRoutes } from './described-routes.js';
-import type { DescribedRoute } from './described-routes.js';
+import type { DescribedRoute } from './described-route.js';
 import { z } from './openapi-zod.js';
 import { codesOfStatus, problemDocumentSchema } from './problem-document.js';
 import { templateViewSchema } from './template-view.js';

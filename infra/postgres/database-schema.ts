@@ -17,6 +17,7 @@ export interface DatabaseSchema {
   idempotency_keys: IdempotencyKeysTable;
   reconciliation: ReconciliationTable;
   fal_reservations: FalReservationsTable;
+  checkpoints: CheckpointsTable;
 }
 
 export interface GenerationsTable {
@@ -48,6 +49,16 @@ export interface GenerationsTable {
 export interface StoredFailure {
   readonly detail: string;
   readonly facts: Json;
+}
+
+export interface CheckpointsTable {
+  generation_id: string;
+  attempt: number;
+  progress_percent: number;
+  completed_nodes: JSONColumnType<string[]>;
+  graph_key: string;
+  files: JSONColumnType<string[]>;
+  created_at: DatabaseTime;
 }
 
 export interface FalReservationsTable {

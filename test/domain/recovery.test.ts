@@ -35,7 +35,7 @@ describe('R5.7 Recovery', () => {
     ['BACKEND_CRASHED', ['wait_and_resubmit', 'fal', 'give_up']],
     ['NETWORK_ERROR', [...times(3, 'rediscover'), 'fal', 'give_up']],
     ['UNEXPECTED', ['retry', 'give_up']],
-    ['DEVICE_POISONED', [...times(2, 'other_backend'), 'give_up']],
+    ['DEVICE_POISONED', ['other_backend', 'fal', 'give_up']],
     ['ENVIRONMENT', [...times(2, 'other_backend'), 'give_up']],
     ['MODEL_CORRUPT', [...times(2, 'other_backend'), 'give_up']],
     ['MODEL_INCOMPATIBLE', [...times(2, 'other_backend'), 'give_up']],
@@ -63,6 +63,20 @@ describe('R5.7 Recovery', () => {
     'NO_CAPACITY',
   ] as const)('R5.6 %s ends the generation at once', (kind) => {
     expect(decideRecovery(buildFailure(kind), [], DEFAULT_RECOVERY)).toEqual([]);
+  });
+
+  test('what was running at two crashes, whatever they were, does not meet a third GPU', () => {
+    const [crashed, poisoned] = [buildFailure('BACKEND_CRASHED'), buildFailure('DEVICE_POISONED')];
+    expect(storyOf([crashed, poisoned])).toEqual(['wait_and_resubmit', 'fal']);
+    expect(storyOf([poisoned, crashed])).toEqual(['other_backend', 'fal']);
+  });
+
+  test('R5.3 a rendering that takes too long goes on once, and elsewhere where it stood still; a stuck one only elsewhere', () => {
+    const slow = { ...buildFailure('TIMEOUT'), limit: 'render' } as const;
+    expect(storyOf(forever(slow))).toEqual(['resume', 'give_up']);
+    expect(storyOf(forever({ ...slow, limit: 'stall' }))).toEqual(['resume', 'other_backend', 'give_up']);
+    expect(storyOf(forever({ ...slow, isStuck: true }))).toEqual(['other_backend', 'wait_and_resubmit', 'give_up']);
+    expect(storyOf([slow, { ...slow, isStuck: true }])).toEqual(['resume', 'other_backend']);
   });
 
   test.each(['NO_CAPACITY', 'TIMEOUT'] as const)('R1.2 %s for want of any backend falls back', (kind) => {

@@ -21,9 +21,14 @@ afterEach(async () => {
 }, 90_000);
 
 /** A service with a ComfyUI for each card, its memory in GiB; `null`: there is always enough. */
-async function start(cardsGib: readonly (number | null)[], env: Readonly<Record<string, string>> = {}): Promise<World> {
+async function start(
+  cardsGib: readonly (number | null)[],
+  ...[env = {}, secondsPerStep = 0]: [env?: Readonly<Record<string, string>>, secondsPerStep?: number]
+): Promise<World> {
   const simulators = await Promise.all(
-    cardsGib.map(async (gib) => startSimulator({ extraArgs: gib === null ? [] : ['--vram-gib', String(gib)] })),
+    cardsGib.map(async (gib) =>
+      startSimulator({ secondsPerStep, extraArgs: gib === null ? [] : ['--vram-gib', String(gib)] }),
+    ),
   );
   const service = await startService({ comfyUrls: simulators.map(({ url }) => url), env });
   world = { service, simulators };
@@ -52,6 +57,15 @@ async function pixelsOf({ service }: World, { outputs }: SeenGeneration): Promis
       return (await sharp(Buffer.from(file)).raw().toBuffer()).toString('base64');
     }),
   );
+}
+
+async function untilQuarantine({ service }: World): Promise<void> {
+  await until('one is in quarantine', async () => {
+    const { backends } = (await (await fetch(`${service.apiUrl}/v1/backends`)).json()) as {
+      backends: readonly { readonly gate: string }[];
+    };
+    return backends.some(({ gate }) => gate === 'closed');
+  });
 }
 
 const BATCH = { width: 1024, height: 1024, batch_size: 4 };
@@ -153,10 +167,44 @@ test('a card whose device is broken is left alone by everybody, and another rend
   expect(attempts).toContainEqual(expect.objectContaining({ kind: 'DEVICE_POISONED', strategy: 'other_backend' }));
   // Those that had been claimed there when the gate shut look for another backend.
   expect(attempts.every(({ strategy }) => ['other_backend', 'rediscover'].includes(strategy))).toBe(true);
-  await until('it is in quarantine', async () => {
-    const { backends } = (await (await fetch(`${here.service.apiUrl}/v1/backends`)).json()) as {
-      backends: readonly { readonly gate: string }[];
-    };
-    return backends.some(({ gate }) => gate !== 'open');
-  });
+  await untilQuarantine(here);
+}, 180_000);
+
+test('R5.3 a rendering that is too slow is stopped and goes on, once, from the nodes that are done', async () => {
+  const here = await start([null], { GENERATION_TIMEOUT_SECONDS: '1' }, 0.02); // ten times that on a CPU
+  const [simulator] = here.simulators as [SimulatorProcess];
+  await arm(simulator, { kind: 'slow', nodeType: 'KSampler', factor: 100, count: 1 });
+  const { id } = await submit(here, { width: 64, height: 64 });
+  const seen = await here.service.untilStatus(id, 'COMPLETED', 60_000);
+  expect(seen.attempts).toMatchObject([{ kind: 'TIMEOUT', strategy: 'resume' }]);
+  expect(countOf(simulator, 'interrupt')).toBeGreaterThan(0);
+  expect(countOf(simulator, 'rendering_started')).toBe(2);
+  // The checkpoint and both texts were done.
+  expect(countOf(simulator, 'node_cached')).toBeGreaterThanOrEqual(3);
+}, 120_000);
+
+test('a ComfyUI that cannot be stopped is left alone until it is restarted, and another renders', async () => {
+  const here = await start([null, null], { GENERATION_TIMEOUT_SECONDS: '1' });
+  const [hung] = here.simulators as [SimulatorProcess];
+  await arm(hung, { kind: 'hang', nodeType: 'KSampler' });
+  await Promise.all(
+    [1, 2, 3].map(async (seed) => {
+      const { id } = await submit(here, { width: 64, height: 64, seed });
+      return here.service.untilStatus(id, 'COMPLETED', 120_000);
+    }),
+  );
+  await untilQuarantine(here);
+}, 180_000);
+
+test('a ComfyUI that answers and runs nothing is left alone until it is restarted, and another renders', async () => {
+  const here = await start([null, null], { STALL_SECONDS: '1' });
+  const [zombie] = here.simulators as [SimulatorProcess];
+  await arm(zombie, { kind: 'zombie', afterPrompt: true });
+  const ids = await Promise.all(
+    [1, 2, 3, 4, 5, 6].map(async (seed) => (await submit(here, { width: 64, height: 64, seed })).id),
+  );
+  const seen = await Promise.all(ids.map(async (id) => here.service.untilStatus(id, 'COMPLETED', 120_000)));
+  const attempts = seen.flatMap((one) => one.attempts);
+  expect(attempts).toContainEqual(expect.objectContaining({ kind: 'BACKEND_CRASHED', strategy: 'wait_and_resubmit' }));
+  await untilQuarantine(here);
 }, 180_000);

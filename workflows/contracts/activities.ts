@@ -163,7 +163,27 @@ export type ProgressRecord =
       readonly startedAtMs: number;
       readonly provider?: 'fal';
     }
-  | { readonly type: 'recovering'; readonly recovery: RecoveryNote };
+  | {
+      readonly type: 'recovering';
+      readonly recovery: RecoveryNote;
+      /** How far the rendering had come; absent when that is not known. */
+      readonly checkpoint?: Checkpoint;
+    };
+
+/** R5.3: what a recovery begins from. */
+export interface Checkpoint extends RenderedSoFar {
+  /** Of the graph that was being rendered. */
+  readonly graphKey: string;
+  /** Object keys of the parts of the batch that are stored. */
+  readonly files: readonly string[];
+}
+
+/** Fact `rendered` of a failure of `awaitCompletion`. */
+export interface RenderedSoFar {
+  readonly percent: number;
+  /** Ids of nodes that are done; at most 500. */
+  readonly completedNodes: readonly string[];
+}
 
 export interface RecordProgressInput {
   readonly generationId: string;

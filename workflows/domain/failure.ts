@@ -179,7 +179,7 @@ export function mayStillRender(kind: FailureKind): boolean {
 }
 
 /** The prompt is over, and its backend is well and has the results of the nodes that ran: the next try is quickest there. */
-const STAYS_ON_BACKEND: readonly FailureKind[] = ['PROMPT_LOST', 'INTERRUPTED', 'CUDA_OOM', 'HOST_OOM'];
+const STAYS_ON_BACKEND: readonly FailureKind[] = ['PROMPT_LOST', 'INTERRUPTED', 'CUDA_OOM', 'HOST_OOM', 'TIMEOUT'];
 
 /** True when a failed submission is mostly followed by another one on the same backend, if it may be tried again at all. */
 export function staysOnBackend(kind: FailureKind): boolean {

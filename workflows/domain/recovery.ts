@@ -28,6 +28,10 @@ export interface ObservedFailure {
   readonly mediaFaults: readonly MediaFault[];
   /** The worker is gone for good, and its ComfyUI may go on rendering the prompt. */
   readonly isAbandoned: boolean;
+  /** A time limit of one rendering, not of the whole generation. */
+  readonly limit?: 'render' | 'stall' | null;
+  /** The prompt could not be stopped: its ComfyUI does nothing until it is restarted. */
+  readonly isStuck?: boolean;
   /** No backend was healthy for long while it waited for one. */
   readonly isWithoutBackend?: boolean;
 }
@@ -103,6 +107,19 @@ const RESUBMIT_CRASHED: Recovery = {
   strategy: 'wait_and_resubmit',
   message: 'ComfyUI crashed; the prompt is submitted again once one answers',
 };
+/** R5.3: from ComfyUI's cache of the nodes that are done. */
+const RESUME: Recovery = {
+  ...AGAIN,
+  strategy: 'resume',
+  message: 'Rendering took too long; it is stopped and goes on from the nodes that are done',
+  place: 'same',
+};
+/** Its gate is shut until then; another that comes up may be first. */
+const WAIT_FOR_RESTART: Recovery = {
+  ...AGAIN,
+  strategy: 'wait_and_resubmit',
+  message: 'The backend must be restarted; the prompt is submitted again once one takes it',
+};
 /** Another backend renders what a lost one may be rendering, too. */
 const TAKE_OVER: Recovery = {
   ...AGAIN,
@@ -152,8 +169,9 @@ const MAX_OTHER_BACKENDS = 2;
 const MAX_LOST = 5;
 /** "Twice at most": somebody presses the button on purpose. */
 const MAX_INTERRUPTED = 2;
-/** A generation that was running at two crashes is poisonous and does not meet a third GPU. */
+/** A generation that was running at two crashes, whatever they were, is poisonous and does not meet a third GPU. */
 const MAX_CRASHED = 1;
+const CRASHES: readonly FailureKind[] = ['BACKEND_CRASHED', 'DEVICE_POISONED'];
 const MAX_UNREACHABLE = 3;
 /** Tried once more, then it ends with its evidence. */
 const MAX_UNEXPECTED = 1;
@@ -194,7 +212,6 @@ function onComfyUI(
     case 'CUDA_OOM':
     case 'HOST_OOM':
     case 'MODEL_MISSING':
-    case 'DEVICE_POISONED':
     case 'ENVIRONMENT':
     case 'MODEL_CORRUPT':
     case 'MODEL_INCOMPATIBLE':
@@ -204,7 +221,9 @@ function onComfyUI(
     case 'INTERRUPTED':
       return done < MAX_INTERRUPTED ? [RESUBMIT_INTERRUPTED] : [];
     case 'BACKEND_CRASHED':
-      return [...(done < MAX_CRASHED ? [RESUBMIT_CRASHED] : []), FALL_BACK];
+      return crashesIn(past) < MAX_CRASHED ? [RESUBMIT_CRASHED, FALL_BACK] : [FALL_BACK];
+    case 'DEVICE_POISONED':
+      return crashesIn(past) < MAX_CRASHED ? [OTHER_BACKEND, WAIT_FOR_RESTART] : [FALL_BACK];
     case 'NETWORK_ERROR':
       return [...(done < MAX_UNREACHABLE ? [isAbandoned ? TAKE_OVER : REDISCOVER] : []), FALL_BACK];
     case 'OUTPUT_INVALID':
@@ -218,6 +237,7 @@ function onComfyUI(
     case 'INPUT_TOO_LARGE':
       return [];
     case 'TIMEOUT':
+      return recoverTimeout(failure, past);
     case 'NO_CAPACITY':
       return failure.isWithoutBackend === true ? [FALL_BACK] : [];
     default:
@@ -228,7 +248,7 @@ function onComfyUI(
 /** Kinds that the same input would meet again in the same place. */
 type Stubborn = Extract<
   FailureKind,
-  'CUDA_OOM' | 'HOST_OOM' | 'MODEL_MISSING' | 'DEVICE_POISONED' | 'ENVIRONMENT' | 'MODEL_CORRUPT' | 'MODEL_INCOMPATIBLE'
+  'CUDA_OOM' | 'HOST_OOM' | 'MODEL_MISSING' | 'ENVIRONMENT' | 'MODEL_CORRUPT' | 'MODEL_INCOMPATIBLE'
 >;
 
 function changeInputOrPlace(
@@ -254,7 +274,6 @@ function changeInputOrPlace(
       return [...atMost(1, FREE_MEMORY), ...atMost(1, OTHER_BACKEND)];
     case 'MODEL_MISSING':
       return [...atMost(1, OTHER_BACKEND), ...changed(SWITCH_MODEL)];
-    case 'DEVICE_POISONED':
     case 'ENVIRONMENT':
     case 'MODEL_CORRUPT':
     case 'MODEL_INCOMPATIBLE':
@@ -262,6 +281,24 @@ function changeInputOrPlace(
     default:
       return assertNever(kind);
   }
+}
+
+function crashesIn(past: readonly PastRecovery[]): number {
+  return past.filter(({ kind }) => CRASHES.includes(kind)).length;
+}
+
+/** Of one rendering; what the whole generation may take is not stretched. */
+function recoverTimeout(
+  { limit = null, isStuck = false, isWithoutBackend = false }: ObservedFailure,
+  past: readonly PastRecovery[],
+): readonly Recovery[] {
+  if (isWithoutBackend) return [FALL_BACK];
+  if (limit === null) return [];
+  const atMostOnce = (recovery: Recovery) =>
+    past.some(({ kind, strategy }) => kind === 'TIMEOUT' && strategy === recovery.strategy) ? [] : [recovery];
+  if (isStuck) return [...atMostOnce(OTHER_BACKEND), ...atMostOnce(WAIT_FOR_RESTART)];
+  // What is slow there is as slow elsewhere; what stands still may have met a fault of that backend.
+  return [...atMostOnce(RESUME), ...(limit === 'stall' ? atMostOnce(OTHER_BACKEND) : [])];
 }
 
 function recoverOutput(faults: readonly MediaFault[], past: readonly PastRecovery[]): readonly Recovery[] {

@@ -1,0 +1,42 @@
+import { isFailureKind } from '../../workflows/domain/failure.js';
+import { isTerminal } from '../../workflows/domain/generation-status.js';
+import type { GenerationView } from '../schemas/generation-view.js';
+import type { JobStatusView } from '../schemas/error-recovery.js';
+import { errorKeyOf } from './error-keys.js';
+
+/** A generation in the words of R5.10. */
+export function jobStatusView(generation: GenerationView, availableCheckpoints: number): JobStatusView {
+  const { attempts, error, outputs, status } = generation;
+  return {
+    success: true,
+    job_id: generation.id,
+    data: {
+      status: lowerCase(status),
+      progress: generation.progress?.percent ?? (status === 'COMPLETED' ? 100 : 0),
+      retry_count: attempts.length,
+      recovery_history: attempts.map(({ attempt, kind, message, success, createdAt }) => ({
+        attempt,
+        message: isFailureKind(kind) ? `${message} (${errorKeyOf(kind)})` : message,
+        success,
+        timestamp: createdAt,
+      })),
+      recovery_status: {
+        total_attempts: attempts.length,
+        successful_attempts: attempts.filter(({ success }) => success === true).length,
+        available_checkpoints: availableCheckpoints,
+      },
+      result: isTerminal(status)
+        ? {
+            success: status === 'COMPLETED',
+            output_files: outputs.map(({ url }) => url),
+            recovery_used: attempts.length > 0,
+            error_message: error?.detail ?? null,
+          }
+        : null,
+    },
+  };
+}
+
+function lowerCase<Text extends string>(text: Text): Lowercase<Text> {
+  return text.toLowerCase() as Lowercase<Text>;
+}

@@ -1,0 +1,123 @@
+import { z } from './openapi-zod.js';
+import { EVERYWHERE, READS, WRITES, id } from './described-route.js';
+import type { DescribedRoute } from './described-route.js';
+import {
+  jobAcceptedSchema,
+  jobRetrySchema,
+  jobStatusSchema,
+  jobSubmitSchema,
+  recoveryHealthSchema,
+  recoveryStatisticsSchema,
+  retriedJobsSchema,
+  retryFailedSchema,
+} from './error-recovery.js';
+
+const ACCEPTED = { '202': { description: 'Accepted', schema: jobAcceptedSchema } };
+const KEY = { 'Idempotency-Key': z.string().min(1).max(255).optional() };
+const BODY = ['invalid_json', 'invalid_request', 'unsupported_media_type', 'body_too_large', 'unsafe_number'] as const;
+const IDEMPOTENCY = ['invalid_idempotency_key', 'idempotency_in_flight', 'idempotency_mismatch'] as const;
+
+/** R5.10: the same generations in the words of an older system. */
+export function errorRecoveryRoutes(): readonly DescribedRoute[] {
+  return [...jobRoutes(), ...recoveryDataRoutes()];
+}
+
+function jobRoutes(): readonly DescribedRoute[] {
+  return [
+    {
+      method: 'post',
+      path: '/api/error-recovery/jobs/submit',
+      operationId: 'submitJob',
+      summary: 'Accept a graph with a prompt and parameters written into it',
+      headers: KEY,
+      body: jobSubmitSchema,
+      answers: ACCEPTED,
+      problems: [
+        ...WRITES,
+        ...BODY,
+        ...IDEMPOTENCY,
+        ...([
+          'invalid_graph',
+          'graph_link_dangling',
+          'node_class_unknown',
+          'storage_unavailable',
+          'queue_full',
+        ] as const),
+      ],
+    },
+    {
+      method: 'get',
+      path: '/api/error-recovery/jobs/{id}/status',
+      operationId: 'getJobStatus',
+      summary: 'Read one job with its recoveries',
+      params: id,
+      answers: { '200': { description: 'The job', schema: jobStatusSchema } },
+      problems: [...READS, 'generation_not_found'],
+    },
+    {
+      method: 'post',
+      path: '/api/error-recovery/jobs/{id}/retry',
+      operationId: 'retryJob',
+      summary: 'Accept a failed job once more, as a new one',
+      params: id,
+      headers: KEY,
+      body: jobRetrySchema,
+      answers: ACCEPTED,
+      problems: [
+        ...WRITES,
+        ...BODY,
+        ...IDEMPOTENCY,
+        ...(['generation_not_found', 'generation_not_failed', 'generation_not_retryable', 'queue_full'] as const),
+      ],
+    },
+    {
+      method: 'post',
+      path: '/api/error-recovery/jobs/retry-failed',
+      operationId: 'retryFailedJobs',
+      summary: 'Accept the oldest failed jobs once more that may succeed now',
+      body: retryFailedSchema,
+      answers: { '202': { description: 'The new jobs', schema: retriedJobsSchema } },
+      problems: [...WRITES, ...BODY, 'idempotency_in_flight', 'queue_full'],
+    },
+  ];
+}
+
+function recoveryDataRoutes(): readonly DescribedRoute[] {
+  const hours = z.object({ hours: z.int().min(1).max(8_760).optional().describe('24 unless told.') });
+  return [
+    ...(['statistics', 'statistics/detailed'] as const).map((path): DescribedRoute => ({
+      method: 'get',
+      path: `/api/error-recovery/${path}`,
+      operationId: path === 'statistics' ? 'getRecoveryStatistics' : 'getDetailedRecoveryStatistics',
+      summary: 'How many failures there were, and how many were recovered from',
+      query: hours,
+      answers: { '200': { description: 'The statistics', schema: recoveryStatisticsSchema } },
+      problems: [...READS, 'invalid_query'],
+    })),
+    {
+      method: 'delete',
+      path: '/api/error-recovery/cleanup',
+      operationId: 'removeCheckpoints',
+      summary: 'Remove the checkpoints of jobs that ended longer ago',
+      query: hours,
+      answers: {
+        '200': {
+          description: 'How many were removed',
+          schema: z.object({ success: z.literal(true), removed_checkpoints: z.int().min(0) }),
+        },
+      },
+      problems: [...WRITES, 'invalid_query'],
+    },
+    {
+      method: 'get',
+      path: '/api/error-recovery/health',
+      operationId: 'getRecoveryHealth',
+      summary: 'Can jobs be accepted',
+      answers: {
+        '200': { description: 'Yes', schema: recoveryHealthSchema },
+        '503': { description: 'No', schema: recoveryHealthSchema },
+      },
+      problems: EVERYWHERE,
+    },
+  ];
+}

@@ -1,0 +1,19 @@
+import type { z } from 'zod';
+import { ProblemError } from '../problems.js';
+import { issueWords } from './issue-words.js';
+import { problemPlaces } from './problem-places.js';
+
+/** The query of an address; throws `invalid_query` with every parameter that is wrong. */
+export function parsedQuery<Shape extends z.ZodRawShape>(
+  schema: z.ZodObject<Shape, z.core.$strict>,
+  query: unknown,
+): z.infer<z.ZodObject<Shape, z.core.$strict>> {
+  const parsed = schema.safeParse(query, { error: issueWords });
+  if (parsed.success) return parsed.data;
+  const places = problemPlaces(parsed.error, schema).map((place) => ({
+    ...place,
+    pointer: `?${place.pointer.split('/')[1] ?? ''}`,
+  }));
+  const detail = places.map(({ pointer, message }) => `${pointer} ${message}`).join('; ');
+  throw new ProblemError('invalid_query', detail, { places });
+}

@@ -1,0 +1,223 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { FailureKind } from '../../workflows/domain/failure.js';
+import type { GenerationStatus } from '../../workflows/domain/generation-status.js';
+import { call, createTestSetting, post } from './support/start-test-api.js';
+import type { TestSetting } from './support/start-test-api.js';
+
+let setting: TestSetting;
+let api: string;
+
+beforeAll(async () => {
+  setting = await createTestSetting();
+  api = await setting.startApi();
+}, 60_000);
+afterAll(async () => setting.release());
+
+const GRAPH = {
+  '1': { class_type: 'EmptyImage', inputs: { width: 64, height: 64, batch_size: 1, color: 255 } },
+  '2': { class_type: 'SaveImage', inputs: { images: ['1', 0], filename_prefix: 'a' } },
+};
+
+const jobs = () => `${api}/api/error-recovery/jobs`;
+
+async function submitted(extra: object = {}): Promise<string> {
+  const { status, json } = await post(`${jobs()}/submit`, { workflow_data: GRAPH, ...extra });
+  expect({ status, json }).toMatchObject({ status: 202, json: { success: true, status: 'queued' } });
+  return String(json['job_id']);
+}
+
+async function end(id: string, status: GenerationStatus, kind: FailureKind | null = null): Promise<void> {
+  if (status === 'COMPLETED') {
+    const file = { kind: 'image', media_type: 'image/png', object_key: `jobs/${id}/image_0.png` } as const;
+    await setting.database
+      .insertInto('outputs')
+      .values({ generation_id: id, index: 0, ...file, bytes: 100, sha256: 'a'.repeat(64), is_flat: false })
+      .execute();
+  }
+  const failure = { failure_kind: kind, failure: '{"detail":"no room","facts":{}}' };
+  await setting.database
+    .updateTable('generations')
+    .set({ status, finished_at: new Date(), ...(kind !== null && failure) })
+    .where('id', '=', id)
+    .execute();
+}
+
+async function attempt(
+  id: string,
+  number: number,
+  facts: { kind: FailureKind; success: boolean | null },
+): Promise<void> {
+  const row = {
+    generation_id: id,
+    attempt: number,
+    strategy: 'reduce_params',
+    message: 'Reduced parameters',
+    ...facts,
+  };
+  await setting.database.insertInto('recovery_attempts').values(row).execute();
+}
+
+async function checkpoint(id: string, number: number): Promise<void> {
+  const row = { generation_id: id, attempt: number, progress_percent: 40, graph_key: 'graphs/a.json' };
+  await setting.database
+    .insertInto('checkpoints')
+    .values({ ...row, completed_nodes: '["1"]', files: '[]' })
+    .execute();
+}
+
+const inputOf = async (id: string) =>
+  (await setting.database.selectFrom('generations').selectAll().where('id', '=', id).executeTakeFirstOrThrow())
+    .workflow_input;
+
+describe('R5.10 A job', () => {
+  test('is accepted with its parameters in the graph and its time limit', async () => {
+    const id = await submitted({ parameters: { width: 128, color: 7 }, timeout_minutes: 5, job_type: 'video' });
+    const { graph, limits } = await inputOf(id);
+    expect((await setting.store.readJson(graph.key))?.value).toMatchObject({
+      '1': { inputs: { width: 128, color: 7 } },
+    });
+    expect(limits.totalSeconds).toBe(300);
+    const { json } = await call(`${api}/v1/generations/${id}`);
+    expect(json).toMatchObject({ status: 'QUEUED', metadata: { job_type: 'video' } });
+  });
+
+  test('with what no node takes is refused, and says which', async () => {
+    const answer = await post(`${jobs()}/submit`, { workflow_data: GRAPH, prompt: 'a heron', parameters: { cfg: 7 } });
+    expect(answer).toMatchObject({
+      status: 422,
+      json: { code: 'invalid_request', errors: [{ pointer: '/parameters/cfg' }, { pointer: '/prompt' }] },
+    });
+    expect((await post(`${jobs()}/submit`, { workflow: GRAPH })).json).toMatchObject({ code: 'invalid_request' });
+  });
+
+  test('shows its recoveries, its checkpoints and its result', async () => {
+    const id = await submitted();
+    await attempt(id, 1, { kind: 'CUDA_OOM', success: true });
+    await checkpoint(id, 1);
+    expect((await call(`${jobs()}/${id}/status`)).json).toMatchObject({ data: { status: 'queued', result: null } });
+    await end(id, 'COMPLETED');
+    expect((await call(`${jobs()}/${id}/status`)).json).toEqual({
+      success: true,
+      job_id: id,
+      data: {
+        status: 'completed',
+        progress: 100,
+        retry_count: 1,
+        recovery_history: [
+          {
+            attempt: 1,
+            message: 'Reduced parameters (cuda_out_of_memory)',
+            success: true,
+            timestamp: expect.stringMatching(/^20/),
+          },
+        ],
+        recovery_status: { total_attempts: 1, successful_attempts: 1, available_checkpoints: 1 },
+        result: {
+          success: true,
+          output_files: [`/v1/generations/${id}/outputs/0`],
+          recovery_used: true,
+          error_message: null,
+        },
+      },
+    });
+    expect((await call(`${jobs()}/gen_${'0'.repeat(32)}/status`)).status).toBe(404);
+  });
+
+  test('is retried when the same may succeed, or when that is forced', async () => {
+    const [timeout, broken] = [await submitted(), await submitted()];
+    await end(timeout, 'TIMEOUT', 'TIMEOUT');
+    await end(broken, 'FAILED', 'WORKFLOW_ERROR');
+    const again = await call(`${jobs()}/${timeout}/retry`, { method: 'POST' });
+    expect(again).toMatchObject({ status: 202, json: { success: true, status: 'queued' } });
+    expect(again.json['job_id']).not.toBe(timeout);
+    const refused = await post(`${jobs()}/${broken}/retry`, { force_retry: false });
+    expect(refused).toMatchObject({ status: 409, json: { code: 'generation_not_retryable' } });
+    expect((await post(`${jobs()}/${broken}/retry`, { force_retry: true })).status).toBe(202);
+  });
+
+  test('R5.11 up to so many failed ones are retried with one call, each once, whoever calls at the same moment', async () => {
+    const ids = await Promise.all([1, 2, 3].map(async () => submitted()));
+    for (const id of ids) await end(id, 'FAILED', 'NETWORK_ERROR');
+    const unfit = await submitted();
+    await end(unfit, 'FAILED', 'BAD_INPUT');
+    const both = await Promise.all([1, 2].map(async () => post(`${jobs()}/retry-failed`, { max_jobs: 2 })));
+    expect(both.map(({ json }) => json['count'])).toEqual([2, 2]);
+    const retried = await post(`${jobs()}/retry-failed`, {});
+    expect(retried.json['count']).toBeLessThanOrEqual(1);
+    const rows = await setting.database.selectFrom('generations').select('retry_of').execute();
+    const sources = rows.flatMap(({ retry_of: id }) => (id !== null && ids.includes(id) ? [id] : []));
+    expect(sources.sort()).toEqual([...ids].sort());
+    expect(rows.map(({ retry_of: id }) => id)).not.toContain(unfit);
+  });
+});
+
+describe('Statistics', () => {
+  let own: TestSetting;
+  beforeAll(async () => {
+    own = setting;
+    await own.database.deleteFrom('generations').where('retry_of', 'is not', null).execute();
+    await own.database.deleteFrom('generations').execute();
+    const [first, second, third] = [await submitted(), await submitted(), await submitted()];
+    await attempt(first, 1, { kind: 'CUDA_OOM', success: true });
+    await attempt(first, 2, { kind: 'CUDA_OOM', success: true });
+    await end(first, 'COMPLETED');
+    await attempt(second, 1, { kind: 'BACKEND_CRASHED', success: false });
+    await end(second, 'FAILED', 'BACKEND_CRASHED');
+    await end(third, 'FAILED', 'DISK_FULL');
+    await attempt(await submitted(), 1, { kind: 'PROMPT_LOST', success: null });
+  });
+
+  test('R5.10 count every attempt, and every end without one', async () => {
+    expect((await call(`${api}/api/error-recovery/statistics`)).json).toEqual({
+      success: true,
+      data: {
+        total_errors: 5,
+        successful_recoveries: 2,
+        failed_recoveries: 2,
+        recovery_rate: 50,
+        error_distribution: { cuda_out_of_memory: 2, network_error: 2, disk_full: 1 },
+      },
+    });
+  });
+
+  test('say what became of the generations, by kind and by strategy, and that too few were recovered from', async () => {
+    expect((await call(`${api}/v1/statistics?hours=1`)).json).toMatchObject({
+      generations: { COMPLETED: 1, FAILED: 2, QUEUED: 1, TIMEOUT: 0 },
+      successRate: 1 / 3,
+      seconds: { median: expect.any(Number), p95: expect.any(Number) },
+      errors: { total: 5, recovered: 2, failed: 2, underWay: 1, recoveryRate: 0.5, isBelowThreshold: true },
+      byKind: [
+        { kind: 'CUDA_OOM', total: 2, recovered: 2, failed: 0, underWay: 0 },
+        { kind: 'BACKEND_CRASHED', total: 1, failed: 1 },
+        { kind: 'DISK_FULL', total: 1, failed: 1 },
+        { kind: 'PROMPT_LOST', total: 1, underWay: 1 },
+      ],
+      byStrategy: [{ strategy: 'reduce_params', total: 4 }],
+    });
+    const detailed = (await call(`${api}/api/error-recovery/statistics/detailed`)).json;
+    expect(detailed).toMatchObject({ data: { total_errors: 5, jobs: { COMPLETED: 1 } } });
+  });
+
+  test.each(['hours=0', 'hours=x', 'hours=8761', 'days=1'])('refuse %s', async (query) => {
+    expect((await call(`${api}/v1/statistics?${query}`)).json).toMatchObject({ code: 'invalid_query' });
+  });
+
+  test('checkpoints of what ended longer ago are removed, those of what runs stay', async () => {
+    const [old, young, open] = [await submitted(), await submitted(), await submitted()];
+    for (const id of [old, young, open]) await checkpoint(id, 1);
+    for (const id of [old, young]) await end(id, 'CANCELLED');
+    await setting.database
+      .updateTable('generations')
+      .set({ finished_at: new Date(Date.now() - 3 * 3_600_000) })
+      .where('id', '=', old)
+      .execute();
+    const { json } = await call(`${api}/api/error-recovery/cleanup?hours=2`, { method: 'DELETE' });
+    expect(json).toEqual({ success: true, removed_checkpoints: 1 });
+    const left = await setting.database.selectFrom('checkpoints').select('generation_id').execute();
+    expect(left.map(({ generation_id: id }) => id).sort()).toEqual([young, open].sort());
+  });
+
+  test('the health of it all is told', async () => {
+    expect((await call(`${api}/api/error-recovery/health`)).json).toMatchObject({ success: true, status: 'healthy' });
+  });
+});
