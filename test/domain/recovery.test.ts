@@ -75,8 +75,8 @@ describe('R5.7 Recovery', () => {
     const slow = { ...buildFailure('TIMEOUT'), limit: 'render' } as const;
     expect(storyOf(forever(slow))).toEqual(['resume', 'give_up']);
     expect(storyOf(forever({ ...slow, limit: 'stall' }))).toEqual(['resume', 'other_backend', 'give_up']);
-    expect(storyOf(forever({ ...slow, isStuck: true }))).toEqual(['other_backend', 'wait_and_resubmit', 'give_up']);
-    expect(storyOf([slow, { ...slow, isStuck: true }])).toEqual(['resume', 'other_backend']);
+    expect(storyOf(forever({ ...slow, isStuck: true }))).toEqual(['take_over', 'wait_and_resubmit', 'give_up']);
+    expect(storyOf([slow, { ...slow, isStuck: true }])).toEqual(['resume', 'take_over']);
   });
 
   test.each(['NO_CAPACITY', 'TIMEOUT'] as const)('R1.2 %s for want of any backend falls back', (kind) => {

@@ -179,6 +179,8 @@ test('R5.3 a rendering that is too slow is stopped and goes on, once, from the n
   expect(seen.attempts).toMatchObject([{ kind: 'TIMEOUT', strategy: 'resume' }]);
   expect(countOf(simulator, 'interrupt')).toBeGreaterThan(0);
   expect(countOf(simulator, 'rendering_started')).toBe(2);
+  const job = await fetch(`${here.service.apiUrl}/api/error-recovery/jobs/${id}/status`);
+  expect(await job.json()).toMatchObject({ data: { recovery_status: { available_checkpoints: 1 } } });
   // The checkpoint and both texts were done.
   expect(countOf(simulator, 'node_cached')).toBeGreaterThanOrEqual(3);
 }, 120_000);
@@ -187,13 +189,17 @@ test('a ComfyUI that cannot be stopped is left alone until it is restarted, and 
   const here = await start([null, null], { GENERATION_TIMEOUT_SECONDS: '1' });
   const [hung] = here.simulators as [SimulatorProcess];
   await arm(hung, { kind: 'hang', nodeType: 'KSampler' });
-  await Promise.all(
+  const all = await Promise.all(
     [1, 2, 3].map(async (seed) => {
       const { id } = await submit(here, { width: 64, height: 64, seed });
-      return here.service.untilStatus(id, 'COMPLETED', 120_000);
+      const seen = await here.service.untilStatus(id, 'COMPLETED', 120_000);
+      expect(seen.abandonedRenderings).toBe(strategiesOf(seen).includes('take_over') ? 1 : 0);
+      return seen;
     }),
   );
+  expect(all.flatMap(strategiesOf)).toContain('take_over');
   await untilQuarantine(here);
+  await hung.kill('SIGKILL'); // as somebody must
 }, 180_000);
 
 test('a ComfyUI that answers and runs nothing is left alone until it is restarted, and another renders', async () => {

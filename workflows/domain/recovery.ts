@@ -126,6 +126,12 @@ const TAKE_OVER: Recovery = {
   strategy: 'take_over',
   message: 'The worker of the backend is gone; the generation is taken over',
 };
+/** The same, from a ComfyUI that does not stop rendering. */
+const LEAVE_STUCK: Recovery = {
+  ...TAKE_OVER,
+  message: 'The backend does not stop its rendering; another takes the generation over',
+  place: 'other',
+};
 const REDISCOVER: Recovery = {
   ...AGAIN,
   strategy: 'rediscover',
@@ -296,7 +302,7 @@ function recoverTimeout(
   if (limit === null) return [];
   const atMostOnce = (recovery: Recovery) =>
     past.some(({ kind, strategy }) => kind === 'TIMEOUT' && strategy === recovery.strategy) ? [] : [recovery];
-  if (isStuck) return [...atMostOnce(OTHER_BACKEND), ...atMostOnce(WAIT_FOR_RESTART)];
+  if (isStuck) return [...atMostOnce(LEAVE_STUCK), ...atMostOnce(WAIT_FOR_RESTART)];
   // What is slow there is as slow elsewhere; what stands still may have met a fault of that backend.
   return [...atMostOnce(RESUME), ...(limit === 'stall' ? atMostOnce(OTHER_BACKEND) : [])];
 }

@@ -25,6 +25,8 @@ export interface CheckedGeneration {
   readonly finished_at: Date | null;
   /** The longest way: to the first claim, and from there to the end. */
   readonly limit_seconds: number;
+  /** Renderings that were left to themselves, as the caller is told, too. */
+  readonly abandoned: number;
 }
 
 /** What each part of the checker looks at. */
@@ -44,7 +46,9 @@ export async function checkInvariants(system: CheckedSystem): Promise<readonly V
       `SELECT id, status, submission, created_at, finished_at,
               (workflow_input->'limits'->>'startSeconds')::float +
                 coalesce((workflow_input->'limits'->>'totalSeconds')::float,
-                         greatest(1800, 3 * (workflow_input->'limits'->>'renderSeconds')::float)) AS limit_seconds
+                         greatest(1800, 3 * (workflow_input->'limits'->>'renderSeconds')::float)) AS limit_seconds,
+              (SELECT count(*)::int FROM recovery_attempts
+                WHERE generation_id = generations.id AND strategy = 'take_over') AS abandoned
          FROM generations ORDER BY created_at`,
     );
     const evidence: Evidence = { ...system, database, generations: rows };

@@ -21,13 +21,14 @@ const SPARE_SUBMISSIONS = 5;
 
 /**
  * I4: at most one live prompt for each generation at any instant, and each submission number is rendered at most once: on
- * one backend, and there once in each life of its ComfyUI, which forgets everything when it dies.
+ * one backend, and there once in each life of its ComfyUI, which forgets everything when it dies. What was taken over from a
+ * backend that is lost or does not stop is told to the caller as abandoned, and counts apart.
  */
 export async function checkRenderings(evidence: Evidence): Promise<readonly Violation[]> {
   const journals = await Promise.all(evidence.comfyUrls.map(journalOf));
   const lives = journals.flatMap(livesIn);
   const renderings = journals.flatMap(renderingsIn);
-  return evidence.generations.flatMap(({ id, submission }): Violation[] => {
+  return evidence.generations.flatMap(({ id, submission, abandoned }): Violation[] => {
     const promptIds = Array.from({ length: submission + SPARE_SUBMISSIONS }, (_, index) => promptIdOf(id, index + 1));
     const own = lives
       .filter(({ promptId }) => promptIds.includes(promptId))
@@ -38,6 +39,7 @@ export async function checkRenderings(evidence: Evidence): Promise<readonly Viol
         .map((promptId): Violation => `I4 the prompt ${promptId} of ${id} was rendered more than once`),
       ...own
         .filter((life, index) => own.slice(0, index).some((other) => isRival(other, life)))
+        .slice(abandoned) // each has one rival, from which it was taken over
         .map((life): Violation => `I4 ${id} had another live prompt when ${life.promptId} was queued`),
     ];
   });
