@@ -103,10 +103,10 @@ test('a picture that a paused worker has stored for a generation that was cancel
   const key = `jobs/${generation.id}/image_0.png`;
   await service.post(`/v1/generations/${generation.id}/cancel`);
   await service.untilStatus(generation.id, 'CANCELLED', 60_000);
-  await expect(store.facts(key)).resolves.not.toBeNull();
-  process.kill(worker.pid, 'SIGCONT');
   await until('it is removed', async () => (await store.facts(key)) === null);
-  await worker.end('SIGTERM');
+  process.kill(worker.pid, 'SIGCONT');
+  await worker.end('SIGTERM'); // which lets its activities end
+  await expect(store.facts(key)).resolves.toBeNull();
 }, 150_000);
 
 test('workers that are gone are taken over from, and when they come back their late effects are refused or undone', async () => {
