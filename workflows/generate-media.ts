@@ -128,8 +128,8 @@ async function end(run: GenerationRun, outcome: Outcome): Promise<void> {
   await run.recorded();
   const { recordOutcome } = recordingOptions(`Record ${outcome.status}`);
   const { generationId } = run.input;
-  const { submission, backendId } = run.progress;
-  const provider = backendId === 'fal' ? ({ provider: 'fal' } as const) : {};
+  const { submission } = run.progress;
+  const provider = run.isOnFal ? ({ provider: 'fal' } as const) : {};
   await recordOutcome({ generationId, submission, ...outcome, changed: run.changed, ...provider });
   run.advance({ status: outcome.status, phase: 'ended' });
   publishStatus(run.progress, outcome.failure?.kind ?? null);

@@ -60,6 +60,7 @@ export class GenerationRun {
   #stored: readonly StoredOutput[] = [];
   /** What was delivered otherwise than asked. */
   #changed: Readonly<Record<string, unknown>> = {};
+  #isOnFal = false;
   #noBackendAtMs = Number.NEGATIVE_INFINITY;
   #progress: GenerationProgress = {
     status: 'QUEUED',
@@ -113,6 +114,11 @@ export class GenerationRun {
   /** Somebody has seen, a moment ago at most, that no backend is healthy. */
   get isWithoutBackend(): boolean {
     return Date.now() - this.#noBackendAtMs < NO_BACKEND_HOLDS_MS;
+  }
+
+  /** Not by its name: a backend may be called so. */
+  get isOnFal(): boolean {
+    return this.#isOnFal;
   }
 
   noteNoBackend(): void {
@@ -195,6 +201,7 @@ export class GenerationRun {
   noteFalSubmission({ modelId, requestId }: FalSubmission, { unmapped }: FalRequest): void {
     const { graph, expected } = this.input;
     this.#rendered = { adaptation: UNADAPTED, graph, expected };
+    this.#isOnFal = true;
     this.#stored = [];
     this.#changed = { ...Object.fromEntries(unmapped.map((name) => [name, null])), model: modelId };
     const submission = this.#progress.submission + 1;
