@@ -19,8 +19,11 @@ export interface FleetWatcherOptions {
 }
 
 const LOOK_MS = 5_000;
-/** A Workflow that was told and still waits (it was in the middle of something) is told again. */
-const TELL_AGAIN_MS = 60_000;
+/**
+ * A Workflow that was told and still waits (it was in the middle of something, or over a ceiling) is told again; each time
+ * costs its history about ten events, and it may wait for a day.
+ */
+const TELL_AGAIN_MS = 5 * 60_000;
 const TOLD_AT_ONCE = 100;
 const TELL_WITHIN_MS = 5_000;
 

@@ -5,6 +5,7 @@ import type { BackendClaim, ClaimActivities } from './contracts/activities.js';
 import { falRequestOf } from './fal-choice.js';
 import type { FailureKind } from './domain/failure.js';
 import { checked } from './checked.js';
+import { isFallbackReady } from './fall-back.js';
 import { failureRecordOf, isClaimTimeout } from './failure-record.js';
 import type { GenerationRun } from './generation-run.js';
 
@@ -69,13 +70,16 @@ export async function explainedTimeout(run: GenerationRun, ...[error, cause]: [u
   return ApplicationFailure.create({ type: kind, message, nonRetryable: true, details: [{ ...facts, before }] });
 }
 
-/** Waits for a claim for as long as there is a backend to wait for; a claim that comes all the same counts. */
+/**
+ * Waits for a claim until no backend is healthy and the fallback is ready: without one the generation goes on waiting. A
+ * claim that comes all the same counts.
+ */
 async function unlessNoBackend(run: GenerationRun, claiming: () => Promise<BackendClaim>): Promise<BackendClaim> {
   const waiting = new CancellationScope();
   const watching = new CancellationScope();
   let isGivenUp = false;
   const watch = watching
-    .run(async () => condition(() => run.isWithoutBackend))
+    .run(async () => untilFallbackIsReady(run))
     .then(
       () => {
         isGivenUp = true;
@@ -91,6 +95,14 @@ async function unlessNoBackend(run: GenerationRun, claiming: () => Promise<Backe
   } finally {
     watching.cancel();
     await watch;
+  }
+}
+
+async function untilFallbackIsReady(run: GenerationRun): Promise<void> {
+  for (;;) {
+    await condition(() => run.isWithoutBackend);
+    if (await isFallbackReady(run)) return;
+    run.forgetNoBackend();
   }
 }
 

@@ -36,6 +36,12 @@ export async function fallBack(run: GenerationRun, error: unknown): Promise<read
   }
 }
 
+/** True when fal.ai may take a generation that finds no backend, and its price is set aside. */
+export async function isFallbackReady(run: GenerationRun): Promise<boolean> {
+  if (!run.policy.isEnabled || run.falChoice?.provider !== 'comfyui') return false;
+  return 'modelId' in (await reservedRequest(run));
+}
+
 function fallbackAfter(run: GenerationRun, { kind, facts }: FailureRecord) {
   const observed = { kind, mediaFaults: [], isAbandoned: false, isWithoutBackend: facts['isWithoutBackend'] === true };
   return decideRecovery(observed, run.progress.recoveries, run.policy).find(({ action }) => action === 'fall_back');

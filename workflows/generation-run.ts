@@ -125,6 +125,11 @@ export class GenerationRun {
     this.#noBackendAtMs = Date.now();
   }
 
+  /** There is nowhere else to go: it waits until it is told again. */
+  forgetNoBackend(): void {
+    this.#noBackendAtMs = Number.NEGATIVE_INFINITY;
+  }
+
   /** Submissions whose result is not waited for any more; a claim must not adopt them. */
   get endedSubmissions(): readonly number[] {
     return this.#endedSubmissions;

@@ -154,6 +154,26 @@ test('what is over a ceiling is not posted, and the error says which', async () 
   expect(postedTo(here.fal)).toHaveLength(1);
 }, 120_000);
 
+test('over a ceiling a generation goes on waiting for a ComfyUI, and one that comes back renders it', async () => {
+  const here = await start({ FAL_MAX_USD_PER_GENERATION: '0.01' }); // the two pictures may cost 0.02
+  const { port, dataDir } = here.comfyui;
+  await here.comfyui.kill('SIGKILL');
+  const id = await submit(here);
+  const signals = async () => {
+    const { events } = await here.service.temporal.workflow.getHandle(`generation/${id}`).fetchHistory();
+    return events?.flatMap((event) => event.workflowExecutionSignaledEventAttributes?.signalName ?? []) ?? [];
+  };
+  await until('it is told that there is no backend', async () => (await signals()).includes('noBackend'), 40_000);
+  const revived = await startSimulator({ port, dataDir });
+  try {
+    const seen = await here.service.untilStatus(id, 'COMPLETED', 60_000);
+    expect(seen).toMatchObject({ provider: 'comfyui', attempts: [] });
+    expect(postedTo(here.fal)).toEqual([]);
+  } finally {
+    await revived.stop();
+  }
+}, 150_000);
+
 test('a worker that is killed while fal.ai renders leaves it to its successor, which posts nothing', async () => {
   const here = await start({}, { seconds: 6 });
   const id = await submit(here, { provider: 'fal' });
