@@ -11,6 +11,7 @@ import { superseded } from './failures/superseded.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
 import type { Spool } from './spool/spool.js';
 import { closeClaim } from './storage/claim-record.js';
+import type { LastClaim } from './storage/claim-record.js';
 import { discardOutputs } from './storage/discard-outputs.js';
 import type { ObjectStore } from './storage/object-store.js';
 import { crashPoint } from '../infra/runtime/crash-point.js';
@@ -32,9 +33,9 @@ export function createRecordOutcome(deps: RecordOutcomeDeps): ControlActivities[
    */
   return async function recordOutcome(input) {
     try {
-      await database.transaction().execute(async (transaction) => record(deps, transaction, input));
+      const last = await database.transaction().execute(async (transaction) => record(deps, transaction, input));
       crashPoint('recordOutcome.mid');
-      await closeClaim(store, input.generationId);
+      await closeClaim(store, input.generationId, last);
       if (input.status !== 'COMPLETED') await discardOutputs(store, input.generationId);
       if (input.provider === 'fal') await deps.falSpool.remove(input.generationId); // a cancel may have left a file
     } catch (error) {
@@ -47,26 +48,28 @@ async function record(
   { isLatestRun }: RecordOutcomeDeps,
   transaction: Transaction<DatabaseSchema>,
   input: RecordOutcomeInput,
-): Promise<void> {
+): Promise<LastClaim> {
   const { generationId, submission, status } = input;
   const runId = activityInfo().workflowExecution?.runId ?? '';
   const row = await transaction
     .selectFrom('generations')
-    .select(['status', 'submission', 'ended_by_run'])
+    .select(['status', 'submission', 'backend_id', 'ended_by_run'])
     .where('id', '=', generationId)
     .forUpdate()
     .executeTakeFirstOrThrow();
+  const last = { submission: Math.max(row.submission, submission), backendId: row.backend_id };
   if (isTerminal(row.status)) {
     const isRepetition = row.ended_by_run === null ? row.status === status : row.ended_by_run === runId;
     if (!isRepetition) throw alreadyEnded(generationId);
     log.info('The outcome has been recorded already', { generationId, recorded: row.status, offered: status });
-    return;
+    return last;
   }
   // A run that has claimed nothing (it was cancelled while it waited) has no number to be fenced by; one that was reset
   // to a point before the last claim has a low number and counts all the same.
   if (submission > 0 && row.submission > submission && !(await isLatestRun(generationId, runId)))
     throw superseded(`Submission ${row.submission} is under way, this is ${submission}`);
   await writeOutcome(transaction, input, { runId, submission: row.submission });
+  return last;
 }
 
 /** Ends a generation whose row the caller's transaction holds and has found open. */

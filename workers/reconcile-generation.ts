@@ -1,12 +1,13 @@
 import { sql } from 'kysely';
-import type { Transaction } from 'kysely';
+import type { Selectable, Transaction } from 'kysely';
 import type { Client } from '@temporalio/client';
 import { writeOutcome } from '../activities/record-outcome.js';
 import { closeClaim } from '../activities/storage/claim-record.js';
+import type { LastClaim } from '../activities/storage/claim-record.js';
 import { discardOutputs } from '../activities/storage/discard-outputs.js';
 import type { ObjectStore } from '../activities/storage/object-store.js';
 import type { Database } from '../infra/postgres/database.js';
-import type { DatabaseSchema } from '../infra/postgres/database-schema.js';
+import type { DatabaseSchema, GenerationsTable } from '../infra/postgres/database-schema.js';
 import type { Logger } from '../infra/runtime/logger.js';
 import { isTerminal } from '../workflows/domain/generation-status.js';
 import { closedOutcome } from './closed-outcome.js';
@@ -34,7 +35,7 @@ export async function reconcileGeneration(deps: ReconcileDeps, generationId: str
     if (row.isWaitingForStart) return; // before the look at Temporal: a start that is told meanwhile is seen there
     const run = await latestRun(deps.client, generationId);
     if (run.state === 'open') return;
-    if (isTerminal(row.status)) await closeClaim(deps.store, generationId);
+    if (isTerminal(row.status)) await closeClaim(deps.store, generationId, lastClaimOf(row));
     else await repair(deps, { transaction, generationId, row, run });
   });
 }
@@ -42,7 +43,7 @@ export async function reconcileGeneration(deps: ReconcileDeps, generationId: str
 async function lockRow(transaction: Transaction<DatabaseSchema>, generationId: string) {
   return transaction
     .selectFrom('generations')
-    .select(['status', 'submission', 'cancel_requested_at'])
+    .select(['status', 'submission', 'backend_id', 'cancel_requested_at'])
     .select((row) =>
       row
         .exists(
@@ -55,10 +56,14 @@ async function lockRow(transaction: Transaction<DatabaseSchema>, generationId: s
     .executeTakeFirst();
 }
 
+function lastClaimOf({ submission, backend_id: backendId }: OpenRow['row']): LastClaim {
+  return { submission, backendId };
+}
+
 interface OpenRow {
   readonly transaction: Transaction<DatabaseSchema>;
   readonly generationId: string;
-  readonly row: { readonly status: string; readonly submission: number; readonly cancel_requested_at: Date | null };
+  readonly row: Pick<Selectable<GenerationsTable>, 'status' | 'submission' | 'backend_id' | 'cancel_requested_at'>;
   readonly run: Exclude<LatestRun, { state: 'open' }>;
 }
 
@@ -85,7 +90,7 @@ async function end(deps: ReconcileDeps, open: OpenRow, outcome: ClosedOutcome): 
     'Recording the end of a generation whose Workflow did not',
   );
   // First: when this process dies before COMMIT, the open row leads the next round here again.
-  await closeClaim(deps.store, generationId);
+  await closeClaim(deps.store, generationId, lastClaimOf(row));
   if (outcome.status !== 'COMPLETED') await discardOutputs(deps.store, generationId);
   await writeOutcome(
     transaction,

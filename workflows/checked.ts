@@ -3,21 +3,24 @@ import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import { observeBackend } from './activity-options.js';
 import type { BackendClaim } from './contracts/activities.js';
 import type { FailureKind } from './domain/failure.js';
-import { isScheduleToStartTimeout } from './failure-record.js';
+import { isOutOfTime, isScheduleToStartTimeout } from './failure-record.js';
+import { outOfTime } from './total-deadline.js';
 
 /**
  * An activity that ends in spite of a cancel answers with its value or with its own failure; the cancel counts all the
  * same. (The prompt that we interrupt ourselves looks to the activity that watches it as if somebody else had.)
  */
-export async function checked<T>(activity: Promise<T>): Promise<T> {
-  try {
-    const result = await activity;
-    throwIfCancelled();
-    return result;
-  } catch (error) {
-    throwIfCancelled();
-    throw error;
-  }
+export function checked<T>(activity: Promise<T>): Promise<T> {
+  return activity.then(
+    (result) => {
+      throwIfCancelled();
+      return result;
+    },
+    (error: unknown) => {
+      throwIfCancelled();
+      throw error;
+    },
+  );
 }
 
 function throwIfCancelled(): void {
@@ -26,13 +29,16 @@ function throwIfCancelled(): void {
 
 /**
  * Runs an activity on a backend's own queue. When nobody takes it for a minute, the backend's Workflow tells a worker
- * that restarts from one that is gone: the first is waited for, nothing counted; the second means a new claim.
+ * that restarts from one that is gone: the first is waited for, nothing counted; the second means a new claim. A
+ * schedule-to-close timeout is what is left of the total limit: that deadline by the server's own clock, without the two
+ * events of a timer in every history.
  */
 export async function onBackend<T>(claim: BackendClaim, call: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
       return await checked(call());
     } catch (error) {
+      if (isOutOfTime(error)) throw outOfTime();
       if (!isScheduleToStartTimeout(error)) throw error;
       if (await isHeld(claim)) continue;
       const type: FailureKind = 'NETWORK_ERROR';

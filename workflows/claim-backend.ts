@@ -1,11 +1,11 @@
-import { CancellationScope, condition, isCancellation, log } from '@temporalio/workflow';
+import { CancellationScope, isCancellation, log } from '@temporalio/workflow';
 import { ApplicationFailure } from '@temporalio/common';
 import { claimOptions, explainNoCapacity, returnOptions } from './activity-options.js';
 import type { BackendClaim, ClaimActivities } from './contracts/activities.js';
 import { falRequestOf } from './fal-choice.js';
 import type { FailureKind } from './domain/failure.js';
 import { checked } from './checked.js';
-import { isFallbackReady } from './fall-back.js';
+import { isFallbackReady, mayFallBack } from './fall-back.js';
 import { failureRecordOf, isClaimTimeout } from './failure-record.js';
 import type { GenerationRun } from './generation-run.js';
 
@@ -25,7 +25,7 @@ export async function claimFirstBackend(run: GenerationRun): Promise<BackendClai
 }
 
 /** Claims again after a recovery, on the same backend or on another. */
-export async function claimBackend(run: GenerationRun): Promise<BackendClaim> {
+export function claimBackend(run: GenerationRun): Promise<BackendClaim> {
   return claim(run, LATER_CLAIM_MS);
 }
 
@@ -40,7 +40,7 @@ export async function returnToBackend(run: GenerationRun, last: BackendClaim): P
   }
 }
 
-async function claim(run: GenerationRun, waitMs: number): Promise<BackendClaim> {
+function claim(run: GenerationRun, waitMs: number): Promise<BackendClaim> {
   const { pool, template } = run.input;
   return claimBy(run, claimOptions(pool, { waitMs, summary: `Wait for a GPU: ${template}` }));
 }
@@ -48,14 +48,14 @@ async function claim(run: GenerationRun, waitMs: number): Promise<BackendClaim> 
 async function claimBy(run: GenerationRun, { discoverBackend }: ClaimActivities): Promise<BackendClaim> {
   const { endedSubmissions, progress, input, rendered, avoided } = run;
   const { generationId } = input;
-  const claimed = await unlessNoBackend(run, async () =>
+  const claiming = (): Promise<BackendClaim> =>
     checked(
       discoverBackend({
         ...{ generationId, endedSubmissions, lastSubmission: progress.submission },
         ...{ graphSha256: rendered.graph.sha256, avoid: avoided },
       }),
-    ),
-  );
+    );
+  const claimed = await (mayFallBack(run) ? unlessNoBackend(run, claiming) : claiming());
   run.noteClaim(claimed);
   return claimed;
 }
@@ -76,33 +76,64 @@ export async function explainedTimeout(run: GenerationRun, ...[error, cause]: [u
  */
 async function unlessNoBackend(run: GenerationRun, claiming: () => Promise<BackendClaim>): Promise<BackendClaim> {
   const waiting = new CancellationScope();
-  const watching = new CancellationScope();
-  let isGivenUp = false;
-  const watch = watching
-    .run(async () => untilFallbackIsReady(run))
-    .then(
-      () => {
-        isGivenUp = true;
-        waiting.cancel();
-      },
-      () => undefined, // cancelled, because the claim is made
-    );
+  const watch = new FallbackWatch(run, () => {
+    waiting.cancel();
+  });
   try {
     return await waiting.run(claiming);
   } catch (error) {
-    if (!isGivenUp || !isCancellation(error) || CancellationScope.current().consideredCancelled) throw error;
+    if (!watch.isReady || !isCancellation(error) || CancellationScope.current().consideredCancelled) throw error;
     throw noCapacity(await explanationOf(run), { isWithoutBackend: true });
   } finally {
-    watching.cancel();
-    await watch;
+    const looking = watch.close();
+    if (looking !== null) await looking;
   }
 }
 
-async function untilFallbackIsReady(run: GenerationRun): Promise<void> {
-  for (;;) {
-    await condition(() => run.isWithoutBackend);
-    if (await isFallbackReady(run)) return;
-    run.forgetNoBackend();
+/**
+ * Looks, as soon as no backend is healthy, whether the fallback is ready. Until it is told so it costs nothing: promises
+ * are what a Workflow Task spends most of its time on (each is recorded with its stack by the SDK).
+ */
+class FallbackWatch {
+  readonly #run: GenerationRun;
+  readonly #onReady: () => void;
+  #scope: CancellationScope | null = null;
+  #looking: Promise<void> | null = null;
+  #isReady = false;
+
+  constructor(run: GenerationRun, onReady: () => void) {
+    this.#run = run;
+    this.#onReady = onReady;
+    run.onNoBackend(() => {
+      this.#look();
+    });
+  }
+
+  get isReady(): boolean {
+    return this.#isReady;
+  }
+
+  /** Resolves when a look that was under way is cancelled; `null` when there is none. */
+  close(): Promise<void> | null {
+    this.#run.onNoBackend(null);
+    this.#scope?.cancel();
+    return this.#looking;
+  }
+
+  #look(): void {
+    if (this.#looking !== null) return;
+    this.#scope = new CancellationScope();
+    this.#looking = this.#scope
+      .run(() => isFallbackReady(this.#run))
+      .then(
+        (isReady) => {
+          this.#looking = null;
+          this.#isReady = isReady;
+          if (isReady) this.#onReady();
+          else this.#run.forgetNoBackend();
+        },
+        () => undefined, // cancelled, because the claim is made
+      );
   }
 }
 

@@ -20,7 +20,7 @@ export interface OutputSource {
 
 export function outputsOfPrompt(claim: BackendClaim, { outputs }: CompletedPrompt): OutputSource {
   const { submission, promptId } = claim;
-  return { submission, promptId, outputs, place: besideComfyUI(claim), call: async (call) => onBackend(claim, call) };
+  return { submission, promptId, outputs, place: besideComfyUI(claim), call: (call) => onBackend(claim, call) };
 }
 
 /** Fetches, judges and stores what was made. */
@@ -31,7 +31,7 @@ export async function collectOutputs(run: GenerationRun, source: OutputSource): 
   const { submission, promptId, place } = source;
   const { uploadOutputs } = uploadOptions(place, `Store ${countOf(outputs)}`);
   const stored = run.stored.map(({ kind }) => kind);
-  return source.call(async () => uploadOutputs({ generationId, submission, promptId, outputs, stored }));
+  return source.call(() => uploadOutputs({ generationId, submission, promptId, outputs, stored }));
 }
 
 /** A file that arrived damaged is fetched again before anything is rendered again. */
@@ -44,8 +44,8 @@ async function fetchValid(run: GenerationRun, source: OutputSource): Promise<rea
   const { validateOutputs } = collectingOptions(place, `Decode and check ${countOf(outputs)}`);
   for (;;) {
     try {
-      const spooled = await source.call(async () => downloadOutputs({ ...prompt, outputs }));
-      return await source.call(async () => validateOutputs({ ...prompt, outputs: spooled, expected }));
+      const spooled = await source.call(() => downloadOutputs({ ...prompt, outputs }));
+      return await source.call(() => validateOutputs({ ...prompt, outputs: spooled, expected }));
     } catch (error) {
       if (isCancellation(error)) throw error;
       const failure = failureRecordOf(error);

@@ -36,10 +36,14 @@ export async function fallBack(run: GenerationRun, error: unknown): Promise<read
   }
 }
 
-/** True when fal.ai may take a generation that finds no backend, and its price is set aside. */
+/** True when nothing that is known now speaks against fal.ai taking a generation that finds no backend. */
+export function mayFallBack({ policy, falChoice }: GenerationRun): boolean {
+  return policy.isEnabled && falChoice?.provider === 'comfyui' && 'modelId' in falRequestOf(falChoice);
+}
+
+/** True when that holds, and its price is set aside. */
 export async function isFallbackReady(run: GenerationRun): Promise<boolean> {
-  if (!run.policy.isEnabled || run.falChoice?.provider !== 'comfyui') return false;
-  return 'modelId' in (await reservedRequest(run));
+  return mayFallBack(run) && 'modelId' in (await reservedRequest(run));
 }
 
 function fallbackAfter(run: GenerationRun, { kind, facts }: FailureRecord) {

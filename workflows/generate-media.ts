@@ -59,7 +59,7 @@ async function generateOnComfyUI(run: GenerationRun): Promise<GenerationResult> 
       const next = await nextPart(run);
       run.notePartStored(stored, next);
       if (next === null) return await recordCompleted(run, stored);
-      claim = await withinTotalDeadline(run.leftMs(), async () => claimBackend(run));
+      claim = await withinTotalDeadline(run.leftMs(), () => claimBackend(run));
     } catch (error) {
       if (isSuperseded(error) && run.followsLaterSubmission()) {
         claim = await claimAgain(run, claim, { error, place: 'any' });
@@ -82,7 +82,7 @@ async function claimAgain(
   ...[last, { error, place }]: [BackendClaim, { readonly error: unknown; readonly place: Recovery['place'] }]
 ): Promise<BackendClaim> {
   try {
-    return await withinTotalDeadline(run.leftMs(), async () =>
+    return await withinTotalDeadline(run.leftMs(), () =>
       place === 'same' ? returnToBackend(run, last) : claimBackend(run),
     );
   } catch (claimError) {
@@ -94,13 +94,13 @@ async function claimAgain(
 /** A generation that is given up must not go on rendering; a cancel has freed its GPU already. */
 async function freeIfOccupied(claim: BackendClaim, error: unknown): Promise<void> {
   if (isCancellation(error) || !mayStillRender(failureRecordOf(error).kind)) return;
-  await CancellationScope.nonCancellable(async () => freeGpu(claim));
+  await CancellationScope.nonCancellable(() => freeGpu(claim));
 }
 
 /** From here on nothing is cancellable: the picture is stored, and an outage of the database is waited out. */
 async function recordCompleted(run: GenerationRun, outputs: readonly StoredOutput[]): Promise<GenerationResult> {
   const { generationId } = run.input;
-  await CancellationScope.nonCancellable(async () => end(run, { status: 'COMPLETED', outputs, failure: null }));
+  await CancellationScope.nonCancellable(() => end(run, { status: 'COMPLETED', outputs, failure: null }));
   return { generationId, backendId: run.progress.backendId ?? '', submission: run.progress.submission, outputs };
 }
 
@@ -108,7 +108,7 @@ async function recordCompleted(run: GenerationRun, outputs: readonly StoredOutpu
 async function recordUnfinished(run: GenerationRun, error: unknown): Promise<unknown> {
   if (isAlreadyEnded(error)) return error; // what is recorded stands
   try {
-    await CancellationScope.nonCancellable(async () => end(run, unfinishedOutcome(error)));
+    await CancellationScope.nonCancellable(() => end(run, unfinishedOutcome(error)));
     return error;
   } catch (refusal) {
     return refusal;

@@ -62,6 +62,7 @@ export class GenerationRun {
   #changed: Readonly<Record<string, unknown>> = {};
   #isOnFal = false;
   #noBackendAtMs = Number.NEGATIVE_INFINITY;
+  #onNoBackend: (() => void) | null = null;
   #progress: GenerationProgress = {
     status: 'QUEUED',
     phase: 'waiting',
@@ -72,7 +73,7 @@ export class GenerationRun {
     abandonedRenderings: 0,
   };
   readonly #endedSubmissions: number[] = [];
-  readonly #recordings: Promise<void>[] = [];
+  #recorded = Promise.resolve();
   #followed = 0;
   /** The total limit, which runs from the first claim on the device of that claim. */
   #endsAtMs: number | null = null;
@@ -111,11 +112,6 @@ export class GenerationRun {
     return { provider, fal, isStrict: this.policy.isStrict };
   }
 
-  /** Somebody has seen, a moment ago at most, that no backend is healthy. */
-  get isWithoutBackend(): boolean {
-    return Date.now() - this.#noBackendAtMs < NO_BACKEND_HOLDS_MS;
-  }
-
   /** Not by its name: a backend may be called so. */
   get isOnFal(): boolean {
     return this.#isOnFal;
@@ -123,6 +119,13 @@ export class GenerationRun {
 
   noteNoBackend(): void {
     this.#noBackendAtMs = Date.now();
+    this.#onNoBackend?.();
+  }
+
+  /** Called when that is seen, and at once when it was a moment ago; `null`: nobody waits for it. */
+  onNoBackend(listener: (() => void) | null): void {
+    this.#onNoBackend = listener;
+    if (Date.now() - this.#noBackendAtMs < NO_BACKEND_HOLDS_MS) listener?.();
   }
 
   /** There is nowhere else to go: it waits until it is told again. */
@@ -215,8 +218,8 @@ export class GenerationRun {
   }
 
   /** Resolves when nothing that was noted is still being written: the outcome must be the last word. */
-  async recorded(): Promise<void> {
-    await Promise.all(this.#recordings);
+  recorded(): Promise<void> {
+    return this.#recorded;
   }
 
   #checkpointAt(rendered: RenderedSoFar): Checkpoint {
@@ -256,12 +259,10 @@ export class GenerationRun {
   #record(record: ProgressRecord): void {
     const { generationId } = this.input;
     const { submission } = this.#progress;
-    const previous = this.#recordings.at(-1) ?? Promise.resolve();
-    const recording = previous
-      .then(async () => recordProgress({ generationId, submission, record }))
+    this.#recorded = this.#recorded
+      .then(() => recordProgress({ generationId, submission, record }))
       .catch((error: unknown) => {
         log.warn('Progress was not recorded; the outcome will be', { error });
       });
-    this.#recordings.push(recording);
   }
 }

@@ -63,14 +63,14 @@ function possibleRecoveries(run: GenerationRun, ...[failure, isStuck]: [FailureR
   return decideRecovery(observed, run.progress.recoveries, run.policy).filter(({ action }) => action === 'claim_again');
 }
 
-async function adapt(run: GenerationRun, change: GraphChange): Promise<AdaptedGraph | null> {
+function adapt(run: GenerationRun, change: GraphChange): Promise<AdaptedGraph | null> {
   const { graph, expected } = run.input;
   const { adaptation } = run.rendered;
   const { substitutes } = run.policy;
   return adaptingOptions(change).adaptGraph({ graph, expected, adaptation, change, substitutes });
 }
 
-async function isThereAnother(run: GenerationRun, { backendId }: BackendClaim): Promise<boolean> {
+function isThereAnother(run: GenerationRun, { backendId }: BackendClaim): Promise<boolean> {
   const { pool } = run.input;
   return unlessItFails(findOtherBackend({ pool, avoid: [...run.avoided, backendId] }), false);
 }

@@ -37,7 +37,7 @@ export async function renderOnFal(run: GenerationRun, request: FalRequest): Prom
     promptId: submitted.requestId,
     outputs: files.map(referenceTo),
     place: ON_CONTROL_WORKER,
-    call: async (call) => checked(call()),
+    call: (call) => checked(call()),
   });
 }
 

@@ -4,17 +4,16 @@ import { onBackend } from './checked.js';
 import type { BackendClaim, CompletedPrompt, SubmittedPrompt } from './contracts/activities.js';
 import { limitsOn } from './domain/deadlines.js';
 import type { GenerationRun } from './generation-run.js';
-import { endedByTotalDeadline } from './total-deadline.js';
 
 /** Hands the graph to ComfyUI and watches it to its end. Leaves nothing behind on the GPU when it is cancelled. */
 export async function renderPrompt(run: GenerationRun, claim: BackendClaim): Promise<CompletedPrompt> {
   const gpu = new GpuOccupation(claim);
   try {
-    const submitted = await endedByTotalDeadline(submit(run, claim));
+    const submitted = await submit(run, claim);
     if (submitted.state === 'running') run.noteProcessing(Date.now());
     if (submitted.state === 'pending') run.advance({ phase: 'pending' });
     gpu.freeWhenCancelled();
-    const completed = await endedByTotalDeadline(watch(run, claim, submitted));
+    const completed = await watch(run, claim, submitted);
     run.noteProcessing(completed.startedAtMs ?? Date.now()); // it may have been too quick to be seen rendering
     return completed;
   } catch (error) {
@@ -23,7 +22,8 @@ export async function renderPrompt(run: GenerationRun, claim: BackendClaim): Pro
     if (isCancellation(error)) gpu.free();
     throw error;
   } finally {
-    await gpu.over();
+    const freeing = gpu.over();
+    if (freeing !== null) await freeing;
   }
 }
 
@@ -31,25 +31,25 @@ export async function renderPrompt(run: GenerationRun, claim: BackendClaim): Pro
 export async function freeGpu(claim: BackendClaim): Promise<boolean> {
   const gpu = new GpuOccupation(claim);
   gpu.free();
-  return gpu.over();
+  return (await gpu.over()) ?? true;
 }
 
-async function submit(run: GenerationRun, claim: BackendClaim): Promise<SubmittedPrompt> {
+function submit(run: GenerationRun, claim: BackendClaim): Promise<SubmittedPrompt> {
   const { generationId } = run.input;
   const { graph } = run.rendered;
   const { submission, promptId, decision } = claim;
   const summary = decision === 'adopt' ? `Take up prompt ${submission} again` : `Submit prompt ${submission}`;
-  return onBackend(claim, async () => {
+  return onBackend(claim, () => {
     const { submitPrompt } = submissionOptions(claim, { leftMs: run.leftMs(), summary });
     return submitPrompt({ generationId, submission, promptId, graph });
   });
 }
 
-async function watch(run: GenerationRun, claim: BackendClaim, submitted: SubmittedPrompt): Promise<CompletedPrompt> {
+function watch(run: GenerationRun, claim: BackendClaim, submitted: SubmittedPrompt): Promise<CompletedPrompt> {
   const { generationId, limits } = run.input;
   const { renderSeconds, stallSeconds } = limitsOn(claim.device, limits);
   const summary = `Rendering on ${claim.backendId}`;
-  return onBackend(claim, async () => {
+  return onBackend(claim, () => {
     const { awaitCompletion } = waitingOptions(claim, { leftMs: run.leftMs(), summary });
     return awaitCompletion({
       generationId,
@@ -84,14 +84,13 @@ class GpuOccupation {
 
   free(): void {
     if (this.#isOver) return; // the scope lives on, and is cancelled later for other reasons
-    this.#freeing ??= CancellationScope.nonCancellable(async () => this.#stop());
+    this.#freeing ??= CancellationScope.nonCancellable(() => this.#stop());
   }
 
-  /** The prompt is no longer ours to stop. Resolves when the GPU is free, or when it cannot be reached. */
-  async over(): Promise<boolean> {
-    const isFree = (await this.#freeing) ?? true;
+  /** The prompt is no longer ours to stop. What is being stopped resolves when the GPU is free, or cannot be reached. */
+  over(): Promise<boolean> | null {
     this.#isOver = true;
-    return isFree;
+    return this.#freeing;
   }
 
   async #stop(): Promise<boolean> {

@@ -1,7 +1,6 @@
 import { CancellationScope, isCancellation, sleep } from '@temporalio/workflow';
 import { ApplicationFailure } from '@temporalio/common';
 import type { FailureKind } from './domain/failure.js';
-import { isOutOfTime } from './failure-record.js';
 
 /**
  * Runs `work` in a scope that is cancelled when the time is up; the caller then sees a `TIMEOUT` failure. The Workflow
@@ -27,18 +26,6 @@ export async function withinTotalDeadline<T>(leftMs: number, work: () => Promise
   } finally {
     timer.cancel();
     await ringing;
-  }
-}
-
-/**
- * Runs an activity whose schedule-to-close timeout is what is left of the total limit: the same `TIMEOUT` failure, by the
- * server's own clock and without the two events of a timer in every history.
- */
-export async function endedByTotalDeadline<T>(activity: Promise<T>): Promise<T> {
-  try {
-    return await activity;
-  } catch (error) {
-    throw isOutOfTime(error) ? outOfTime() : error;
   }
 }
 

@@ -37,13 +37,19 @@ export async function readClaim(store: ObjectStore, generationId: string): Promi
   return stored === null ? null : claimSchema.parse(stored.value);
 }
 
-const NEVER_CLAIMED = { submission: 0, backendId: '' };
+/**
+ * The generation has ended: not even a reset may claim it again, and a prompt that it left on a GPU is removed. Written
+ * unread, because nothing that may stand there counts from now on; who is claiming meanwhile is refused, and reads it.
+ */
+export async function closeClaim(store: ObjectStore, generationId: string, last: LastClaim): Promise<void> {
+  const record: ClaimRecord = { submission: last.submission, backendId: last.backendId ?? '', ended: true };
+  await store.writeJson(claimKey(generationId), record, { kind: 'always' });
+}
 
-/** The generation has ended: not even a reset may claim it again, and a prompt that it left on a GPU is removed. */
-export async function closeClaim(store: ObjectStore, generationId: string): Promise<void> {
-  await changeClaim(store, generationId, async (claim) =>
-    claim?.ended === true ? null : { ...(claim ?? NEVER_CLAIMED), ended: true },
-  );
+/** The claim that the generation ended with, as it is known to whoever records the end; for people who look into the store. */
+export interface LastClaim {
+  readonly submission: number;
+  readonly backendId: string | null;
 }
 
 type Decide = (current: ClaimRecord | null) => Promise<ClaimRecord | null>;

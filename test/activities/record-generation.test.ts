@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { Selectable } from 'kysely';
 import { createRecordOutcome } from '../../activities/record-outcome.js';
 import { createRecordProgress } from '../../activities/record-progress.js';
 import { changeClaim, claimKey } from '../../activities/storage/claim-record.js';
@@ -6,10 +7,10 @@ import { createObjectStore } from '../../activities/storage/object-store.js';
 import type { ObjectStore } from '../../activities/storage/object-store.js';
 import { openDatabase } from '../../infra/postgres/database.js';
 import type { DatabaseConnection } from '../../infra/postgres/database.js';
+import type { GenerationsTable } from '../../infra/postgres/database-schema.js';
 import { migrate } from '../../infra/postgres/migrate.js';
 import type { RecordOutcomeInput, RecordProgressInput } from '../../workflows/contracts/activities.js';
 import type { StoredOutput } from '../../workflows/contracts/generation.js';
-import type { GenerationStatus } from '../../workflows/domain/generation-status.js';
 import { createTestBucket, createTestDatabase, uniqueName } from '../support/stack.js';
 import { environment, failureOf, silentLogger } from './support/activity-world.js';
 import { freePort } from './support/stub-server.js';
@@ -28,7 +29,9 @@ afterAll(async () => {
 });
 
 /** A generation as the API accepts it. */
-async function accepted(facts: { readonly status?: GenerationStatus; readonly submission?: number } = {}) {
+async function accepted(
+  facts: Partial<Pick<Selectable<GenerationsTable>, 'status' | 'submission' | 'backend_id'>> = {},
+) {
   const id = uniqueName('g');
   await connection.database
     .insertInto('generations')
@@ -262,7 +265,7 @@ describe('The outcome of a generation', () => {
   });
 
   test('the claim is closed, so that not even a reset renders again', async () => {
-    const id = await accepted();
+    const id = await accepted({ submission: 1, backend_id: 'gpu-1' });
     await changeClaim(store, id, async () => ({ submission: 1, backendId: 'gpu-1', ended: false }));
     await recordOutcome(buildOutcome(id));
     await recordOutcome(buildOutcome(id));

@@ -5,16 +5,18 @@ import { ApplicationFailure } from '@temporalio/common';
 import { cancelled, heartbeat } from '@temporalio/activity';
 import { Client, Connection } from '@temporalio/client';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import type { Selectable } from 'kysely';
 import { pino } from 'pino';
 import { changeClaim, claimKey } from '../../activities/storage/claim-record.js';
 import { createObjectStore } from '../../activities/storage/object-store.js';
 import type { ObjectStore } from '../../activities/storage/object-store.js';
 import { openDatabase } from '../../infra/postgres/database.js';
 import type { DatabaseConnection } from '../../infra/postgres/database.js';
+import type { GenerationsTable } from '../../infra/postgres/database-schema.js';
 import { migrate } from '../../infra/postgres/migrate.js';
 import type { StorageConfig } from '../../infra/runtime/storage-config.js';
 import { startReconciliation } from '../../workers/reconciliation.js';
-import type { GenerationStatus } from '../../workflows/domain/generation-status.js';
+
 import { startScriptedTemporal } from '../support/scripted-generation.js';
 import type { ScriptedTemporal } from '../support/scripted-generation.js';
 import { createTestBucket, createTestDatabase, testServers, uniqueName } from '../support/stack.js';
@@ -67,7 +69,10 @@ function reconciling(deps: Partial<Parameters<typeof startReconciliation>[0]> = 
 }
 
 /** A generation as the API accepts it. */
-async function accepted(id: string, facts: { readonly status?: GenerationStatus; readonly submission?: number } = {}) {
+async function accepted(
+  id: string,
+  facts: Partial<Pick<Selectable<GenerationsTable>, 'status' | 'submission' | 'backend_id'>> = {},
+) {
   await connection.database
     .insertInto('generations')
     .values({
@@ -134,7 +139,7 @@ const fails = (type: string) => async () => {
 describe('What a closed Workflow left behind is repaired', () => {
   test('terminated: CANCELLED with the reason, the claim closed, and all once although two look', async () => {
     const { id, handle } = await waiting();
-    await accepted(id, { status: 'PROCESSING', submission: 2 });
+    await accepted(id, { status: 'PROCESSING', submission: 2, backend_id: 'b1' });
     await changeClaim(store, id, async () => ({ submission: 2, backendId: 'b1', ended: false }));
     const { runId } = await handle.describe();
     await handle.terminate('the GPU is needed');
