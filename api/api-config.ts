@@ -30,6 +30,8 @@ export interface ApiConfig {
 export interface RecoverySettings {
   /** Statistics say so below this share of recovered failures. */
   readonly alertThreshold: number;
+  /** `false`: there are none. */
+  readonly hasStatistics: boolean;
 }
 
 const DAY_SECONDS = 86_400;
@@ -59,6 +61,7 @@ export function apiConfigFrom(env: Env): ApiConfig {
     provider: providerFrom(env),
     recoverySettings: {
       alertThreshold: numberFrom(env, 'RECOVERY_ALERT_THRESHOLD', { fallback: 0.8, min: 0, max: 1 }),
+      hasStatistics: booleanFrom(env, 'RECOVERY_STATISTICS_ENABLED', true),
     },
   };
 }

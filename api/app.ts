@@ -10,6 +10,8 @@ import { ProblemError } from './problems.js';
 import { backendRoutes } from './routes/backends.js';
 import { documentationRoutes } from './routes/documentation.js';
 import type { DocumentationRoutesDeps } from './routes/documentation.js';
+import { emergencyStopRoutes } from './routes/emergency-stop.js';
+import type { EmergencyStopRoutesDeps } from './routes/emergency-stop.js';
 import { errorRecoveryRoutes } from './routes/error-recovery.js';
 import type { ErrorRecoveryRoutesDeps } from './routes/error-recovery.js';
 import { generationEventRoutes } from './routes/generation-events.js';
@@ -31,6 +33,7 @@ export type AppDeps = GenerationRoutesDeps &
   DocumentationRoutesDeps &
   StatisticsRoutesDeps &
   ErrorRecoveryRoutesDeps &
+  EmergencyStopRoutesDeps &
   Parameters<typeof generationEventRoutes>[0] &
   Parameters<typeof templateRoutes>[0] &
   Parameters<typeof backendRoutes>[0] & { readonly logger: Logger; readonly origin: OriginRules };
@@ -50,6 +53,7 @@ export function createApp(deps: AppDeps): Express {
     generationRoutes(deps),
     statisticsRoutes(deps),
     errorRecoveryRoutes(deps),
+    emergencyStopRoutes(deps),
     generationEventRoutes(deps),
     generationOutputRoutes(deps),
   ]) {

@@ -65,6 +65,13 @@ export const PROBLEMS = {
     remedy: 'Read outputs of the generation for the numbers that exist; there are none before it is COMPLETED.',
     retryable: false,
   },
+  statistics_disabled: {
+    status: 404,
+    title: 'There are no statistics',
+    remedy:
+      'Set RECOVERY_STATISTICS_ENABLED=true for the API and start it again; nothing that was recorded is missing.',
+    retryable: false,
+  },
   template_not_found: {
     status: 404,
     title: 'There is no such template',
@@ -201,6 +208,12 @@ export const PROBLEMS = {
     status: 503,
     title: 'Temporal does not answer',
     remedy: 'Try again shortly; nothing was changed, or it was and may be repeated. Operators: GET /readyz says more.',
+    retryable: true,
+  },
+  service_stopped: {
+    status: 503,
+    title: 'The service is stopped',
+    remedy: 'Try again when it has been resumed. Operators: GET /v1/emergency-stop says why; POST /v1/resume ends it.',
     retryable: true,
   },
   queue_full: {

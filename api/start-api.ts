@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
+import { createCancelGeneration } from '../activities/database/cancel-generation.js';
 import { createObjectStore } from '../activities/storage/object-store.js';
 import { openDatabase } from '../infra/postgres/database.js';
 import type { Logger } from '../infra/runtime/logger.js';
@@ -14,6 +15,7 @@ import { createApp } from './app.js';
 import { createBackendDirectory } from './backends/backend-directory.js';
 import { createCommandBackend } from './backends/command-backend.js';
 import { createCheckpoints } from './error-recovery/checkpoints.js';
+import { createEmergencyStops } from './emergency/emergency-stops.js';
 import { createEventHub } from './events/event-hub.js';
 import { createEventStreams } from './events/event-streams.js';
 import { createProgressWatcher } from './events/progress-watcher.js';
@@ -22,12 +24,12 @@ import { createWaitForEnd } from './events/wait-for-end.js';
 import { createAcceptGeneration } from './generations/accept-generation.js';
 import { createRetryFailed } from './generations/retry-failed.js';
 import { createRetryGeneration } from './generations/retry-generation.js';
-import { createCancelGeneration } from './generations/cancel-generation.js';
 import { createGenerationReader } from './generations/read-generations.js';
 import { createCheckReadiness } from './health-checks.js';
 import { startHttpServer } from './http-server.js';
 import { createOutputFiles } from './outputs/output-files.js';
 import { createOpenApiDocument } from './schemas/openapi-document.js';
+import { createReadStatistics } from './statistics/read-statistics.js';
 import { loadTemplates } from './templates/load-templates.js';
 
 export interface ApiStart {
@@ -56,8 +58,8 @@ export async function startApi({ config, logger, resources }: ApiStart): Promise
     templates,
     directory,
     streams,
-    database,
     recoverySettings: config.recoverySettings,
+    readStatistics: createReadStatistics({ database, ...config }),
     files: createOutputFiles({ database, store }),
     reader: createGenerationReader({ database, directory, progress, temporalUrlOf }),
     waitForEnd: createWaitForEnd({ database, hub, stopping: stopping.signal }),
@@ -66,6 +68,7 @@ export async function startApi({ config, logger, resources }: ApiStart): Promise
     checkpoints: createCheckpoints(database),
     retryFailed: createRetryFailed({ database, retryGeneration }),
     cancelGeneration: createCancelGeneration({ database }),
+    emergencyStops: createEmergencyStops({ database, temporal }),
     commandBackend: createCommandBackend({ temporal, directory }),
     checkReadiness: createCheckReadiness({ database, store, temporal }),
     openApiDocument: createOpenApiDocument(versionInfo.version),

@@ -4,6 +4,7 @@ import { Client } from '@temporalio/client';
 import { Worker } from '@temporalio/worker';
 import type { WorkerOptions } from '@temporalio/worker';
 import { createAwaitFal } from '../activities/await-fal.js';
+import { createEmergencyStop } from '../activities/emergency/emergency-stop.js';
 import { createDownloadOutputs } from '../activities/download-outputs.js';
 import { createFalClient } from '../activities/fal/fal-client.js';
 import { createFetchFalOutput } from '../activities/fal/fetch-fal-output.js';
@@ -22,6 +23,7 @@ import { createRecordOutcome } from '../activities/record-outcome.js';
 import { createRecordProgress } from '../activities/record-progress.js';
 import type { ObjectStore } from '../activities/storage/object-store.js';
 import type { BackendActivities, ControlActivities } from '../workflows/contracts/activities.js';
+import type { EmergencyStopActivities } from '../workflows/contracts/emergency-stop.js';
 import type { FalActivities } from '../workflows/contracts/fal.js';
 import { GENERATION_TASK_QUEUE } from '../workflows/contracts/task-queues.js';
 import { openDatabase } from '../infra/postgres/database.js';
@@ -81,7 +83,7 @@ export async function createControlWorker(options: ControlWorkerOptions): Promis
 
   const hasKey = config.fal.key !== null;
   const { spool, ...falActivities } = await createFalActivities(options, database);
-  const activities: ControlActivities & FalActivities & CollectingActivities = {
+  const activities: ControlActivities & FalActivities & CollectingActivities & EmergencyStopActivities = {
     recordProgress: createRecordProgress({ database }),
     recordOutcome: createRecordOutcome({
       database,
@@ -97,6 +99,7 @@ export async function createControlWorker(options: ControlWorkerOptions): Promis
     findOtherBackend: createFindOtherBackend({ store }),
     explainNoCapacity: createExplainNoCapacity({ store, hasKey }),
     ...falActivities,
+    ...createEmergencyStop({ database, client }),
   };
   const worker = await Worker.create({
     ...SHARED_WORKER_OPTIONS,

@@ -1,6 +1,7 @@
 import { WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError } from '@temporalio/client';
 import type { Client } from '@temporalio/client';
 import { sql } from 'kysely';
+import { stopInForce } from '../activities/database/intake.js';
 import type { Database } from '../infra/postgres/database.js';
 import { listenTo } from '../infra/postgres/notifications.js';
 import type { Logger } from '../infra/runtime/logger.js';
@@ -78,6 +79,8 @@ async function relayOne(options: OutboxRelayOptions): Promise<'more' | 'done'> {
         return outer.exists(later.whereRef('later.id', '>', 'outbox.id').select('later.id')).as('has_more');
       })
       .where('outbox.next_attempt_at', '<=', now)
+      // What was accepted before an emergency stop waits here for its cancel, or for the end of the stop.
+      .where((eb) => eb.or([eb('outbox.kind', '=', 'cancel'), eb.not(eb.exists(stopInForce(transaction)))]))
       .orderBy('outbox.id')
       .limit(1)
       .forUpdate('outbox')

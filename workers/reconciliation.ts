@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { sql } from 'kysely';
 import pLimit from 'p-limit';
 import { GENERATE_MEDIA, generationWorkflowId } from '../workflows/contracts/generation.js';
+import { startStopInForce } from './start-stop-in-force.js';
 import { reconcileGeneration } from './reconcile-generation.js';
 import type { ReconcileDeps } from './reconcile-generation.js';
 
@@ -21,7 +22,7 @@ const AT_ONCE = 8;
 /**
  * Compares Temporal with PostgreSQL, at start and then at intervals. A Workflow that was terminated runs no code: here its
  * row gets its end and its claim record is closed, so that the sweep frees the GPU and a later reset is refused. An
- * accepted generation without a Workflow is started.
+ * accepted generation without a Workflow is started, and so is an emergency stop that is in force.
  */
 export function startReconciliation(options: ReconciliationOptions): { stop(): Promise<void> } {
   const stopping = new AbortController();
@@ -57,6 +58,7 @@ async function reconcileOnce(
   options: ReconciliationOptions,
   { lastOpen, signal }: { readonly lastOpen: string; readonly signal: AbortSignal },
 ): Promise<string> {
+  await startStopInForce(options);
   const window = await nextWindow(options);
   const openIds = await openAfter(options, lastOpen);
   const closedIds = await closedIn(options, window);

@@ -3,6 +3,7 @@ import type { RetryPolicy } from '@temporalio/common';
 import type { BackendActivities, BackendClaim, ClaimActivities, ControlActivities } from './contracts/activities.js';
 import { HOLDER_SILENCE_SECONDS } from './contracts/backend.js';
 import type { BackendOperations } from './contracts/backend.js';
+import type { EmergencyStopActivities } from './contracts/emergency-stop.js';
 import { ALREADY_ENDED, SUPERSEDED } from './contracts/generation.js';
 import { GENERATION_TASK_QUEUE, backendTaskQueue, gpuTaskQueue } from './contracts/task-queues.js';
 import type { FalActivities } from './contracts/fal.js';
@@ -211,6 +212,18 @@ export function falWaitingOptions(totalSeconds: number) {
     cancellationType,
     retry: { ...BACK_OFF, initialInterval: '1 second', maximumInterval: '10 seconds' }, // it only observes
     summary: 'Rendering on fal.ai',
+  });
+}
+
+/** The steps of an emergency stop. Each can be repeated, and is until it is done: an outage does not end an emergency. */
+export function emergencyOptions(summary: string) {
+  return proxyActivities<EmergencyStopActivities>({
+    taskQueue: GENERATION_TASK_QUEUE,
+    startToCloseTimeout: '30 minutes', // ten thousand cancels, and what they wait for; the activities keep limits of their own
+    heartbeatTimeout,
+    cancellationType,
+    retry: { initialInterval: '1 second', maximumInterval: '5 seconds' },
+    summary,
   });
 }
 

@@ -21,13 +21,10 @@ export class BackendRun {
   #state: BackendState;
   /** Grows with every acquisition: what belongs to an earlier one no longer counts. */
   #term = 0;
-  /** What the gate of the holder is known to be set to; a worker sets it when it acquires. */
-  #gateSet: GatePosition;
 
-  constructor({ backendId, gate, holder, summary }: BackendInput) {
+  constructor({ backendId, gate, gateSet = gatePositionOf(gate), holder, summary }: BackendInput) {
     this.backendId = backendId;
-    this.#gateSet = gatePositionOf(gate);
-    this.#state = { backendId, gate, holder, unheldSince: since(holder), summary, gateAnswer: null };
+    this.#state = { backendId, gate, gateSet, holder, unheldSince: since(holder), summary, gateAnswer: null };
     this.#change({});
   }
 
@@ -52,7 +49,7 @@ export class BackendRun {
   }
 
   get isGateDue(): boolean {
-    return this.gatePosition !== this.#gateSet;
+    return this.gatePosition !== this.#state.gateSet;
   }
 
   /** Throws what the caller needs to say who is in its way, and to find out whether that one is still alive. */
@@ -66,8 +63,7 @@ export class BackendRun {
   acquire({ holder }: AcquireInput): AcquiredBackend {
     this.#term += 1;
     const gate = this.gatePosition;
-    this.#gateSet = gate;
-    this.#change({ holder, unheldSince: null, gateAnswer: null });
+    this.#change({ holder, gateSet: gate, unheldSince: null, gateAnswer: null });
     return { gate };
   }
 
@@ -81,8 +77,7 @@ export class BackendRun {
   }
 
   noteGate(gateAnswer: GateAnswer): void {
-    this.#gateSet = gateAnswer.position;
-    this.#change({ gateAnswer });
+    this.#change({ gateAnswer, gateSet: gateAnswer.position });
   }
 
   /**
@@ -101,8 +96,8 @@ export class BackendRun {
 
   /** What the next run of this Workflow begins with. */
   next(): BackendInput {
-    const { backendId, gate, holder, summary } = this.#state;
-    return { backendId, gate, holder, summary };
+    const { backendId, gate, gateSet, holder, summary } = this.#state;
+    return { backendId, gate, gateSet, holder, summary };
   }
 
   #change(change: Partial<BackendState>): void {

@@ -20,6 +20,7 @@ export function tellBackend(state: BackendState): string {
     ...(summary === null ? [] : [comfyuiOf(summary)]),
     `Gate **${position}**: ${GATE_WORDS[position]}`,
     ...(gate.quarantine === null ? [] : [`Quarantined until its ComfyUI restarts: ${gate.quarantine}`]),
+    ...(gate.emergency == null ? [] : [`**Emergency stop**, until the service is resumed: ${gate.emergency}`]),
     ...(gateAnswer === null ? [] : [queueOf(gateAnswer)]),
     ...(position !== 'open' && summary?.isIdle === true ? ['**Idle**: nothing runs or waits in its ComfyUI'] : []),
     'What it runs now: the heartbeat of `tendBackend` under Pending Activities',

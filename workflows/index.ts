@@ -1,2 +1,3 @@
+export { emergencyStop } from './emergency-stop.js';
 export { generateMedia } from './generate-media.js';
 export { operateBackend } from './operate-backend.js';

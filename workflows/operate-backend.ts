@@ -16,6 +16,8 @@ import {
   acquireUpdate,
   backendStateQuery,
   drainSignal,
+  emergencyOverSignal,
+  emergencyStopSignal,
   quarantineSignal,
   resumeSignal,
   summarySignal,
@@ -62,6 +64,12 @@ function listen(run: BackendRun): void {
   });
   setHandler(quarantineSignal, (reason) => {
     run.wish({ quarantine: typeof reason === 'string' ? reason : 'by an operator' });
+  });
+  setHandler(emergencyStopSignal, (reason) => {
+    run.wish({ emergency: typeof reason === 'string' ? reason : 'by an operator' });
+  });
+  setHandler(emergencyOverSignal, () => {
+    run.wish({ emergency: null });
   });
   setHandler(summarySignal, (summary) => {
     run.noteSummary(summary);

@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import type { Transaction } from 'kysely';
+import { enterIntake, stopInForce } from '../../activities/database/intake.js';
 import { appendEvent } from '../../activities/database/append-event.js';
 import type { Database } from '../../infra/postgres/database.js';
 import type { DatabaseSchema } from '../../infra/postgres/database-schema.js';
@@ -62,7 +63,7 @@ export async function commitGeneration(deps: CommitDeps, generation: NewGenerati
   try {
     crashPoint('acceptGeneration.before');
     const body = await deps.database.transaction().execute(async (transaction) => {
-      await sql`SET LOCAL lock_timeout = '2s'`.execute(transaction);
+      await enterIntake(transaction);
       return insertAll(transaction, deps, generation);
     });
     crashPoint('acceptGeneration.mid');
@@ -83,7 +84,12 @@ async function insertAll(
 ): Promise<string> {
   const { input, priority, asked, metadata, retryOf, idempotency } = generation;
   const { generationId, accountId, template, graph } = input;
-  const { open, ahead, now } = await lookAtQueue(transaction, priority);
+  const { open, ahead, now, stoppedBecause } = await lookAtQueue(transaction, priority);
+  if (stoppedBecause !== null) {
+    throw new ProblemError('service_stopped', `There is an emergency stop: ${stoppedBecause}.`, {
+      headers: { 'Retry-After': '60' },
+    });
+  }
   if (open >= deps.maxOpenGenerations) {
     throw new ProblemError('queue_full', `${open} generations are waiting or rendering.`, {
       headers: { 'Retry-After': '30' },
@@ -129,8 +135,9 @@ async function lookAtQueue(transaction: Transaction<DatabaseSchema>, priority: n
         .filterWhere((where) => where.and([where('status', '=', 'QUEUED'), where('priority', '<=', priority)]))
         .as('ahead'),
       sql<Date>`now()`.as('now'),
+      stopInForce(transaction).clearSelect().select('reason').as('stopped_because'),
     ])
     .where('finished_at', 'is', null)
     .executeTakeFirstOrThrow();
-  return { open: Number(row.open), ahead: Number(row.ahead), now: row.now };
+  return { open: Number(row.open), ahead: Number(row.ahead), now: row.now, stoppedBecause: row.stopped_because };
 }

@@ -1,6 +1,5 @@
 import { Router } from 'express';
 import type { Request, RequestHandler, Response } from 'express';
-import type { Database } from '../../infra/postgres/database.js';
 import { describeFailure } from '../../workflows/domain/failure.js';
 import type { Checkpoints } from '../error-recovery/checkpoints.js';
 import { errorDistribution } from '../error-recovery/error-keys.js';
@@ -21,14 +20,13 @@ import type { GenerationView } from '../schemas/generation-view.js';
 import { hoursQuerySchema } from '../schemas/hours-query.js';
 import { parsedBody } from '../schemas/parsed-body.js';
 import { parsedQuery } from '../schemas/parsed-query.js';
-import { readStatistics } from '../statistics/read-statistics.js';
-import type { Statistics } from '../statistics/read-statistics.js';
+import type { ReadStatistics, Statistics } from '../statistics/read-statistics.js';
 import { recoveryRateOf, totalOf } from '../statistics/statistics-view.js';
 import { defineRoute } from './define-route.js';
 import { generationIdOf, generationNotFound } from './generation-id.js';
 
 export interface ErrorRecoveryRoutesDeps {
-  readonly database: Database;
+  readonly readStatistics: ReadStatistics;
   readonly checkpoints: Checkpoints;
   readonly acceptGeneration: AcceptGeneration;
   readonly retryGeneration: RetryGeneration;
@@ -129,12 +127,12 @@ async function retryMany({ retryFailed }: ErrorRecoveryRoutesDeps, req: Request,
 }
 
 function statistics(
-  { database }: ErrorRecoveryRoutesDeps,
+  { readStatistics }: ErrorRecoveryRoutesDeps,
   viewOf: (statistics: Statistics) => RecoveryStatisticsView['data'],
 ): RequestHandler {
   return async (req, res) => {
     const { hours } = parsedQuery(hoursQuerySchema, req.query);
-    res.json({ success: true, data: viewOf(await readStatistics(database, hours)) });
+    res.json({ success: true, data: viewOf(await readStatistics(hours)) });
   };
 }
 

@@ -3,7 +3,7 @@ import type { Request, Response } from 'express';
 import type { WaitForEnd } from '../events/wait-for-end.js';
 import type { AcceptGeneration } from '../generations/accept-generation.js';
 import type { Acceptance } from '../generations/commit-generation.js';
-import type { CancelGeneration } from '../generations/cancel-generation.js';
+import type { CancelGeneration } from '../../activities/database/cancel-generation.js';
 import { idempotencyKeyFrom } from '../generations/idempotency.js';
 import { listQueryFrom } from '../generations/list-query.js';
 import type { RetryGeneration } from '../generations/retry-generation.js';

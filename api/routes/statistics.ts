@@ -1,23 +1,22 @@
 import { Router } from 'express';
-import type { Database } from '../../infra/postgres/database.js';
 import type { RecoverySettings } from '../api-config.js';
 import { hoursQuerySchema } from '../schemas/hours-query.js';
 import { parsedQuery } from '../schemas/parsed-query.js';
-import { readStatistics } from '../statistics/read-statistics.js';
+import type { ReadStatistics } from '../statistics/read-statistics.js';
 import { statisticsView } from '../statistics/statistics-view.js';
 import { defineRoute } from './define-route.js';
 
 export interface StatisticsRoutesDeps {
-  readonly database: Database;
+  readonly readStatistics: ReadStatistics;
   readonly recoverySettings: RecoverySettings;
 }
 
-export function statisticsRoutes({ database, recoverySettings }: StatisticsRoutesDeps): Router {
+export function statisticsRoutes({ readStatistics, recoverySettings }: StatisticsRoutesDeps): Router {
   const router = Router();
   defineRoute(router, '/v1/statistics', {
     get: async (req, res) => {
       const { hours } = parsedQuery(hoursQuerySchema, req.query);
-      res.json(statisticsView(await readStatistics(database, hours), recoverySettings));
+      res.json(statisticsView(await readStatistics(hours), recoverySettings));
     },
   });
   return router;

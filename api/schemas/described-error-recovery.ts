@@ -17,6 +17,8 @@ const KEY = { 'Idempotency-Key': z.string().min(1).max(255).optional() };
 const BODY = ['invalid_json', 'invalid_request', 'unsupported_media_type', 'body_too_large', 'unsafe_number'] as const;
 const IDEMPOTENCY = ['invalid_idempotency_key', 'idempotency_in_flight', 'idempotency_mismatch'] as const;
 
+const NO_PLACE = ['queue_full', 'service_stopped'] as const;
+
 /** R5.10: the same generations in the words of an older system. */
 export function errorRecoveryRoutes(): readonly DescribedRoute[] {
   return [...jobRoutes(), ...recoveryDataRoutes()];
@@ -36,13 +38,8 @@ function jobRoutes(): readonly DescribedRoute[] {
         ...WRITES,
         ...BODY,
         ...IDEMPOTENCY,
-        ...([
-          'invalid_graph',
-          'graph_link_dangling',
-          'node_class_unknown',
-          'storage_unavailable',
-          'queue_full',
-        ] as const),
+        ...(['invalid_graph', 'graph_link_dangling', 'node_class_unknown', 'storage_unavailable'] as const),
+        ...NO_PLACE,
       ],
     },
     {
@@ -67,7 +64,8 @@ function jobRoutes(): readonly DescribedRoute[] {
         ...WRITES,
         ...BODY,
         ...IDEMPOTENCY,
-        ...(['generation_not_found', 'generation_not_failed', 'generation_not_retryable', 'queue_full'] as const),
+        ...(['generation_not_found', 'generation_not_failed', 'generation_not_retryable'] as const),
+        ...NO_PLACE,
       ],
     },
     {
@@ -77,7 +75,7 @@ function jobRoutes(): readonly DescribedRoute[] {
       summary: 'Accept the oldest failed jobs once more that may succeed now',
       body: retryFailedSchema,
       answers: { '202': { description: 'The new jobs', schema: retriedJobsSchema } },
-      problems: [...WRITES, ...BODY, 'idempotency_in_flight', 'queue_full'],
+      problems: [...WRITES, ...BODY, 'idempotency_in_flight', ...NO_PLACE],
     },
   ];
 }
@@ -92,7 +90,7 @@ function recoveryDataRoutes(): readonly DescribedRoute[] {
       summary: 'How many failures there were, and how many were recovered from',
       query: hours,
       answers: { '200': { description: 'The statistics', schema: recoveryStatisticsSchema } },
-      problems: [...READS, 'invalid_query'],
+      problems: [...READS, 'invalid_query', 'statistics_disabled'],
     })),
     {
       method: 'delete',

@@ -4,6 +4,7 @@ import { backendCommandSchema } from './backend-view.js';
 import { GENERATION_STATUSES } from '../../workflows/domain/generation-status.js';
 import { EVERYWHERE, READS, WRITES, id } from './described-route.js';
 import type { DescribedRoute } from './described-route.js';
+import { emergencyStopRoutes } from './described-emergency-stop.js';
 import { errorRecoveryRoutes } from './described-error-recovery.js';
 
 interface Schemas {
@@ -20,6 +21,7 @@ export function describedRoutes(schemas: Schemas): readonly DescribedRoute[] {
     ...commandRoutes(schemas),
     ...outputRoutes(),
     ...errorRecoveryRoutes(),
+    ...emergencyStopRoutes(),
     ...catalogueRoutes(schemas),
     ...serviceRoutes(),
   ];
@@ -46,7 +48,13 @@ function creationRoutes({ Generation, GenerationRequest }: Schemas): readonly De
         ...(['invalid_json', 'invalid_idempotency_key', 'unsupported_media_type', 'body_too_large'] as const),
         ...(['invalid_request', 'unknown_template', 'invalid_parameters', 'invalid_graph'] as const),
         ...(['graph_in_ui_format', 'graph_link_dangling', 'node_class_unknown', 'unsafe_number'] as const),
-        ...(['idempotency_in_flight', 'idempotency_mismatch', 'storage_unavailable', 'queue_full'] as const),
+        ...([
+          'idempotency_in_flight',
+          'idempotency_mismatch',
+          'storage_unavailable',
+          'queue_full',
+          'service_stopped',
+        ] as const),
       ],
     },
   ];
@@ -113,7 +121,7 @@ function commandRoutes({ Generation }: Schemas): readonly DescribedRoute[] {
       problems: [
         ...WRITES,
         ...(['generation_not_found', 'generation_not_failed', 'invalid_idempotency_key'] as const),
-        ...(['idempotency_in_flight', 'idempotency_mismatch', 'queue_full'] as const),
+        ...(['idempotency_in_flight', 'idempotency_mismatch', 'queue_full', 'service_stopped'] as const),
       ],
     },
   ];
@@ -190,7 +198,7 @@ function catalogueRoutes({ Template, Backend }: Schemas): readonly DescribedRout
       summary: 'What became of the generations of the last hours, and how their failures were recovered from',
       query: z.object({ hours: z.int().min(1).max(8_760).optional().describe('24 unless told.') }),
       answers: { '200': { description: 'The statistics', schema: statisticsViewSchema } },
-      problems: [...READS, 'invalid_query'],
+      problems: [...READS, 'invalid_query', 'statistics_disabled'],
     },
     backendCommand('drain', 'Let what runs on a backend end and start nothing new; repeating it changes nothing'),
     backendCommand('resume', 'End a drain or a quarantine; repeating it changes nothing'),

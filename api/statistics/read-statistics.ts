@@ -3,6 +3,8 @@ import type { Database } from '../../infra/postgres/database.js';
 import type { FailureKind } from '../../workflows/domain/failure.js';
 import { GENERATION_STATUSES } from '../../workflows/domain/generation-status.js';
 import type { GenerationStatus } from '../../workflows/domain/generation-status.js';
+import type { RecoverySettings } from '../api-config.js';
+import { ProblemError } from '../problems.js';
 
 /** How failures of one kind, or recoveries by one strategy, went. */
 export interface RecoveryCounts {
@@ -23,11 +25,25 @@ export interface Statistics {
   readonly byStrategy: readonly (RecoveryCounts & { readonly strategy: string })[];
 }
 
+export type ReadStatistics = (hours: number) => Promise<Statistics>;
+
+/** Statistics over the database, or a refusal where they are switched off; what they count is recorded all the same. */
+export function createReadStatistics(options: {
+  readonly database: Database;
+  readonly recoverySettings: RecoverySettings;
+}): ReadStatistics {
+  const { database, recoverySettings } = options;
+  return async function readStatistics(hours) {
+    if (recoverySettings.hasStatistics) return statisticsOf(database, hours);
+    throw new ProblemError('statistics_disabled', 'RECOVERY_STATISTICS_ENABLED is false.');
+  };
+}
+
 /**
  * What became of the generations that were accepted in the last hours. Every recorded attempt is one failure, of the kind
  * that it followed; so is an end without any attempt. An attempt has recovered when its generation is COMPLETED.
  */
-export async function readStatistics(database: Database, hours: number): Promise<Statistics> {
+async function statisticsOf(database: Database, hours: number): Promise<Statistics> {
   // One snapshot: counts that are read one after the other would not add up.
   return database
     .transaction()

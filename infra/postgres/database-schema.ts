@@ -1,5 +1,6 @@
 import type { ColumnType, Generated, JSONColumnType } from 'kysely';
 import type { FailureKind } from '../../workflows/domain/failure.js';
+import type { EmergencyStopReport } from '../../workflows/contracts/emergency-stop.js';
 import type { GenerationStatus } from '../../workflows/domain/generation-status.js';
 import type { GenerationInput, OutputKind } from '../../workflows/contracts/generation.js';
 
@@ -18,6 +19,7 @@ export interface DatabaseSchema {
   reconciliation: ReconciliationTable;
   fal_reservations: FalReservationsTable;
   checkpoints: CheckpointsTable;
+  emergency_stops: EmergencyStopsTable;
 }
 
 export interface GenerationsTable {
@@ -59,6 +61,15 @@ export interface CheckpointsTable {
   graph_key: string;
   files: JSONColumnType<string[]>;
   created_at: DatabaseTime;
+}
+
+export interface EmergencyStopsTable {
+  id: Generated<string>;
+  reason: string;
+  requested_at: DatabaseTime;
+  report: JSONColumnType<EmergencyStopReport> | null;
+  completed_at: OptionalTime;
+  resumed_at: OptionalTime;
 }
 
 export interface FalReservationsTable {

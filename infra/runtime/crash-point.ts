@@ -12,6 +12,9 @@ export const CRASHABLE_ACTIVITIES = [
   'uploadOutputs',
   'recordProgress',
   'recordOutcome',
+  'closeGates',
+  'cancelOpenGenerations',
+  'reopenService',
 ] as const;
 
 /** `before` its effect; `mid`: the effect is done and not yet recorded, the moment that matters; `after`: recorded. */

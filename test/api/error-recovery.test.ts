@@ -202,6 +202,17 @@ describe('Statistics', () => {
     expect((await call(`${api}/v1/statistics?${query}`)).json).toMatchObject({ code: 'invalid_query' });
   });
 
+  test('R5.12 there are none where they are switched off', async () => {
+    const silent = await setting.startApi({ RECOVERY_STATISTICS_ENABLED: 'false' });
+    for (const path of [
+      '/v1/statistics',
+      '/api/error-recovery/statistics',
+      '/api/error-recovery/statistics/detailed',
+    ]) {
+      expect((await call(`${silent}${path}`)).json).toMatchObject({ status: 404, code: 'statistics_disabled' });
+    }
+  });
+
   test('checkpoints of what ended longer ago are removed, those of what runs stay', async () => {
     const [old, young, open] = [await submitted(), await submitted(), await submitted()];
     for (const id of [old, young, open]) await checkpoint(id, 1);

@@ -71,6 +71,8 @@ export interface BackendState {
   /** ISO time since when no worker holds it; `null` while one does. */
   readonly unheldSince: string | null;
   readonly gate: GateWish;
+  /** Where the gate of the holder is known to stand; a worker sets it when it acquires. */
+  readonly gateSet: GatePosition;
   /** The last answer of the worker, `null` until it was asked. */
   readonly gateAnswer: GateAnswer | null;
   readonly summary: BackendSummary | null;
@@ -80,6 +82,8 @@ export interface BackendState {
 export interface BackendInput {
   readonly backendId: string;
   readonly gate: GateWish;
+  /** Absent: as `gate` asks for. */
+  readonly gateSet?: GatePosition;
   readonly holder: BackendHolder | null;
   readonly summary: BackendSummary | null;
 }
@@ -90,11 +94,17 @@ export const acquireUpdate = defineUpdate<AcquiredBackend, [AcquireInput]>('acqu
 /** Nothing new starts; what runs ends. */
 export const drainSignal = defineSignal('drain');
 
-/** Ends a drain and a quarantine. */
+/** Ends a drain and a quarantine, but no emergency stop. */
 export const resumeSignal = defineSignal('resume');
 
 /** Nothing is submitted until the ComfyUI was restarted or somebody resumes; takes the reason. */
 export const quarantineSignal = defineSignal<[reason?: unknown]>('quarantine');
+
+/** Nothing is submitted until the emergency is over, whatever else is wished; takes the reason. */
+export const emergencyStopSignal = defineSignal<[reason?: unknown]>('emergencyStop');
+
+/** A drain and a quarantine stand. */
+export const emergencyOverSignal = defineSignal('emergencyOver');
 
 export const summarySignal = defineSignal<[BackendSummary]>('summary');
 

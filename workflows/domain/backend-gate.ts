@@ -8,11 +8,13 @@ export interface GateWish {
   readonly isDrained: boolean;
   /** Why nothing may be submitted until its ComfyUI was restarted, or `null`. */
   readonly quarantine: string | null;
+  /** Why the whole service is stopped; absent or `null` when it is not. */
+  readonly emergency?: string | null;
 }
 
 /** The position that a wish asks for. */
-export function gatePositionOf({ isDrained, quarantine }: GateWish): GatePosition {
-  if (quarantine !== null) return 'closed';
+export function gatePositionOf({ isDrained, quarantine, emergency = null }: GateWish): GatePosition {
+  if (quarantine !== null || emergency !== null) return 'closed';
   return isDrained ? 'draining' : 'open';
 }
 

@@ -1,25 +1,28 @@
 import { sql } from 'kysely';
 import type { Transaction } from 'kysely';
-import { appendEvent } from '../../activities/database/append-event.js';
 import type { DatabaseSchema } from '../../infra/postgres/database-schema.js';
 import type { Database } from '../../infra/postgres/database.js';
 import { isTerminal } from '../../workflows/domain/generation-status.js';
+import { appendEvent } from './append-event.js';
 
 /** `ended`: nothing is left to cancel, now or before; `requested`: Temporal will be told; `unknown`: no such id. */
 export type CancelOutcome = 'ended' | 'requested' | 'unknown';
 
-export type CancelGeneration = (id: string) => Promise<CancelOutcome>;
+/** What the event of the cancel says besides. */
+type CancelFacts = Readonly<Record<string, unknown>>;
+
+export type CancelGeneration = (id: string, facts?: CancelFacts) => Promise<CancelOutcome>;
 
 /**
  * Makes a cancel durable; Temporal is told by the relay. Locks are taken in the relay's order, outbox row before
  * generation row. A relay that is starting the Workflow right now is waited for: it lets go of its row within 5 s.
  */
 export function createCancelGeneration({ database }: { readonly database: Database }): CancelGeneration {
-  return async function cancelGeneration(id) {
+  return async function cancelGeneration(id, facts = {}) {
     return database.transaction().execute(async (transaction) => {
       await sql`SET LOCAL lock_timeout = '6s'`.execute(transaction);
       const isWithdrawn = await withdrawStart(transaction, id);
-      return cancelWithin(transaction, id, isWithdrawn);
+      return cancelWithin(transaction, id, { isWithdrawn, facts });
     });
   };
 }
@@ -36,8 +39,7 @@ async function withdrawStart(transaction: Transaction<DatabaseSchema>, id: strin
 
 async function cancelWithin(
   transaction: Transaction<DatabaseSchema>,
-  id: string,
-  isWithdrawn: boolean,
+  ...[id, { isWithdrawn, facts }]: [string, { readonly isWithdrawn: boolean; readonly facts: CancelFacts }]
 ): Promise<CancelOutcome> {
   const row = await transaction
     .selectFrom('generations')
@@ -64,7 +66,7 @@ async function cancelWithin(
     .execute();
   await appendEvent(transaction, id, {
     type: isWithdrawn ? 'cancelled' : 'cancel_requested',
-    data: { status: isWithdrawn ? 'CANCELLED' : row.status },
+    data: { ...facts, status: isWithdrawn ? 'CANCELLED' : row.status },
   });
   return isWithdrawn ? 'ended' : 'requested';
 }
