@@ -1,11 +1,11 @@
 import type { AdaptGraphInput, AdaptedGraph, ControlActivities } from '../workflows/contracts/activities.js';
 import type { ExpectedOutputs } from '../workflows/contracts/generation.js';
 import {
+  adaptedEdge,
   adaptedGraph,
   batchSizeOf,
   nextAdaptation,
   parametersOf,
-  reducedEdge,
 } from '../workflows/domain/adaptation.js';
 import type { Adaptation } from '../workflows/domain/adaptation.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
@@ -24,29 +24,31 @@ export function createAdaptGraph({ store }: { readonly store: ObjectStore }): Co
 }
 
 async function adapt(store: ObjectStore, input: AdaptGraphInput): Promise<AdaptedGraph | null> {
-  const { adaptation: current, change, substitutes, expected } = input;
+  const { adaptation: current, change, substitutes, expected, adjust = [] } = input;
   const accepted = await readGraph(store, input.graph);
-  const adaptation = nextAdaptation(accepted, current, change, substitutes);
+  const adaptation = nextAdaptation(accepted, current, change, { substitutes, adjust });
   if (adaptation === null) return null;
+  const named = adjust.map(({ parameter }) => parameter);
   return {
     adaptation,
     graph: await storeGraph(store, adaptedGraph(accepted, adaptation)),
     expected: expectedOf(expected, adaptation, batchSizeOf(accepted)),
-    before: parametersOf(accepted, current),
-    after: parametersOf(accepted, adaptation),
+    before: parametersOf(accepted, current, named),
+    after: parametersOf(accepted, adaptation, named),
   };
 }
 
 /** What the outputs of the part that is rendered now must be. */
 function expectedOf(
   { widthPx, heightPx, count, flatImages }: ExpectedOutputs,
-  ...[{ parts, reductions }, batchSize]: [Adaptation, number]
+  ...[adaptation, batchSize]: [Adaptation, number]
 ): ExpectedOutputs {
-  const [part] = parts;
-  const edge = (edgePx: number | null) => (edgePx === null ? null : reducedEdge(edgePx, reductions));
+  const [part] = adaptation.parts;
+  const edge = (name: 'width' | 'height', edgePx: number | null) =>
+    edgePx === null ? null : adaptedEdge(edgePx, name, adaptation);
   return {
-    widthPx: edge(widthPx),
-    heightPx: edge(heightPx),
+    widthPx: edge('width', widthPx),
+    heightPx: edge('height', heightPx),
     count: part === undefined || count === null ? count : (count / batchSize) * part.count,
     flatImages,
   };

@@ -18,6 +18,7 @@ import type { PromptState } from './comfyui/prompt-state.js';
 import { queueCounts } from './comfyui/queue-counts.js';
 import { StallWatch } from './comfyui/stall-watch.js';
 import { ZombieWatch } from './comfyui/zombie-watch.js';
+import type { OperatorRule } from './failures/operator-rules.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
 import { heartbeatWhile } from './heartbeat-while.js';
 import { Bell } from '../infra/runtime/bell.js';
@@ -27,6 +28,8 @@ export interface AwaitCompletionDeps {
   readonly backend: ComfyUIBackend;
   /** Longest pause between two looks, milliseconds; R4.1: at most 3 s. The websocket makes most looks earlier. */
   readonly pollIntervalMs: number;
+  /** Of the operators, before the built-in ones. */
+  readonly rules: readonly OperatorRule[];
   /** Told when ComfyUI says that a run is over; what it answers is called when its result is known. */
   readonly claims: { ending(generationId: string): () => void };
 }
@@ -41,7 +44,7 @@ export function createAwaitCompletion(deps: AwaitCompletionDeps): BackendActivit
         () => watch.heartbeat(),
       );
     } catch (error) {
-      throw toApplicationFailure(error, { facts: { rendered: watch.rendered } });
+      throw toApplicationFailure(error, { facts: { rendered: watch.rendered }, rules: deps.rules });
     } finally {
       watch.close();
     }

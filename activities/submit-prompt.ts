@@ -14,6 +14,7 @@ import { PROMPT_MARKER } from './comfyui/prompt-marker.js';
 import type { PromptMarker } from './comfyui/prompt-marker.js';
 import type { PromptState } from './comfyui/prompt-state.js';
 import { superseded } from './failures/superseded.js';
+import type { OperatorRule } from './failures/operator-rules.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
 import { heartbeatWhile } from './heartbeat-while.js';
 import { readGraph } from './storage/graph-documents.js';
@@ -27,6 +28,8 @@ export interface SubmitPromptDeps {
   readonly gate: GateSwitch;
   /** Prompts of everybody that ComfyUI may hold before one more is posted. */
   readonly maxQueued: number;
+  /** Of the operators, before the built-in ones. */
+  readonly rules: readonly OperatorRule[];
   /** Told that the submission begins; what it answers is called when it is over, with or without a prompt in the queue. */
   readonly claims: { submitting(generationId: string): () => void };
 }
@@ -63,7 +66,7 @@ export function createSubmitPrompt(deps: SubmitPromptDeps): BackendActivities['s
         return { state, nodeCount: Object.keys(graph).length };
       });
     } catch (error) {
-      throw toApplicationFailure(error);
+      throw toApplicationFailure(error, { rules: deps.rules });
     } finally {
       settled();
     }

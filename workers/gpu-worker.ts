@@ -27,6 +27,7 @@ import { backendWorkflowId, summarySignal } from '../workflows/contracts/backend
 import type { BackendOperations, BackendSummary } from '../workflows/contracts/backend.js';
 import { backendTaskQueue, gpuTaskQueue } from '../workflows/contracts/task-queues.js';
 import type { ComfyUITarget } from '../infra/runtime/comfyui-config.js';
+import type { OperatorRule } from '../activities/failures/operator-rules.js';
 import type { Logger } from '../infra/runtime/logger.js';
 import type { ResourceStack } from '../infra/runtime/resource-stack.js';
 import { backendIdOf } from './backend-identity.js';
@@ -43,6 +44,7 @@ import type { WorkerConfig } from './worker-config.js';
 export interface GpuWorkerOptions {
   readonly config: WorkerConfig;
   readonly target: ComfyUITarget;
+  readonly rules: readonly OperatorRule[];
   readonly store: ObjectStore;
   readonly logger: Logger;
   readonly resources: ResourceStack;
@@ -146,10 +148,15 @@ function spoolFolderOf({ dataDir }: WorkerConfig, { backendId }: ComfyUIBackend)
   return join(dataDir, 'spool', backendId);
 }
 
-function backendActivities({ backend, gate, store, slots, spool, config, late }: Backing): BackendActivities {
+function backendActivities({ backend, gate, store, slots, spool, config, late, rules }: Backing): BackendActivities {
   return {
-    submitPrompt: createSubmitPrompt({ backend, store, gate, maxQueued: slots.capacity, claims: slots }),
-    awaitCompletion: createAwaitCompletion({ backend, pollIntervalMs: config.gpu.pollIntervalMs, claims: slots }),
+    submitPrompt: createSubmitPrompt({ backend, store, gate, rules, maxQueued: slots.capacity, claims: slots }),
+    awaitCompletion: createAwaitCompletion({
+      backend,
+      rules,
+      pollIntervalMs: config.gpu.pollIntervalMs,
+      claims: slots,
+    }),
     stopPrompt: createStopPrompt({ backend }),
     freeMemory: createFreeMemory({ backend }),
     downloadOutputs: createDownloadOutputs({ spool }),

@@ -4,6 +4,7 @@ import type { Logger } from '../infra/runtime/logger.js';
 import type { ResourceStack } from '../infra/runtime/resource-stack.js';
 import { createControlWorker } from './control-worker.js';
 import { createGpuWorker } from './gpu-worker.js';
+import { readRecoveryRules } from './read-recovery-rules.js';
 import { createTemporalLogger } from './temporal-logger.js';
 import type { WorkerConfig } from './worker-config.js';
 import { WorkerGroup } from './worker-group.js';
@@ -21,6 +22,8 @@ export interface RunWorkersOptions {
 export async function runWorkers({ config, logger, resources, stop, onReady }: RunWorkersOptions): Promise<void> {
   // No signal handling of its own: the composition root stops everything in one order.
   Runtime.install({ logger: createTemporalLogger(logger), shutdownSignals: [] });
+  const { recoveryConfigPath } = config.gpu;
+  const rules = config.roles.includes('gpu') ? await readRecoveryRules(recoveryConfigPath) : [];
   const store = createObjectStore(config.storage);
   await store.createBucketIfAbsent();
   const group = new WorkerGroup(stop, logger);
@@ -32,7 +35,7 @@ export async function runWorkers({ config, logger, resources, stop, onReady }: R
     const onLost = (reason: unknown): void => {
       group.fail(reason);
     };
-    for (const worker of await createGpuWorker({ ...shared, target, onLost })) group.run(worker);
+    for (const worker of await createGpuWorker({ ...shared, rules, target, onLost })) group.run(worker);
   });
   // In this order: a GPU worker acquires its backend from a Workflow, and that needs a control worker.
   if (config.roles.includes('control')) await started([startControl], group);

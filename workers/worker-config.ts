@@ -44,6 +44,8 @@ export interface GpuConfig {
   readonly pollIntervalMs: number;
   /** Between two looks for prompts that nobody waits for any more. */
   readonly sweepIntervalMs: number;
+  /** File with the operators' own rules; empty: there are none. */
+  readonly recoveryConfigPath: string;
 }
 
 /** Everything a worker process is configured by; throws `ConfigError` naming the variable. */
@@ -67,6 +69,7 @@ export function workerConfigFrom(env: Env): WorkerConfig {
       maxGpuJobs: integerFrom(env, 'MAX_GPU_JOBS', { fallback: 1, min: 1, max: 64 }),
       prefetch: integerFrom(env, 'PREFETCH', { fallback: 1, min: 0, max: 64 }),
       sweepIntervalMs: integerFrom(env, 'SWEEP_INTERVAL_MS', { fallback: 10_000, min: 200, max: 600_000 }),
+      recoveryConfigPath: stringFrom(env, 'RECOVERY_CONFIG', ''),
       pollIntervalMs: integerFrom(env, 'POLL_INTERVAL_MS', { fallback: 1_000, min: 50, max: 3_000 }), // R4.1: at most 3 s
     },
   };

@@ -5,6 +5,7 @@ import type { FalRequest } from './contracts/fal.js';
 import type { StoredOutput } from './contracts/generation.js';
 import { falRequestOf } from './fal-choice.js';
 import { decideRecovery } from './domain/recovery.js';
+import { recoveryRuleFrom } from './domain/recovery-rule.js';
 import { failureRecordOf, isAlreadyEnded, isSuperseded } from './failure-record.js';
 import type { GenerationRun } from './generation-run.js';
 import { renderOnFal, reserveOnFal } from './render-on-fal.js';
@@ -47,7 +48,13 @@ export async function isFallbackReady(run: GenerationRun): Promise<boolean> {
 }
 
 function fallbackAfter(run: GenerationRun, { kind, facts }: FailureRecord) {
-  const observed = { kind, mediaFaults: [], isAbandoned: false, isWithoutBackend: facts['isWithoutBackend'] === true };
+  const observed = {
+    kind,
+    mediaFaults: [],
+    isAbandoned: false,
+    isWithoutBackend: facts['isWithoutBackend'] === true,
+    rule: recoveryRuleFrom(facts['rule']),
+  };
   return decideRecovery(observed, run.progress.recoveries, run.policy).find(({ action }) => action === 'fall_back');
 }
 

@@ -8,7 +8,7 @@ import { noBackendSignal } from './contracts/fal.js';
 import { claimBackend, claimFirstBackend, explainedTimeout, returnToBackend } from './claim-backend.js';
 import { collectOutputs, outputsOfPrompt } from './collect-outputs.js';
 import { mayStillRender } from './domain/failure.js';
-import type { Recovery } from './domain/recovery.js';
+import type { Recovery } from './domain/recoveries.js';
 import { failureRecordOf, isAlreadyEnded, isSuperseded } from './failure-record.js';
 import { fallBack, renderOnFalOnly } from './fall-back.js';
 import { GenerationRun } from './generation-run.js';

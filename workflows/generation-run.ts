@@ -16,7 +16,7 @@ import type { FalChoice } from './fal-choice.js';
 import { mayStillRender } from './domain/failure.js';
 import type { FailureKind } from './domain/failure.js';
 import { abandonedRenderingsIn } from './domain/recovery.js';
-import type { Recovery } from './domain/recovery.js';
+import type { Recovery } from './domain/recoveries.js';
 import { DEFAULT_RECOVERY } from './domain/recovery-policy.js';
 import type { RecoveryPolicy } from './domain/recovery-policy.js';
 import { publishStatus, tellStory } from './generation-story.js';
@@ -35,6 +35,8 @@ export interface PreparedRecovery {
   readonly recovery: Recovery;
   readonly adapted: AdaptedGraph | null;
   readonly rendered: RenderedSoFar | null;
+  /** The rule of the operators that it follows. */
+  readonly rule: string | null;
 }
 
 /** Parts of a batch and tiles are how it is rendered; these are what the caller gets. */
@@ -167,13 +169,13 @@ export class GenerationRun {
   }
 
   /** A claim follows; it may adopt the submission when that may still render. */
-  noteRecovery({ kind, recovery, adapted, rendered }: PreparedRecovery): void {
+  noteRecovery({ kind, recovery, adapted, rendered, rule }: PreparedRecovery): void {
     const checkpoint = rendered === null ? null : this.#checkpointAt(rendered);
     if (!mayStillRender(kind)) this.#endedSubmissions.push(this.#progress.submission);
     const { backendId } = this.#progress;
     if (recovery.place === 'other' && backendId !== null) this.#avoided = [...this.#avoided, backendId];
     if (adapted !== null) this.#adapt(adapted);
-    this.#note(kind, recovery, { phase: 'waiting', adapted, checkpoint });
+    this.#note(kind, recovery, { phase: 'waiting', adapted, checkpoint, rule });
   }
 
   /** A part of the batch is stored; `next` is the graph of the part that follows. */
@@ -229,26 +231,36 @@ export class GenerationRun {
 
   #adapt(adapted: AdaptedGraph): void {
     this.#rendered = adapted;
+    const byRules = (adapted.adaptation.adjusted ?? []).map(({ parameter }) => parameter);
+    const asked = [...CHANGES_WHAT_WAS_ASKED, ...byRules];
     const changes = Object.entries(adapted.after).filter(
-      ([name, value]) => CHANGES_WHAT_WAS_ASKED.includes(name) && adapted.before[name] !== value,
+      ([name, value]) => asked.includes(name) && adapted.before[name] !== value,
     );
     this.#changed = { ...this.#changed, ...Object.fromEntries(changes) };
   }
 
   #note(
     kind: FailureKind,
-    ...[{ strategy, message }, { phase, adapted, checkpoint }]: [
+    ...[{ strategy, message }, { phase, adapted, checkpoint, rule = null }]: [
       Recovery,
       {
         readonly phase: GenerationProgress['phase'];
         readonly adapted: AdaptedGraph | null;
         readonly checkpoint: Checkpoint | null;
+        readonly rule?: string | null;
       },
     ]
   ): void {
     const { recoveries } = this.#progress;
     const parameters = adapted === null ? {} : { before: adapted.before, after: adapted.after };
-    const recovery = { attempt: recoveries.length + 1, kind, strategy, message, ...parameters };
+    const recovery = {
+      attempt: recoveries.length + 1,
+      kind,
+      strategy,
+      message,
+      ...(rule !== null && { rule }),
+      ...parameters,
+    };
     const all = [...recoveries, recovery];
     this.advance({ status: 'RECOVERING', phase, recoveries: all, abandonedRenderings: abandonedRenderingsIn(all) });
     if (recoveries.length === 0) publishStatus(this.#progress, null);

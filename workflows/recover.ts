@@ -5,7 +5,9 @@ import { backendWorkflowId, quarantineSignal } from './contracts/backend.js';
 import type { AdaptedGraph, BackendClaim, FailureRecord } from './contracts/activities.js';
 import type { GraphChange } from './domain/adaptation.js';
 import { decideRecovery } from './domain/recovery.js';
-import type { Recovery } from './domain/recovery.js';
+import type { Recovery } from './domain/recoveries.js';
+import { recoveryRuleFrom } from './domain/recovery-rule.js';
+import type { ParameterAdjustment } from './domain/recovery-rule.js';
 import { failureRecordOf, isAlreadyEnded, mediaFaultsOf, renderedSoFar } from './failure-record.js';
 import { freeGpu } from './render-prompt.js';
 import type { GenerationRun, PreparedRecovery } from './generation-run.js';
@@ -20,19 +22,24 @@ export async function prepareRecovery(
   const isStuck = await isStillRendering(claim, failure);
   if (isStuck || isSickUntilRestart(failure)) await quarantine(claim, failure);
   for (const recovery of possibleRecoveries(run, failure, isStuck)) {
-    const { change, place, freesMemory } = recovery;
-    const adapted = change === null ? null : await unlessItFails(adapt(run, change), null);
+    const { change, adjust = [], place, freesMemory } = recovery;
+    const adapted = change === null ? null : await unlessItFails(adapt(run, change, adjust), null);
     if (change !== null && adapted === null) continue;
     if (place === 'other' && !(await isThereAnother(run, claim))) continue;
     if (freesMemory && !(await hasFreedMemory(claim))) continue;
-    return { kind: failure.kind, recovery, adapted, rendered: renderedSoFar(failure) };
+    return { kind: failure.kind, recovery, adapted, rendered: renderedSoFar(failure), rule: ruleName(failure) };
   }
   return null;
 }
 
 /** The graph of the part of the batch that follows; `null` when there is none. */
 export async function nextPart(run: GenerationRun): Promise<AdaptedGraph | null> {
-  return run.rendered.adaptation.parts.length > 1 ? checked(adapt(run, 'next_part')) : null;
+  return run.rendered.adaptation.parts.length > 1 ? checked(adapt(run, 'next_part', [])) : null;
+}
+
+function ruleName({ facts }: FailureRecord): string | null {
+  const rule = recoveryRuleFrom(facts['rule']);
+  return rule?.strategy === undefined ? null : rule.name;
 }
 
 /** A device that is broken, or a ComfyUI that answers and runs nothing. */
@@ -59,15 +66,19 @@ function possibleRecoveries(run: GenerationRun, ...[failure, isStuck]: [FailureR
     isAbandoned,
     isStuck,
     limit: limitOf(failure),
+    rule: recoveryRuleFrom(failure.facts['rule']),
   };
   return decideRecovery(observed, run.progress.recoveries, run.policy).filter(({ action }) => action === 'claim_again');
 }
 
-function adapt(run: GenerationRun, change: GraphChange): Promise<AdaptedGraph | null> {
+function adapt(
+  run: GenerationRun,
+  ...[change, adjust]: [GraphChange, readonly ParameterAdjustment[]]
+): Promise<AdaptedGraph | null> {
   const { graph, expected } = run.input;
   const { adaptation } = run.rendered;
   const { substitutes } = run.policy;
-  return adaptingOptions(change).adaptGraph({ graph, expected, adaptation, change, substitutes });
+  return adaptingOptions(change).adaptGraph({ graph, expected, adaptation, change, substitutes, adjust });
 }
 
 function isThereAnother(run: GenerationRun, { backendId }: BackendClaim): Promise<boolean> {

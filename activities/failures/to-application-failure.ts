@@ -25,6 +25,9 @@ import { classifyFalFailure } from '../fal/classify-fal-failure.js';
 import { FalError } from '../fal/errors.js';
 import { OutputInvalidError } from '../media/errors.js';
 import { ObjectStoreError } from '../storage/errors.js';
+import type { RecoveryRule } from '../../workflows/domain/recovery-rule.js';
+import { ruleFor } from './operator-rules.js';
+import type { OperatorRule } from './operator-rules.js';
 
 /** Facts that a failure carries for machines; small, and without what a user typed beyond the value that was refused. */
 type Facts = Readonly<Record<string, unknown>>;
@@ -49,13 +52,18 @@ const MAX_FAULTS = 20;
  */
 export function toApplicationFailure(
   error: unknown,
-  options: { readonly retryUnexpected?: boolean; readonly facts?: Facts } = {},
+  options: {
+    readonly retryUnexpected?: boolean;
+    readonly facts?: Facts;
+    readonly rules?: readonly OperatorRule[];
+  } = {},
 ): unknown {
   if (error instanceof CancelledFailure || error instanceof ApplicationFailure) return error;
   // A wait or a stream that the cancellation broke off says AbortError; what happened is the cancellation.
   const signal = cancellationSignal();
   if (signal.aborted) return signal.reason;
-  const { kind, facts, isFinal = false, retryAfterMs = null } = classify(error);
+  const rule = ruleFor(options.rules ?? [], error);
+  const { kind, facts, isFinal = false, retryAfterMs = null } = byRule(rule, classify(error));
   const message = error instanceof Error ? error.message : String(error);
   const endsHere = kind === 'UNEXPECTED' && options.retryUnexpected !== true;
   return ApplicationFailure.create({
@@ -67,6 +75,12 @@ export function toApplicationFailure(
     // The cause repeats the message; its stack is what it adds.
     ...(error instanceof Error && message.length <= MAX_MESSAGE_CHARS && { cause: error }),
   });
+}
+
+/** The operators' word counts; what was seen stays among the facts. */
+function byRule(rule: RecoveryRule | null, classified: Classified): Classified {
+  if (rule === null) return classified;
+  return { kind: rule.kind, facts: { ...classified.facts, rule }, isFinal: true };
 }
 
 function classify(error: unknown): Classified {

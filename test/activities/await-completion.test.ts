@@ -42,7 +42,7 @@ function buildInput(promptId: string, facts: Partial<AwaitCompletionInput> = {})
 
 const noClaims = { ending: () => () => undefined };
 const awaiting = (url: string, pollIntervalMs = 100) =>
-  createAwaitCompletion({ backend: backendAt(url), pollIntervalMs, claims: noClaims });
+  createAwaitCompletion({ rules: [], backend: backendAt(url), pollIntervalMs, claims: noClaims });
 
 describe.each(SIMULATED_VERSIONS)('Awaiting a prompt of ComfyUI %s', (version) => {
   const simulator = simulatorsOf(version);
@@ -94,7 +94,12 @@ describe.each(SIMULATED_VERSIONS)('Awaiting a prompt of ComfyUI %s', (version) =
         return () => story.push('settled');
       },
     };
-    const awaitCompletion = createAwaitCompletion({ backend: backendAt(comfy.url), pollIntervalMs: 20_000, claims });
+    const awaitCompletion = createAwaitCompletion({
+      rules: [],
+      backend: backendAt(comfy.url),
+      pollIntervalMs: 20_000,
+      claims,
+    });
     await environment().run(awaitCompletion, buildInput(promptId));
     expect(story).toEqual(['ending g-1', 'settled']);
   });
@@ -187,7 +192,10 @@ describe.each(SIMULATED_VERSIONS)('Awaiting a prompt of ComfyUI %s', (version) =
     });
     const backend = backendAt(first.url);
     const run = failureOf(
-      world.run(createAwaitCompletion({ backend, pollIntervalMs: 50, claims: noClaims }), buildInput(promptId)),
+      world.run(
+        createAwaitCompletion({ rules: [], backend, pollIntervalMs: 50, claims: noClaims }),
+        buildInput(promptId),
+      ),
     );
     await isRendering;
     await first.kill('SIGKILL');
@@ -247,7 +255,7 @@ test('heartbeats go on while ComfyUI is silent: its event loop blocks while a mo
   });
   const backend = knownBackend(clientAt(silent.url));
   const running = world.run(
-    createAwaitCompletion({ backend, pollIntervalMs: 100, claims: noClaims }),
+    createAwaitCompletion({ rules: [], backend, pollIntervalMs: 100, claims: noClaims }),
     buildInput('p-1'),
   );
   await until('beats during one look', async () => beats >= 3);
@@ -276,7 +284,7 @@ test('an end between a look and the connection of the websocket, whose events ar
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const backend = knownBackend(clientAt(`http://127.0.0.1:${(server.address() as AddressInfo).port}`));
-  const awaitCompletion = createAwaitCompletion({ backend, pollIntervalMs: 60_000, claims: noClaims });
+  const awaitCompletion = createAwaitCompletion({ rules: [], backend, pollIntervalMs: 60_000, claims: noClaims });
   expect(await environment().run(awaitCompletion, buildInput('p-1'))).toEqual({ outputs: [], startedAtMs: null });
   expect(looks).toBe(2);
   await closeConnections();

@@ -39,7 +39,14 @@ function submitter(backend: ComfyUIBackend, options: { readonly claim?: ClaimRec
   };
   const gate = new GateSwitch();
   const claims = { submitting: () => () => undefined };
-  const submitPrompt = createSubmitPrompt({ backend, store: storeHolding(documents), gate, maxQueued: 2, claims });
+  const submitPrompt = createSubmitPrompt({
+    backend,
+    store: storeHolding(documents),
+    gate,
+    rules: [],
+    maxQueued: 2,
+    claims,
+  });
   const claimedBy = (record: ClaimRecord) => {
     documents[claimKey(input.generationId)] = record;
   };

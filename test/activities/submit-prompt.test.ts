@@ -28,6 +28,7 @@ afterEach(async () => {
 function submitter(backend: ComfyUIBackend, graph: ApiGraph) {
   const claims: string[] = [];
   const submitPrompt = createSubmitPrompt({
+    rules: [],
     backend,
     store: storeHolding({ 'graphs/a.json': graph }),
     gate: new GateSwitch(),

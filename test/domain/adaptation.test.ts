@@ -6,11 +6,11 @@ import { projectRoot } from '../../infra/runtime/project-root.js';
 import {
   GRAPH_CHANGES,
   UNADAPTED,
+  adaptedEdge,
   adaptedGraph,
   batchSizeOf,
   nextAdaptation,
   parametersOf,
-  reducedEdge,
 } from '../../workflows/domain/adaptation.js';
 import type { Adaptation, GraphChange } from '../../workflows/domain/adaptation.js';
 import type { ApiGraph } from '../../workflows/domain/graph.js';
@@ -18,6 +18,8 @@ import { danglingLinks } from '../../workflows/domain/graph.js';
 import { DEFAULT_RECOVERY } from '../../workflows/domain/recovery-policy.js';
 
 const { substitutes } = DEFAULT_RECOVERY;
+const means = { substitutes, adjust: [] };
+const noMeans = { substitutes: [], adjust: [] };
 const template = JSON.parse(
   readFileSync(join(projectRoot, 'comfy-workflows/sd15-text-to-image/graph.json'), 'utf8'),
 ) as ApiGraph;
@@ -40,7 +42,7 @@ function withInputs(graph: ApiGraph, type: string, inputs: Readonly<Record<strin
 /** Makes one change after the other; throws when one is impossible. */
 function after(graph: ApiGraph, ...changes: readonly GraphChange[]): Adaptation {
   return changes.reduce((adaptation, change) => {
-    const next = nextAdaptation(graph, adaptation, change, substitutes);
+    const next = nextAdaptation(graph, adaptation, change, means);
     if (next === null) throw new Error(`${change} changes nothing`);
     return next;
   }, UNADAPTED);
@@ -66,7 +68,9 @@ describe('R5.2 Reduced parameters', () => {
     [64, [64, 64, 64, 64]],
     [1000, [800, 640, 512, 512]],
   ])('an edge of %d px becomes %j', (edgePx, edges) => {
-    expect([1, 2, 3, 4].map((times) => reducedEdge(edgePx, times))).toEqual(edges);
+    expect([1, 2, 3, 4].map((times) => adaptedEdge(edgePx, 'width', { ...UNADAPTED, reductions: times }))).toEqual(
+      edges,
+    );
   });
 
   test.each([
@@ -89,7 +93,7 @@ describe('R5.2 Reduced parameters', () => {
 
   test('a graph in which everything is at its minimum is not changed', () => {
     const graph = buildGraph({ width: 512, height: 64, batch_size: 1 }, { steps: 20 });
-    expect(nextAdaptation(graph, UNADAPTED, 'reduce_params', substitutes)).toBeNull();
+    expect(nextAdaptation(graph, UNADAPTED, 'reduce_params', means)).toBeNull();
   });
 
   test('nothing is ever below its minimum, or larger than it was', () => {
@@ -105,7 +109,7 @@ describe('R5.2 Reduced parameters', () => {
         const graph = buildGraph(latent, { steps });
         let adaptation: Adaptation | null = UNADAPTED;
         for (let time = 0; time < times && adaptation !== null; time += 1) {
-          adaptation = nextAdaptation(graph, adaptation, 'reduce_params', substitutes);
+          adaptation = nextAdaptation(graph, adaptation, 'reduce_params', means);
           if (adaptation === null) break;
           const { width, height, batch_size: batch, steps: fewer } = parametersOf(graph, adaptation);
           expect(width).toBeGreaterThanOrEqual(Math.min(latent.width, 512));
@@ -133,7 +137,7 @@ describe('R5.2 A batch in parts', () => {
         const graph = buildGraph({ batch_size: batch });
         let adaptation = UNADAPTED;
         for (let time = 0; time < times; time += 1) {
-          adaptation = nextAdaptation(graph, adaptation, 'split_batch', []) ?? adaptation;
+          adaptation = nextAdaptation(graph, adaptation, 'split_batch', noMeans) ?? adaptation;
         }
         const pictures = adaptation.parts.flatMap(({ first, count }) =>
           Array.from({ length: count }, (_, index) => first + index),
@@ -155,11 +159,11 @@ describe('R5.2 A batch in parts', () => {
 
   test('a single picture is not split, and the last part has no next', () => {
     const single = buildGraph({ batch_size: 1 });
-    expect(nextAdaptation(single, UNADAPTED, 'split_batch', [])).toBeNull();
+    expect(nextAdaptation(single, UNADAPTED, 'split_batch', noMeans)).toBeNull();
     const graph = buildGraph({ batch_size: 2 });
     const last = after(graph, 'split_batch', 'next_part');
-    expect(nextAdaptation(graph, last, 'next_part', [])).toBeNull();
-    expect(nextAdaptation(graph, last, 'split_batch', [])).toBeNull();
+    expect(nextAdaptation(graph, last, 'next_part', noMeans)).toBeNull();
+    expect(nextAdaptation(graph, last, 'split_batch', noMeans)).toBeNull();
   });
 });
 
@@ -167,7 +171,7 @@ test('the decoder is exchanged for the one that works in tiles, once', () => {
   const adaptation = after(template, 'tiled_decode');
   const { inputs } = nodeOf(adaptedGraph(template, adaptation), 'VAEDecodeTiled');
   expect(inputs).toMatchObject({ ...nodeOf(template, 'VAEDecode').inputs, tile_size: 512, overlap: 64 });
-  expect(nextAdaptation(template, adaptation, 'tiled_decode', [])).toBeNull();
+  expect(nextAdaptation(template, adaptation, 'tiled_decode', noMeans)).toBeNull();
 });
 
 test('R5.4 a model that is missing is replaced along the list, without the one that was asked for', () => {
@@ -175,16 +179,16 @@ test('R5.4 a model that is missing is replaced along the list, without the one t
   const graph = withInputs(template, 'CheckpointLoaderSimple', { ckpt_name: asked });
   const first = after(graph, 'switch_model');
   expect(first.model).toBe('sd_xl_base_1.0.safetensors');
-  const second = nextAdaptation(graph, first, 'switch_model', substitutes);
+  const second = nextAdaptation(graph, first, 'switch_model', means);
   expect(second?.model).toBe('anything-v4.5-pruned.ckpt');
   expect(parametersOf(graph, second ?? UNADAPTED)['model']).toBe('anything-v4.5-pruned.ckpt');
-  expect(nextAdaptation(graph, second ?? UNADAPTED, 'switch_model', substitutes)).toBeNull();
-  expect(nextAdaptation(graph, UNADAPTED, 'switch_model', [])).toBeNull();
+  expect(nextAdaptation(graph, second ?? UNADAPTED, 'switch_model', means)).toBeNull();
+  expect(nextAdaptation(graph, UNADAPTED, 'switch_model', noMeans)).toBeNull();
 });
 
 test.each(GRAPH_CHANGES)('%s changes nothing of a graph without such nodes', (change) => {
   const graph: ApiGraph = { 1: { class_type: 'LoadImage', inputs: { image: 'a.png' } } };
-  expect(nextAdaptation(graph, UNADAPTED, change, substitutes)).toBeNull();
+  expect(nextAdaptation(graph, UNADAPTED, change, means)).toBeNull();
   expect(adaptedGraph(graph, UNADAPTED)).toEqual(graph);
   expect(parametersOf(graph, UNADAPTED)).toEqual({});
 });

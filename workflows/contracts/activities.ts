@@ -1,5 +1,6 @@
 import type { Adaptation, GraphChange, GraphParameters } from '../domain/adaptation.js';
 import type { FailureKind } from '../domain/failure.js';
+import type { ParameterAdjustment } from '../domain/recovery-rule.js';
 import type { TerminalStatus } from '../domain/generation-status.js';
 import type { ExpectedOutputs, GraphReference, OutputKind, RecoveryNote, StoredOutput } from './generation.js';
 
@@ -121,6 +122,8 @@ export interface AdaptGraphInput {
   readonly adaptation: Adaptation;
   readonly change: GraphChange;
   readonly substitutes: readonly string[];
+  /** With the change `adjust_params`. */
+  readonly adjust?: readonly ParameterAdjustment[];
 }
 
 /** The graph as it is rendered from now on. */

@@ -112,6 +112,8 @@ export interface RecoveryNote {
   readonly kind: FailureKind;
   readonly strategy: string;
   readonly message: string;
+  /** The rule of the operators that it followed. */
+  readonly rule?: string;
   /** What was asked of ComfyUI before and after, where the recovery changed it. */
   readonly before?: GraphParameters;
   readonly after?: GraphParameters;

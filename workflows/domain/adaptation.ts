@@ -1,5 +1,7 @@
 import type { ApiGraph, GraphNode } from './graph.js';
 import { isLink } from './graph.js';
+import { adjustedValue } from './recovery-rule.js';
+import type { ParameterAdjustment } from './recovery-rule.js';
 
 /** Consecutive pictures of a batch that are rendered as one prompt. */
 export interface BatchPart {
@@ -17,12 +19,21 @@ export interface Adaptation {
   readonly reductions: number;
   /** Checkpoint that stands in for the one that was asked for. */
   readonly model: string | null;
+  /** What rules of the operators have changed, in this order. */
+  readonly adjusted?: readonly ParameterAdjustment[];
 }
 
 export const UNADAPTED: Adaptation = { parts: [], decodesTiled: false, reductions: 0, model: null };
 
 /** Every change of a graph that a recovery can make. Recorded in event histories: add, never rename. */
-export const GRAPH_CHANGES = ['split_batch', 'next_part', 'tiled_decode', 'reduce_params', 'switch_model'] as const;
+export const GRAPH_CHANGES = [
+  'split_batch',
+  'next_part',
+  'tiled_decode',
+  'reduce_params',
+  'switch_model',
+  'adjust_params',
+] as const;
 export type GraphChange = (typeof GRAPH_CHANGES)[number];
 
 /** What a recovery may change, by the names that templates use; a graph without such a node has no such parameter. */
@@ -41,11 +52,17 @@ const STEP_INPUTS = ['steps', 'num_inference_steps'] as const;
 /** The inputs of `VAEDecodeTiled` (ComfyUI 0.8.0, nodes.py), with its own defaults. */
 const TILES = { tile_size: 512, overlap: 64, temporal_size: 64, temporal_overlap: 8 };
 
+/** What a change takes its values from. */
+export interface ChangeMeans {
+  readonly substitutes: readonly string[];
+  readonly adjust: readonly ParameterAdjustment[];
+}
+
 /** The adaptation after one more change; `null` when that would change nothing of this graph. */
 export function nextAdaptation(
   graph: ApiGraph,
   current: Adaptation,
-  ...[change, substitutes]: [GraphChange, readonly string[]]
+  ...[change, { substitutes, adjust }]: [GraphChange, ChangeMeans]
 ): Adaptation | null {
   switch (change) {
     case 'split_batch':
@@ -62,17 +79,25 @@ export function nextAdaptation(
       const model = substituteFor(graph, current, substitutes);
       return model === null ? null : { ...current, model };
     }
+    case 'adjust_params':
+      return unlessTheSame(graph, current, { ...current, adjusted: [...(current.adjusted ?? []), ...adjust] });
   }
 }
 
 /** The graph as it is rendered; the one that was accepted is never changed. */
 export function adaptedGraph(graph: ApiGraph, adaptation: Adaptation): ApiGraph {
-  const nodes = Object.entries(graph).map(([id, node]): [string, GraphNode] => [id, adaptedNode(node, adaptation)]);
+  const nodes = Object.entries(graph).map(([id, node]): [string, GraphNode] => [
+    id,
+    adjustedNode(adaptedNode(node, adaptation), adaptation),
+  ]);
   return withPart(Object.fromEntries(nodes), adaptation);
 }
 
-/** What the graph asks for under an adaptation. */
-export function parametersOf(graph: ApiGraph, adaptation: Adaptation): GraphParameters {
+/** What the graph asks for under an adaptation, and under further names of inputs. */
+export function parametersOf(
+  graph: ApiGraph,
+  ...[adaptation, named = []]: [Adaptation, (readonly string[])?]
+): GraphParameters {
   const nodes = Object.values(adaptedGraph(graph, adaptation));
   const latent = nodes.find(isEmptyLatent);
   const valueOf = (input: string) =>
@@ -84,8 +109,19 @@ export function parametersOf(graph: ApiGraph, adaptation: Adaptation): GraphPara
     steps: valueOf('steps') ?? valueOf('num_inference_steps'),
     model: valueOf('ckpt_name'),
     ...(adaptation.decodesTiled && { tiled_decode: true }),
+    ...Object.fromEntries(named.map((name) => [name, valueOf(name)] as const)),
   };
   return Object.fromEntries(Object.entries(found).filter(isParameter));
+}
+
+/** What an edge of that many pixels becomes. */
+export function adaptedEdge(
+  edgePx: number,
+  ...[parameter, { reductions, adjusted = [] }]: ['width' | 'height', Adaptation]
+): number {
+  return adjusted
+    .filter((adjustment) => adjustment.parameter === parameter)
+    .reduce(adjustedValue, reducedEdge(edgePx, reductions));
 }
 
 /** How many pictures the whole batch has; 1 where the graph does not say. */
@@ -97,7 +133,7 @@ export function batchSizeOf(graph: ApiGraph): number {
 }
 
 /** R5.2: a fifth less, rounded down to what a latent can have; what is below the minimum stays. */
-export function reducedEdge(edgePx: number, times: number): number {
+function reducedEdge(edgePx: number, times: number): number {
   if (times === 0 || edgePx <= MIN_EDGE_PX) return edgePx;
   const less = Math.max(MIN_EDGE_PX, Math.floor((edgePx * 8) / 10));
   return reducedEdge(Math.floor(less / EDGE_MULTIPLE_PX) * EDGE_MULTIPLE_PX, times - 1);
@@ -128,9 +164,15 @@ function halves({ first, count }: BatchPart): readonly BatchPart[] {
 
 /** All four at once: a batch that is still larger than one picture is halved, too. */
 function reduced(graph: ApiGraph, current: Adaptation): Adaptation | null {
-  const less = { ...(split(graph, current) ?? current), reductions: current.reductions + 1 };
+  return unlessTheSame(graph, current, {
+    ...(split(graph, current) ?? current),
+    reductions: current.reductions + 1,
+  });
+}
+
+function unlessTheSame(graph: ApiGraph, ...[current, next]: [Adaptation, Adaptation]): Adaptation | null {
   const before = JSON.stringify(adaptedGraph(graph, current));
-  return JSON.stringify(adaptedGraph(graph, less)) === before ? null : less;
+  return JSON.stringify(adaptedGraph(graph, next)) === before ? null : next;
 }
 
 /** R5.4: the next of the list after the one that is missing; a graph without a checkpoint has none. */
@@ -159,6 +201,14 @@ function adaptedNode(node: GraphNode, { decodesTiled, reductions, model }: Adapt
   // Segments of one sampling keep their shares; an end far beyond the last step means "to the end".
   const segments = (step: number) => (step > steps ? step : Math.round(step * share));
   return { ...node, inputs: mapped(fewer, ['start_at_step', 'end_at_step'], segments) };
+}
+
+function adjustedNode(node: GraphNode, { adjusted = [] }: Adaptation): GraphNode {
+  const inputs = adjusted.reduce(
+    (changed, adjustment) => mapped(changed, [adjustment.parameter], (value) => adjustedValue(value, adjustment)),
+    node.inputs,
+  );
+  return { ...node, inputs };
 }
 
 function mapped(

@@ -59,12 +59,16 @@ const PATTERNS: readonly Pattern[] = [
 /** As much of each text as is searched: a message may carry a whole tensor, and must not hide the traceback line. */
 const MAX_SEARCHED_CHARS = 8_000;
 
+/** What patterns are looked for in. */
+export function searchedTextOf(error: ExecutionError): string {
+  return [error.exceptionType, error.exceptionMessage, error.lastTracebackLine]
+    .map((part) => part.slice(0, MAX_SEARCHED_CHARS))
+    .join('\n');
+}
+
 /** The failure kind of a node's exception; `WORKFLOW_ERROR` when nothing more precise is known: the node said no. */
 export function classifyExecutionError(error: ExecutionError): FailureKind {
-  const text = [error.exceptionType, error.exceptionMessage, error.lastTracebackLine]
-    .map((part) => part.slice(0, MAX_SEARCHED_CHARS))
-    .join('\n')
-    .toLowerCase();
+  const text = searchedTextOf(error).toLowerCase();
   return PATTERNS.find(({ pattern }) => pattern.test(text))?.kind ?? 'WORKFLOW_ERROR';
 }
 

@@ -1,26 +1,29 @@
 import { assertNever } from './assert-never.js';
 import type { FailureKind } from './failure.js';
-import type { GraphChange } from './adaptation.js';
 import type { MediaFault } from './media-signature.js';
+import {
+  FREE_MEMORY,
+  SPLIT_BATCH,
+  TILED_DECODE,
+  REDUCE_PARAMS,
+  SWITCH_MODEL,
+  OTHER_BACKEND,
+  RESUBMIT_LOST,
+  RESUBMIT_INTERRUPTED,
+  RESUBMIT_CRASHED,
+  RESUME,
+  WAIT_FOR_RESTART,
+  TAKE_OVER,
+  LEAVE_STUCK,
+  REDISCOVER,
+  RETRY,
+  DOWNLOAD_AGAIN,
+  RENDER_AGAIN,
+  FALL_BACK,
+} from './recoveries.js';
+import type { Recovery } from './recoveries.js';
 import type { RecoveryPolicy } from './recovery-policy.js';
-
-/** One thing that the Workflow can do after a failure that no retry in place can cure. */
-export interface Recovery {
-  /**
-   * `claim_again` renders under the next submission number; `download_again` fetches and judges the same files;
-   * `fall_back` leaves ComfyUI for good.
-   */
-  readonly action: 'claim_again' | 'download_again' | 'fall_back';
-  readonly strategy: string;
-  /** What is being done, for the caller. */
-  readonly message: string;
-  /** `same`: on the backend that failed, which keeps its place; `other`: on none that it has failed on. */
-  readonly place: 'same' | 'any' | 'other';
-  /** What changes in the graph; a graph that has nothing of the kind is passed over. */
-  readonly change: GraphChange | null;
-  /** ComfyUI unloads its models first. */
-  readonly freesMemory: boolean;
-}
+import type { RecoveryRule, RuleStrategy } from './recovery-rule.js';
 
 export interface ObservedFailure {
   readonly kind: FailureKind;
@@ -34,6 +37,8 @@ export interface ObservedFailure {
   readonly isStuck?: boolean;
   /** No backend was healthy for long while it waited for one. */
   readonly isWithoutBackend?: boolean;
+  /** The rule of the operators that has recognised it. */
+  readonly rule?: RecoveryRule | null;
 }
 
 /** Renderings that were left to themselves: each may have cost a GPU the same work once more. */
@@ -45,122 +50,9 @@ export function abandonedRenderingsIn(past: readonly Pick<PastRecovery, 'strateg
 export interface PastRecovery {
   readonly kind: FailureKind;
   readonly strategy: string;
+  /** The rule of the operators that it followed. */
+  readonly rule?: string;
 }
-
-const AGAIN = { action: 'claim_again', place: 'any', change: null, freesMemory: false } as const;
-const FREE_MEMORY: Recovery = {
-  ...AGAIN,
-  strategy: 'free_memory',
-  message: 'The memory of the backend is freed and the same is rendered again',
-  place: 'same',
-  freesMemory: true,
-};
-const SPLIT_BATCH: Recovery = {
-  ...AGAIN,
-  strategy: 'split_batch',
-  message: 'The batch is rendered in smaller parts',
-  place: 'same',
-  change: 'split_batch',
-};
-const TILED_DECODE: Recovery = {
-  ...AGAIN,
-  strategy: 'tiled_decode',
-  message: 'The picture is decoded in tiles',
-  place: 'same',
-  change: 'tiled_decode',
-};
-const REDUCE_PARAMS: Recovery = {
-  ...AGAIN,
-  strategy: 'reduce_params',
-  message: 'The picture is made smaller, with fewer steps',
-  place: 'same',
-  change: 'reduce_params',
-};
-const SWITCH_MODEL: Recovery = {
-  ...AGAIN,
-  strategy: 'switch_model',
-  message: 'Another model stands in for the one that is missing',
-  place: 'same',
-  change: 'switch_model',
-};
-const OTHER_BACKEND: Recovery = {
-  ...AGAIN,
-  strategy: 'other_backend',
-  message: 'Another backend is tried',
-  place: 'other',
-};
-
-const RESUBMIT_LOST: Recovery = {
-  ...AGAIN,
-  strategy: 'resubmit',
-  message: 'The prompt disappeared from ComfyUI and is submitted again',
-  place: 'same',
-};
-const RESUBMIT_INTERRUPTED: Recovery = {
-  ...AGAIN,
-  strategy: 'resubmit',
-  message: 'Somebody interrupted the prompt; it is submitted again',
-  place: 'same',
-};
-const RESUBMIT_CRASHED: Recovery = {
-  ...AGAIN,
-  strategy: 'wait_and_resubmit',
-  message: 'ComfyUI crashed; the prompt is submitted again once one answers',
-};
-/** R5.3: from ComfyUI's cache of the nodes that are done. */
-const RESUME: Recovery = {
-  ...AGAIN,
-  strategy: 'resume',
-  message: 'Rendering took too long; it is stopped and goes on from the nodes that are done',
-  place: 'same',
-};
-/** Its gate is shut until then; another that comes up may be first. */
-const WAIT_FOR_RESTART: Recovery = {
-  ...AGAIN,
-  strategy: 'wait_and_resubmit',
-  message: 'The backend must be restarted; the prompt is submitted again once one takes it',
-};
-/** Another backend renders what a lost one may be rendering, too. */
-const TAKE_OVER: Recovery = {
-  ...AGAIN,
-  strategy: 'take_over',
-  message: 'The worker of the backend is gone; the generation is taken over',
-};
-/** The same, from a ComfyUI that does not stop rendering. */
-const LEAVE_STUCK: Recovery = {
-  ...TAKE_OVER,
-  message: 'The backend does not stop its rendering; another takes the generation over',
-  place: 'other',
-};
-const REDISCOVER: Recovery = {
-  ...AGAIN,
-  strategy: 'rediscover',
-  message: 'The backend could not be reached; one is looked for again',
-};
-const RETRY: Recovery = {
-  ...AGAIN,
-  strategy: 'retry',
-  message: 'Something unexpected went wrong; the generation is tried once more',
-};
-const DOWNLOAD_AGAIN: Recovery = {
-  ...AGAIN,
-  action: 'download_again',
-  strategy: 'download_again',
-  message: 'A file arrived damaged and is fetched again',
-};
-const RENDER_AGAIN: Recovery = {
-  ...AGAIN,
-  strategy: 'render_again',
-  message: 'ComfyUI has no whole file, so the picture is rendered again',
-};
-
-/** R1: on the last rung, and once: nothing comes back from there. */
-const FALL_BACK: Recovery = {
-  ...AGAIN,
-  action: 'fall_back',
-  strategy: 'fal',
-  message: 'ComfyUI backend failed. Auto-switching to fal.ai',
-};
 
 /** The caller gets something else than what was asked for. */
 function changesWhatWasAsked({ strategy }: Pick<PastRecovery, 'strategy'>): boolean {
@@ -203,9 +95,39 @@ export function decideRecovery(
   policy: RecoveryPolicy,
 ): readonly Recovery[] {
   if (!policy.isEnabled) return [];
-  const possible = onComfyUI(failure, past, policy);
+  const possible = byRule(failure.rule ?? null, past, policy) ?? onComfyUI(failure, past, policy);
   const hasFallenBack = past.some(({ strategy }) => strategy === FALL_BACK.strategy);
   return hasFallenBack ? possible.filter(({ action }) => action === 'download_again') : possible;
+}
+
+const BY_STRATEGY = {
+  retry: RETRY,
+  free_memory: FREE_MEMORY,
+  split_batch: SPLIT_BATCH,
+  tiled_decode: TILED_DECODE,
+  reduce_params: REDUCE_PARAMS,
+  switch_model: SWITCH_MODEL,
+  other_backend: OTHER_BACKEND,
+  fal: FALL_BACK,
+  abort: null,
+} as const satisfies Record<RuleStrategy, Recovery | null>;
+
+/** What a rule of the operators says instead of the built-in ones; `null` when it leaves that to them. */
+function byRule(
+  rule: RecoveryRule | null,
+  ...[past, policy]: [readonly PastRecovery[], RecoveryPolicy]
+): readonly Recovery[] | null {
+  if (rule?.strategy === undefined) return null;
+  const recovery: Recovery | null = BY_STRATEGY[rule.strategy];
+  const timesTried = past.filter((tried) => tried.rule === rule.name).length;
+  if (recovery === null || timesTried >= rule.maxRetries) return [];
+  if (changesWhatWasAsked(recovery) && !mayChange(past, policy)) return [];
+  const adjusted = rule.adjust.length > 0 ? ({ change: 'adjust_params', adjust: rule.adjust } as const) : {};
+  return [{ ...recovery, ...adjusted, message: `${recovery.message} (rule ${rule.name})` }];
+}
+
+function mayChange(past: readonly PastRecovery[], policy: RecoveryPolicy): boolean {
+  return !policy.isStrict && past.filter(changesWhatWasAsked).length < policy.maxAttempts;
 }
 
 function onComfyUI(
@@ -264,8 +186,7 @@ function changeInputOrPlace(
   const timesTried = ({ strategy }: Recovery) =>
     past.filter((recovery) => recovery.kind === kind && recovery.strategy === strategy).length;
   const atMost = (times: number, recovery: Recovery) => (timesTried(recovery) < times ? [recovery] : []);
-  const mayChange = !policy.isStrict && past.filter(changesWhatWasAsked).length < policy.maxAttempts;
-  const changed = (recovery: Recovery) => (mayChange ? [recovery] : []);
+  const changed = (recovery: Recovery) => (mayChange(past, policy) ? [recovery] : []);
   switch (kind) {
     case 'CUDA_OOM':
       return [

@@ -1,0 +1,107 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { arm } from '../activities/support/simulators.js';
+import { startService } from '../support/service.js';
+import type { Service } from '../support/service.js';
+import { startSimulator } from '../support/simulator-process.js';
+import type { SimulatorProcess } from '../support/simulator-process.js';
+
+const RULES = `
+rules:
+  - name: flaky-node
+    pattern: flux capacitor is cold
+    kind: UNEXPECTED
+    strategy: retry
+    maxRetries: 2
+  - name: heavy-node
+    pattern: not enough (tiles|rows)
+    kind: CUDA_OOM
+    strategy: reduce_params
+    adjust:
+      - {parameter: width, operation: multiply, factor: 0.5, min: 128}
+      - {parameter: steps, operation: set, factor: 4}
+      - {parameter: cfg, operation: subtract, factor: 2}
+`;
+
+let folder: string;
+let simulator: SimulatorProcess;
+let service: Service;
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'recovery-config-'));
+  writeFileSync(join(folder, 'rules.yaml'), RULES);
+  simulator = await startSimulator({ secondsPerStep: 0 });
+  service = await startService({
+    comfyUrls: [simulator.url],
+    env: { RECOVERY_CONFIG: join(folder, 'rules.yaml') },
+  });
+}, 90_000);
+
+afterAll(async () => {
+  await service.stop();
+  await simulator.stop();
+  rmSync(folder, { recursive: true });
+}, 60_000);
+
+let seed = 0;
+async function submitted(recovery?: object): Promise<string> {
+  seed += 1;
+  const parameters = { prompt: 'a heron', width: 512, height: 512, steps: 30, cfg: 7, seed };
+  const body = { template: 'sd15-text-to-image', parameters, ...(recovery !== undefined && { recovery }) };
+  return (await service.submit(body)).id;
+}
+
+const says = async (exceptionMessage: string, count: number) =>
+  arm(simulator, { kind: 'node_error', nodeType: 'KSampler', exceptionType: 'RuntimeError', exceptionMessage, count });
+
+test('R5.1 a rule of the operators knows a text, and what to do about it', async () => {
+  await says('The FLUX capacitor is cold', 2);
+  const seen = await service.untilStatus(await submitted(), 'COMPLETED', 60_000);
+  expect(seen.attempts).toMatchObject([
+    { kind: 'UNEXPECTED', strategy: 'retry' },
+    { kind: 'UNEXPECTED', strategy: 'retry' },
+  ]);
+  expect(seen.attempts.map((attempt) => 'message' in attempt && attempt.message)).toEqual([
+    'Something unexpected went wrong; the generation is tried once more (rule flaky-node)',
+    'Something unexpected went wrong; the generation is tried once more (rule flaky-node)',
+  ]);
+}, 90_000);
+
+test('R5.1 it is given up after max retries', async () => {
+  await says('The FLUX capacitor is cold', 3);
+  const seen = await service.untilStatus(await submitted(), 'FAILED', 60_000);
+  expect(seen.attempts).toHaveLength(2);
+  expect(seen.error?.kind).toBe('UNEXPECTED');
+  expect(seen.error?.detail).toContain('capacitor');
+}, 90_000);
+
+test('R5.1 its adjustments change the graph, the caller sees them, and the picture is what they say', async () => {
+  await says('not enough rows in the tensor', 1);
+  const seen = await service.untilStatus(await submitted(), 'COMPLETED', 60_000);
+  expect(seen.attempts).toMatchObject([
+    {
+      kind: 'CUDA_OOM',
+      strategy: 'reduce_params',
+      before: { width: 512, steps: 30, cfg: 7 },
+      after: { width: 256, height: 512, steps: 4, cfg: 5 },
+    },
+  ]);
+  expect(seen.delivered).toEqual({ ...seen.asked, width: 256, steps: 4, cfg: 5 });
+  expect(seen.outputs).toMatchObject([{ width: 256, height: 512 }]);
+}, 90_000);
+
+test('R5.1 under strict a rule changes nothing that was asked for', async () => {
+  await says('not enough rows in the tensor', 1);
+  const seen = await service.untilStatus(await submitted({ strict: true }), 'FAILED', 60_000);
+  expect(seen).toMatchObject({ attempts: [], error: { kind: 'CUDA_OOM' } });
+}, 90_000);
+
+test('R5.1 a pattern that could hang is refused at start, with its line', async () => {
+  const path = join(folder, 'bad.yaml');
+  writeFileSync(path, 'rules:\n  - name: bad\n    pattern: (a+)+$\n    kind: TIMEOUT\n');
+  await expect(
+    service.startOther('bad', { RECOVERY_CONFIG: path, WORKER_ROLES: 'gpu', BACKEND_ID: 'bad' }),
+  ).rejects.toThrow(/RECOVERY_CONFIG .*bad.yaml, line 3: rule bad: the pattern could hang/);
+}, 60_000);

@@ -1,0 +1,137 @@
+import type { GraphChange } from './adaptation.js';
+import type { ParameterAdjustment } from './recovery-rule.js';
+
+/** One thing that the Workflow can do after a failure that no retry in place can cure. */
+export interface Recovery {
+  /**
+   * `claim_again` renders under the next submission number; `download_again` fetches and judges the same files;
+   * `fall_back` leaves ComfyUI for good.
+   */
+  readonly action: 'claim_again' | 'download_again' | 'fall_back';
+  readonly strategy: string;
+  /** What is being done, for the caller. */
+  readonly message: string;
+  /** `same`: on the backend that failed, which keeps its place; `other`: on none that it has failed on. */
+  readonly place: 'same' | 'any' | 'other';
+  /** What changes in the graph; a graph that has nothing of the kind is passed over. */
+  readonly change: GraphChange | null;
+  /** With the change `adjust_params`. */
+  readonly adjust?: readonly ParameterAdjustment[];
+  /** ComfyUI unloads its models first. */
+  readonly freesMemory: boolean;
+}
+
+const AGAIN = { action: 'claim_again', place: 'any', change: null, freesMemory: false } as const;
+export const FREE_MEMORY: Recovery = {
+  ...AGAIN,
+  strategy: 'free_memory',
+  message: 'The memory of the backend is freed and the same is rendered again',
+  place: 'same',
+  freesMemory: true,
+};
+export const SPLIT_BATCH: Recovery = {
+  ...AGAIN,
+  strategy: 'split_batch',
+  message: 'The batch is rendered in smaller parts',
+  place: 'same',
+  change: 'split_batch',
+};
+export const TILED_DECODE: Recovery = {
+  ...AGAIN,
+  strategy: 'tiled_decode',
+  message: 'The picture is decoded in tiles',
+  place: 'same',
+  change: 'tiled_decode',
+};
+export const REDUCE_PARAMS: Recovery = {
+  ...AGAIN,
+  strategy: 'reduce_params',
+  message: 'The picture is made smaller, with fewer steps',
+  place: 'same',
+  change: 'reduce_params',
+};
+export const SWITCH_MODEL: Recovery = {
+  ...AGAIN,
+  strategy: 'switch_model',
+  message: 'Another model stands in for the one that is missing',
+  place: 'same',
+  change: 'switch_model',
+};
+export const OTHER_BACKEND: Recovery = {
+  ...AGAIN,
+  strategy: 'other_backend',
+  message: 'Another backend is tried',
+  place: 'other',
+};
+
+export const RESUBMIT_LOST: Recovery = {
+  ...AGAIN,
+  strategy: 'resubmit',
+  message: 'The prompt disappeared from ComfyUI and is submitted again',
+  place: 'same',
+};
+export const RESUBMIT_INTERRUPTED: Recovery = {
+  ...AGAIN,
+  strategy: 'resubmit',
+  message: 'Somebody interrupted the prompt; it is submitted again',
+  place: 'same',
+};
+export const RESUBMIT_CRASHED: Recovery = {
+  ...AGAIN,
+  strategy: 'wait_and_resubmit',
+  message: 'ComfyUI crashed; the prompt is submitted again once one answers',
+};
+/** R5.3: from ComfyUI's cache of the nodes that are done. */
+export const RESUME: Recovery = {
+  ...AGAIN,
+  strategy: 'resume',
+  message: 'Rendering took too long; it is stopped and goes on from the nodes that are done',
+  place: 'same',
+};
+/** Its gate is shut until then; another that comes up may be first. */
+export const WAIT_FOR_RESTART: Recovery = {
+  ...AGAIN,
+  strategy: 'wait_and_resubmit',
+  message: 'The backend must be restarted; the prompt is submitted again once one takes it',
+};
+/** Another backend renders what a lost one may be rendering, too. */
+export const TAKE_OVER: Recovery = {
+  ...AGAIN,
+  strategy: 'take_over',
+  message: 'The worker of the backend is gone; the generation is taken over',
+};
+/** The same, from a ComfyUI that does not stop rendering. */
+export const LEAVE_STUCK: Recovery = {
+  ...TAKE_OVER,
+  message: 'The backend does not stop its rendering; another takes the generation over',
+  place: 'other',
+};
+export const REDISCOVER: Recovery = {
+  ...AGAIN,
+  strategy: 'rediscover',
+  message: 'The backend could not be reached; one is looked for again',
+};
+export const RETRY: Recovery = {
+  ...AGAIN,
+  strategy: 'retry',
+  message: 'Something unexpected went wrong; the generation is tried once more',
+};
+export const DOWNLOAD_AGAIN: Recovery = {
+  ...AGAIN,
+  action: 'download_again',
+  strategy: 'download_again',
+  message: 'A file arrived damaged and is fetched again',
+};
+export const RENDER_AGAIN: Recovery = {
+  ...AGAIN,
+  strategy: 'render_again',
+  message: 'ComfyUI has no whole file, so the picture is rendered again',
+};
+
+/** R1: on the last rung, and once: nothing comes back from there. */
+export const FALL_BACK: Recovery = {
+  ...AGAIN,
+  action: 'fall_back',
+  strategy: 'fal',
+  message: 'ComfyUI backend failed. Auto-switching to fal.ai',
+};
