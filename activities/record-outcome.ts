@@ -6,6 +6,8 @@ import type { DatabaseSchema } from '../infra/postgres/database-schema.js';
 import type { ControlActivities, RecordOutcomeInput } from '../workflows/contracts/activities.js';
 import { isTerminal } from '../workflows/domain/generation-status.js';
 import { appendEvent } from './database/append-event.js';
+import { settleCredits } from './database/credits.js';
+import type { Charge } from './database/credits.js';
 import { alreadyEnded } from './failures/already-ended.js';
 import { superseded } from './failures/superseded.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
@@ -53,7 +55,7 @@ async function record(
   const runId = activityInfo().workflowExecution?.runId ?? '';
   const row = await transaction
     .selectFrom('generations')
-    .select(['status', 'submission', 'backend_id', 'ended_by_run'])
+    .select(['status', 'submission', 'backend_id', 'ended_by_run', 'account_id', 'credits'])
     .where('id', '=', generationId)
     .forUpdate()
     .executeTakeFirstOrThrow();
@@ -68,7 +70,7 @@ async function record(
   // to a point before the last claim has a low number and counts all the same.
   if (submission > 0 && row.submission > submission && !(await isLatestRun(generationId, runId)))
     throw superseded(`Submission ${row.submission} is under way, this is ${submission}`);
-  await writeOutcome(transaction, input, { runId, submission: row.submission });
+  await writeOutcome(transaction, input, { runId, submission: row.submission, charge: row });
   return last;
 }
 
@@ -76,7 +78,12 @@ async function record(
 export async function writeOutcome(
   transaction: Transaction<DatabaseSchema>,
   input: RecordOutcomeInput,
-  known: { readonly runId: string | null; readonly submission: number; readonly note?: string },
+  known: {
+    readonly runId: string | null;
+    readonly submission: number;
+    readonly note?: string;
+    readonly charge: Charge;
+  },
 ): Promise<void> {
   const { generationId, submission, status, failure } = input;
   const words = failure ?? (known.note === undefined ? null : { detail: known.note, facts: {} });
@@ -101,6 +108,7 @@ export async function writeOutcome(
     .where('generation_id', '=', generationId)
     .execute();
   await appendEvent(transaction, generationId, { type: status.toLowerCase(), data: eventDataOf(input, words?.detail) });
+  await settleCredits(transaction, generationId, known.charge, status);
 }
 
 async function insertOutputs(

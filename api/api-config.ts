@@ -23,6 +23,8 @@ export interface ApiConfig {
   readonly limits: LimitDefaults;
   readonly recovery: RecoveryPolicy;
   readonly provider: ProviderMode;
+  /** What a graph of the caller's own costs an account. */
+  readonly creditsPerGraph: number;
   readonly recoverySettings: RecoverySettings;
 }
 
@@ -59,6 +61,7 @@ export function apiConfigFrom(env: Env): ApiConfig {
     },
     recovery: recoveryFrom(env),
     provider: providerFrom(env),
+    creditsPerGraph: integerFrom(env, 'CREDITS_PER_GRAPH', { fallback: 1, min: 0, max: 1_000_000 }),
     recoverySettings: {
       alertThreshold: numberFrom(env, 'RECOVERY_ALERT_THRESHOLD', { fallback: 0.8, min: 0, max: 1 }),
       hasStatistics: booleanFrom(env, 'RECOVERY_STATISTICS_ENABLED', true),

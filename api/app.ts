@@ -7,6 +7,8 @@ import { createOriginGuard } from './middleware/guard-origin.js';
 import type { OriginRules } from './middleware/guard-origin.js';
 import { createRequestLog } from './middleware/request-log.js';
 import { ProblemError } from './problems.js';
+import { accountRoutes } from './routes/accounts.js';
+import type { AccountRoutesDeps } from './routes/accounts.js';
 import { backendRoutes } from './routes/backends.js';
 import { documentationRoutes } from './routes/documentation.js';
 import type { DocumentationRoutesDeps } from './routes/documentation.js';
@@ -34,6 +36,7 @@ export type AppDeps = GenerationRoutesDeps &
   StatisticsRoutesDeps &
   ErrorRecoveryRoutesDeps &
   EmergencyStopRoutesDeps &
+  AccountRoutesDeps &
   Parameters<typeof generationEventRoutes>[0] &
   Parameters<typeof templateRoutes>[0] &
   Parameters<typeof backendRoutes>[0] & { readonly logger: Logger; readonly origin: OriginRules };
@@ -54,6 +57,7 @@ export function createApp(deps: AppDeps): Express {
     statisticsRoutes(deps),
     errorRecoveryRoutes(deps),
     emergencyStopRoutes(deps),
+    accountRoutes(deps),
     generationEventRoutes(deps),
     generationOutputRoutes(deps),
   ]) {

@@ -28,6 +28,12 @@ export const PROBLEMS = {
     remedy: 'Send 1 to 255 printable ASCII characters, for example a UUID.',
     retryable: false,
   },
+  insufficient_credits: {
+    status: 402,
+    title: 'The account has too few credits',
+    remedy: 'Grant the account the credits that are missing, or ask for fewer or cheaper outputs.',
+    retryable: false,
+  },
   cross_site_refused: {
     status: 403,
     title: 'A page of another site may not drive this service',
@@ -38,6 +44,12 @@ export const PROBLEMS = {
     status: 404,
     title: 'There is no such generation',
     remedy: 'Check the id; GET /v1/generations lists those that exist.',
+    retryable: false,
+  },
+  account_not_found: {
+    status: 404,
+    title: 'There is no such account',
+    remedy: 'Check the name, or create the account with POST /v1/accounts.',
     retryable: false,
   },
   backend_not_found: {
@@ -136,6 +148,18 @@ export const PROBLEMS = {
     status: 422,
     title: 'The request is not valid',
     remedy: 'Correct the fields listed in errors.',
+    retryable: false,
+  },
+  unknown_account: {
+    status: 422,
+    title: 'There is no account of that name',
+    remedy: 'Create the account with POST /v1/accounts, or leave the field out.',
+    retryable: false,
+  },
+  grant_mismatch: {
+    status: 422,
+    title: 'This reference was used for another grant',
+    remedy: 'Use a new reference for a new grant.',
     retryable: false,
   },
   unknown_template: {

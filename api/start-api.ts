@@ -12,6 +12,7 @@ import { versionInfo } from '../infra/runtime/version.js';
 import { generationWorkflowId } from '../workflows/contracts/generation.js';
 import type { ApiConfig } from './api-config.js';
 import { createApp } from './app.js';
+import { createAccounts } from './accounts/accounts.js';
 import { createBackendDirectory } from './backends/backend-directory.js';
 import { createCommandBackend } from './backends/command-backend.js';
 import { createCheckpoints } from './error-recovery/checkpoints.js';
@@ -68,6 +69,7 @@ export async function startApi({ config, logger, resources }: ApiStart): Promise
     checkpoints: createCheckpoints(database),
     retryFailed: createRetryFailed({ database, retryGeneration }),
     cancelGeneration: createCancelGeneration({ database }),
+    accounts: createAccounts(database),
     emergencyStops: createEmergencyStops({ database, temporal }),
     commandBackend: createCommandBackend({ temporal, directory }),
     checkReadiness: createCheckReadiness({ database, store, temporal }),

@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import type { Selectable, Transaction } from 'kysely';
 import type { Client } from '@temporalio/client';
 import { writeOutcome } from '../activities/record-outcome.js';
+import type { Charge } from '../activities/database/credits.js';
 import { closeClaim } from '../activities/storage/claim-record.js';
 import type { LastClaim } from '../activities/storage/claim-record.js';
 import { discardOutputs } from '../activities/storage/discard-outputs.js';
@@ -43,7 +44,7 @@ export async function reconcileGeneration(deps: ReconcileDeps, generationId: str
 async function lockRow(transaction: Transaction<DatabaseSchema>, generationId: string) {
   return transaction
     .selectFrom('generations')
-    .select(['status', 'submission', 'backend_id', 'cancel_requested_at'])
+    .select(['status', 'submission', 'backend_id', 'cancel_requested_at', 'account_id', 'credits'])
     .select((row) =>
       row
         .exists(
@@ -63,7 +64,8 @@ function lastClaimOf({ submission, backend_id: backendId }: OpenRow['row']): Las
 interface OpenRow {
   readonly transaction: Transaction<DatabaseSchema>;
   readonly generationId: string;
-  readonly row: Pick<Selectable<GenerationsTable>, 'status' | 'submission' | 'backend_id' | 'cancel_requested_at'>;
+  readonly row: Pick<Selectable<GenerationsTable>, 'status' | 'submission' | 'backend_id' | 'cancel_requested_at'> &
+    Charge;
   readonly run: Exclude<LatestRun, { state: 'open' }>;
 }
 
@@ -98,6 +100,7 @@ async function end(deps: ReconcileDeps, open: OpenRow, outcome: ClosedOutcome): 
     {
       runId: run.state === 'closed' ? run.runId : null,
       submission: row.submission,
+      charge: row,
       ...(note !== undefined && { note }),
     },
   );

@@ -4,6 +4,7 @@ import type { DatabaseSchema } from '../../infra/postgres/database-schema.js';
 import type { Database } from '../../infra/postgres/database.js';
 import { isTerminal } from '../../workflows/domain/generation-status.js';
 import { appendEvent } from './append-event.js';
+import { settleCredits } from './credits.js';
 
 /** `ended`: nothing is left to cancel, now or before; `requested`: Temporal will be told; `unknown`: no such id. */
 export type CancelOutcome = 'ended' | 'requested' | 'unknown';
@@ -43,7 +44,7 @@ async function cancelWithin(
 ): Promise<CancelOutcome> {
   const row = await transaction
     .selectFrom('generations')
-    .select(['status', 'cancel_requested_at'])
+    .select(['status', 'cancel_requested_at', 'account_id', 'credits'])
     .where('id', '=', id)
     .forUpdate()
     .executeTakeFirst();
@@ -68,5 +69,6 @@ async function cancelWithin(
     type: isWithdrawn ? 'cancelled' : 'cancel_requested',
     data: { ...facts, status: isWithdrawn ? 'CANCELLED' : row.status },
   });
+  if (isWithdrawn) await settleCredits(transaction, id, row, 'CANCELLED');
   return isWithdrawn ? 'ended' : 'requested';
 }

@@ -8,6 +8,7 @@ import type { RecoveryPolicy } from '../../workflows/domain/recovery-policy.js';
 import type { BackendDirectory } from '../backends/backend-directory.js';
 import { fleetState } from '../backends/fleet-state.js';
 import type { Language } from '../messages/messages.js';
+import { isJsonObject } from '../json-object.js';
 import type { Templates } from '../templates/template.js';
 import { commitGeneration, replayOf } from './commit-generation.js';
 import type { Acceptance, CommitDeps, NewGeneration } from './commit-generation.js';
@@ -20,8 +21,8 @@ import type { AcceptableRequest } from './parse-generation-request.js';
 import { recoveryPolicy } from './recovery-policy.js';
 import { refuseUnknownClasses } from './refuse-unknown-classes.js';
 
-/** Until accounts exist everything belongs to one. */
-export const ACCOUNT_ID = 'default';
+/** Of requests that name no account: nothing is charged. */
+const NO_ACCOUNT = 'default';
 
 export interface AcceptanceDeps extends CommitDeps {
   readonly store: ObjectStore;
@@ -30,6 +31,8 @@ export interface AcceptanceDeps extends CommitDeps {
   readonly limits: LimitDefaults;
   readonly recovery: RecoveryPolicy;
   readonly provider: ProviderMode;
+  /** What a graph costs an account. */
+  readonly creditsPerGraph: number;
 }
 
 export interface AcceptanceRequest {
@@ -54,9 +57,18 @@ export function createAcceptGeneration(deps: AcceptanceDeps): AcceptGeneration {
       fleetState(deps.directory, request.pool),
     ]);
     const { priority, asked, metadata } = request;
+    const credits = request.account === null ? null : priceOf(request, deps.creditsPerGraph);
     const input = { ...inputOf(deps, request, graph), provider: request.provider ?? deps.provider, fal };
-    return commitGeneration(deps, { input, priority, asked, metadata, retryOf: null, fleet, idempotency, language });
+    return commitGeneration(deps, {
+      ...{ input, credits, priority, asked, metadata, retryOf: null, fleet, idempotency, language },
+    });
   };
+}
+
+/** `null` when it is free. */
+function priceOf({ creditsPerOutput, expected }: AcceptableRequest, creditsPerGraph: number): number | null {
+  const credits = creditsPerOutput === null ? creditsPerGraph : creditsPerOutput * (expected.count ?? 1);
+  return credits === 0 ? null : credits;
 }
 
 async function storeFalRequest(store: ObjectStore, bound: BoundFal | NoFalRequest): Promise<FalRequest | NoFalRequest> {
@@ -65,7 +77,10 @@ async function storeFalRequest(store: ObjectStore, bound: BoundFal | NoFalReques
 }
 
 function idempotentRequest(body: unknown, key: string | null): IdempotentRequest | null {
-  return key === null ? null : { accountId: ACCOUNT_ID, key, requestSha256: canonicalSha256(body) };
+  if (key === null) return null;
+  // Not judged yet: what is no name of an account is refused later.
+  const account = isJsonObject(body) && typeof body['account'] === 'string' ? body['account'] : NO_ACCOUNT;
+  return { accountId: account, key, requestSha256: canonicalSha256(body) };
 }
 
 function inputOf(
@@ -74,7 +89,7 @@ function inputOf(
 ): NewGeneration['input'] {
   const { template, pool, expected } = request;
   return {
-    ...{ generationId: newGenerationId(), accountId: ACCOUNT_ID, template, graph, pool, expected },
+    ...{ generationId: newGenerationId(), accountId: request.account ?? NO_ACCOUNT, template, graph, pool, expected },
     limits: generationLimits(defaults.limits, request),
     recovery: recoveryPolicy(defaults.recovery, request.recovery),
   };

@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import type { Transaction } from 'kysely';
+import { addEntry, lockBalance } from '../../activities/database/credits.js';
 import { enterIntake, stopInForce } from '../../activities/database/intake.js';
 import { appendEvent } from '../../activities/database/append-event.js';
 import type { Database } from '../../infra/postgres/database.js';
@@ -26,6 +27,8 @@ export interface CommitDeps {
 /** A generation of which everything is decided but the moment. */
 export interface NewGeneration {
   readonly input: Omit<GenerationInput, 'acceptedAtMs'>;
+  /** What it costs its account; `null`: nothing. */
+  readonly credits: number | null;
   readonly priority: number;
   readonly asked: Readonly<Record<string, unknown>>;
   readonly metadata: Readonly<Record<string, unknown>>;
@@ -82,7 +85,7 @@ async function insertAll(
   transaction: Transaction<DatabaseSchema>,
   ...[deps, generation]: [CommitDeps, NewGeneration]
 ): Promise<string> {
-  const { input, priority, asked, metadata, retryOf, idempotency } = generation;
+  const { input, credits, priority, asked, metadata, retryOf, idempotency } = generation;
   const { generationId, accountId, template, graph } = input;
   const { open, ahead, now, stoppedBecause } = await lookAtQueue(transaction, priority);
   if (stoppedBecause !== null) {
@@ -99,7 +102,15 @@ async function insertAll(
   const row = await transaction
     .insertInto('generations')
     .values({
-      ...{ id: generationId, account_id: accountId, template, graph_key: graph.key, priority, retry_of: retryOf },
+      ...{
+        id: generationId,
+        account_id: accountId,
+        template,
+        graph_key: graph.key,
+        priority,
+        retry_of: retryOf,
+        credits,
+      },
       asked: JSON.stringify(asked),
       metadata: JSON.stringify(metadata),
       workflow_input: JSON.stringify(workflowInput),
@@ -111,8 +122,28 @@ async function insertAll(
     throw new KeyTakenError();
   }
   await appendEvent(transaction, generationId, { type: 'accepted', data: { status: 'QUEUED' } });
+  if (credits !== null) await holdCredits(transaction, { generationId, accountId, credits });
   await transaction.insertInto('outbox').values({ kind: 'start', generation_id: generationId }).execute();
   return body;
+}
+
+/** Last, because it holds the account until COMMIT: the next request of the same account waits for no more than that. */
+async function holdCredits(
+  transaction: Transaction<DatabaseSchema>,
+  { generationId, accountId, credits }: { generationId: string; accountId: string; credits: number },
+): Promise<void> {
+  const balance = await lockBalance(transaction, accountId);
+  if (balance === null) {
+    const places = [{ pointer: '/account', message: `there is no account "${accountId}"` }];
+    throw new ProblemError('unknown_account', `There is no account "${accountId}".`, { places });
+  }
+  const missing = credits - balance.credits;
+  if (missing > 0) {
+    const detail = `It costs ${credits} credits, and account "${accountId}" has ${balance.credits}: ${missing} are missing.`;
+    throw new ProblemError('insufficient_credits', detail);
+  }
+  const entry = { account_id: accountId, kind: 'hold', credits, generation_id: generationId, reference: null } as const;
+  await addEntry(transaction, balance, entry);
 }
 
 function firstView(

@@ -41,6 +41,8 @@ export function generationView(parts: ViewParts): GenerationView {
     queue: parts.queue === null ? null : queueView(parts.queue, language),
     outputs: parts.outputs.map(outputView),
     error: errorView(row, language),
+    account: row.credits === null ? null : row.account_id,
+    credits: creditsView(row),
     retryOf: row.retry_of,
     priority: row.priority,
     metadata: stringsOf(row.metadata),
@@ -97,6 +99,13 @@ function errorView({ failure_kind: kind, failure }: GenerationRow, language: Lan
     userMessage: messagesIn(language).failures[kind],
     type: `/docs/errors/${errorCodeOf(kind)}`,
   };
+}
+
+/** R4.5: the entries of the account say the same; a test compares them. */
+function creditsView({ credits: amount, status, finished_at: finishedAt }: GenerationRow): GenerationView['credits'] {
+  if (amount === null) return null;
+  if (finishedAt === null) return { amount, state: 'held' };
+  return { amount, state: status === 'COMPLETED' ? 'captured' : 'released' };
 }
 
 function stringsOf(metadata: Readonly<Record<string, unknown>>): Record<string, string> {

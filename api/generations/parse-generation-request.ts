@@ -30,8 +30,15 @@ export interface AcceptableRequest extends BoundTemplate {
   readonly timeoutMinutes: number | null;
   readonly recovery: RecoveryRequest | null;
   readonly provider: ProviderMode | null;
+  /** The account that pays, if any. */
+  readonly account: string | null;
+  /** What one output costs; `null`: as the service is configured for graphs. */
+  readonly creditsPerOutput: number | null;
   readonly fal: BoundFal | NoFalRequest;
 }
+
+/** What an output of a template costs that says nothing of it. */
+const DEFAULT_CREDITS = 1;
 
 const GRAPH_ON_FAL: NoFalRequest = { reason: 'a graph has no counterpart there; use a template that has one' };
 
@@ -53,7 +60,7 @@ function fromTemplate(body: JsonObject, templates: Templates): AcceptableRequest
   if (!parsed.success || template === undefined || places.length > 0) {
     throw new ProblemError(shape.length > 0 ? 'invalid_request' : 'invalid_parameters', countOf(places), { places });
   }
-  const { metadata, priority, timeoutMinutes, recovery, provider } = parsed.data;
+  const { metadata, priority, timeoutMinutes, recovery, provider, account } = parsed.data;
   const bound = bindTemplate(template, checked.values);
   const fal = bindFal(template, { asked: bound.asked, given: checked.values });
   if (provider === 'fal') refuseIfNotOnFal(fal);
@@ -67,6 +74,8 @@ function fromTemplate(body: JsonObject, templates: Templates): AcceptableRequest
     timeoutMinutes: timeoutMinutes ?? null,
     recovery: recovery ?? null,
     provider: provider ?? null,
+    account: account ?? null,
+    creditsPerOutput: template.manifest.creditsPerOutput ?? DEFAULT_CREDITS,
     fal,
   };
 }
@@ -101,7 +110,7 @@ function fromGraph(body: JsonObject): AcceptableRequest {
     const isAboutGraph = places.every(({ pointer }) => pointer.startsWith('/graph'));
     throw new ProblemError(isAboutGraph ? 'invalid_graph' : 'invalid_request', countOf(places), { places });
   }
-  const { graph, metadata, priority, timeoutMinutes, recovery, provider }: GraphRequest = parsed.data;
+  const { graph, metadata, priority, timeoutMinutes, recovery, provider, account }: GraphRequest = parsed.data;
   refuseDanglingLinks(graph);
   if (provider === 'fal') refuseIfNotOnFal(GRAPH_ON_FAL);
   return {
@@ -116,6 +125,8 @@ function fromGraph(body: JsonObject): AcceptableRequest {
     timeoutMinutes: timeoutMinutes ?? null,
     recovery: recovery ?? null,
     provider: provider ?? null,
+    account: account ?? null,
+    creditsPerOutput: null,
     fal: GRAPH_ON_FAL,
   };
 }

@@ -3,7 +3,6 @@ import { isTerminal } from '../../workflows/domain/generation-status.js';
 import { fleetState } from '../backends/fleet-state.js';
 import type { Language } from '../messages/messages.js';
 import { ProblemError } from '../problems.js';
-import { ACCOUNT_ID } from './accept-generation.js';
 import type { AcceptanceDeps } from './accept-generation.js';
 import { commitGeneration, replayOf } from './commit-generation.js';
 import type { Acceptance } from './commit-generation.js';
@@ -23,18 +22,20 @@ export function createRetryGeneration(
   deps: Pick<AcceptanceDeps, 'database' | 'directory' | 'maxOpenGenerations' | 'temporalUrlOf'>,
 ): RetryGeneration {
   return async function retryGeneration({ id, idempotencyKey: key, language }) {
-    const requestSha256 = canonicalSha256({ retryOf: id });
-    const idempotency = key === null ? null : { accountId: ACCOUNT_ID, key, requestSha256 };
-    const replay = idempotency === null ? null : await replayOf(deps.database, idempotency);
-    if (replay !== null) return replay;
     const row = await deps.database.selectFrom('generations').selectAll().where('id', '=', id).executeTakeFirst();
     if (row === undefined) return null;
-    const { status, priority, asked, metadata, workflow_input: earlier } = row;
+    const { status, account_id: accountId, credits, priority, asked, metadata, workflow_input: earlier } = row;
+    const requestSha256 = canonicalSha256({ retryOf: id });
+    const idempotency = key === null ? null : { accountId, key, requestSha256 };
+    const replay = idempotency === null ? null : await replayOf(deps.database, idempotency);
+    if (replay !== null) return replay;
     if (!isTerminal(status) || status === 'COMPLETED') {
       throw new ProblemError('generation_not_failed', `Generation ${id} is ${status}.`);
     }
     const fleet = await fleetState(deps.directory, earlier.pool);
     const input = { ...earlier, generationId: newGenerationId() };
-    return commitGeneration(deps, { input, priority, asked, metadata, retryOf: id, fleet, idempotency, language });
+    return commitGeneration(deps, {
+      ...{ input, credits, priority, asked, metadata, retryOf: id, fleet, idempotency, language },
+    });
   };
 }

@@ -4,6 +4,7 @@ import { backendCommandSchema } from './backend-view.js';
 import { GENERATION_STATUSES } from '../../workflows/domain/generation-status.js';
 import { EVERYWHERE, READS, WRITES, id } from './described-route.js';
 import type { DescribedRoute } from './described-route.js';
+import { accountRoutes } from './described-accounts.js';
 import { emergencyStopRoutes } from './described-emergency-stop.js';
 import { errorRecoveryRoutes } from './described-error-recovery.js';
 
@@ -22,6 +23,7 @@ export function describedRoutes(schemas: Schemas): readonly DescribedRoute[] {
     ...outputRoutes(),
     ...errorRecoveryRoutes(),
     ...emergencyStopRoutes(),
+    ...accountRoutes(),
     ...catalogueRoutes(schemas),
     ...serviceRoutes(),
   ];
@@ -122,6 +124,7 @@ function commandRoutes({ Generation }: Schemas): readonly DescribedRoute[] {
         ...WRITES,
         ...(['generation_not_found', 'generation_not_failed', 'invalid_idempotency_key'] as const),
         ...(['idempotency_in_flight', 'idempotency_mismatch', 'queue_full', 'service_stopped'] as const),
+        ...(['insufficient_credits', 'unknown_account'] as const),
       ],
     },
   ];

@@ -3,6 +3,9 @@ import { apiGraphSchema } from './api-graph.js';
 import { PROVIDER_MODES } from '../../workflows/contracts/fal.js';
 import { wholeNumber } from './whole-number.js';
 
+/** Names of accounts are the caller's own: user ids, mail addresses. */
+export const ACCOUNT_NAME = /^[A-Za-z0-9][A-Za-z0-9._:@-]{0,63}$/;
+
 /** What recoveries of this generation may do; what is absent is as the service is configured. */
 const recoverySchema = z
   .strictObject({
@@ -31,6 +34,11 @@ const common = {
     .describe("Up to 16 of the caller's own labels, given back unchanged."),
   priority: wholeNumber(1, 5).default(3).describe('1 is rendered first, 5 last.'),
   recovery: recoverySchema,
+  account: z
+    .string()
+    .regex(ACCOUNT_NAME, 'may have letters, digits, . _ : @ and -, at most 64')
+    .optional()
+    .describe('The account that pays; absent: none, and credits are off.'),
   provider: z
     .enum(PROVIDER_MODES)
     .optional()

@@ -47,6 +47,11 @@ export const attemptViewSchema = z.object({
   createdAt: instant,
 });
 
+const creditsViewSchema = z.object({
+  amount: z.int().min(1),
+  state: z.enum(['held', 'captured', 'released']).describe('Captured for a delivered result, released otherwise.'),
+});
+
 export const generationErrorSchema = z.object({
   code: z.string().describe('Lower-case form of kind.'),
   kind: z.enum(FAILURE_KINDS),
@@ -75,6 +80,8 @@ export const generationViewSchema = z.object({
   queue: queueViewSchema.nullable().describe('Only while QUEUED.'),
   outputs: z.array(outputViewSchema),
   error: generationErrorSchema.nullable(),
+  account: z.string().nullable().describe('The account that pays; null: none.'),
+  credits: creditsViewSchema.nullable().describe('Null where nothing is charged.'),
   retryOf: z.string().nullable().describe('The generation that this one repeats.'),
   priority: z.int().min(1).max(5),
   metadata: z.record(z.string(), z.string()),

@@ -11,3 +11,9 @@ export function wholeNumber(min: number, max: number): z.ZodInt {
 export function wholeNumberWords(min: number, max: number): string {
   return `a whole number from ${min} to ${max}`;
 }
+
+/** The same in the query of an address. */
+export function wholeNumberText(min: number, max: number): z.ZodCoercedNumber {
+  const words = `must be ${wholeNumberWords(min, max)}`;
+  return z.coerce.number(words).int(words).min(min, words).max(max, words);
+}

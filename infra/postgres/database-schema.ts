@@ -20,6 +20,8 @@ export interface DatabaseSchema {
   fal_reservations: FalReservationsTable;
   checkpoints: CheckpointsTable;
   emergency_stops: EmergencyStopsTable;
+  accounts: AccountsTable;
+  credit_entries: CreditEntriesTable;
 }
 
 export interface GenerationsTable {
@@ -42,6 +44,7 @@ export interface GenerationsTable {
   cancel_requested_at: OptionalTime;
   ended_by_run: string | null;
   event_sequence: Generated<number>;
+  credits: number | null;
   created_at: DatabaseTime;
   started_at: OptionalTime;
   finished_at: OptionalTime;
@@ -60,6 +63,23 @@ export interface CheckpointsTable {
   completed_nodes: JSONColumnType<string[]>;
   graph_key: string;
   files: JSONColumnType<string[]>;
+  created_at: DatabaseTime;
+}
+
+export interface AccountsTable {
+  id: string;
+  created_at: DatabaseTime;
+}
+
+export interface CreditEntriesTable {
+  id: Generated<string>;
+  account_id: string;
+  kind: 'grant' | 'hold' | 'capture' | 'release';
+  credits: number;
+  /** A bigint: the driver delivers it as text. */
+  balance: ColumnType<string, number, never>;
+  generation_id: string | null;
+  reference: string | null;
   created_at: DatabaseTime;
 }
 

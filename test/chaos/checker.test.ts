@@ -24,7 +24,7 @@ const MUTANTS: readonly Mutant[] = [
     breakage: {
       file: 'activities/record-outcome.js',
       line: 'await database.transaction().execute(async (transaction) => record(deps, transaction, input));',
-      instead: '',
+      instead: '{ submission: 1, backendId: null };',
     },
   },
   {
@@ -34,6 +34,15 @@ const MUTANTS: readonly Mutant[] = [
       file: 'activities/record-outcome.js',
       line: 'object_key: output.objectKey,',
       instead: 'object_key: `${output.objectKey}.lost`,',
+    },
+  },
+  {
+    invariant: 'I3',
+    fault: 'held credits that nobody settles',
+    breakage: {
+      file: 'activities/record-outcome.js',
+      line: 'await settleCredits(transaction, generationId, known.charge, status);',
+      instead: '',
     },
   },
   {
@@ -98,8 +107,11 @@ test.each(MUTANTS)(
 
 /** Until its Workflow is closed: what is checked then is what is left, not what is under way. */
 async function generateOnce(service: Service, workerDies: boolean): Promise<void> {
+  await service.post('/v1/accounts', { id: 'alice' });
+  await service.post('/v1/accounts/alice/grants', { credits: 5, reference: 'start' });
   const { id } = await service.submit({
     template: 'sd15-text-to-image',
+    account: 'alice',
     parameters: { prompt: 'a quay', width: 64, height: 64, steps: 15, seed: 1 },
   });
   if (workerDies) {

@@ -1,6 +1,7 @@
 import type { Client } from '@temporalio/client';
 import pg from 'pg';
 import type { StorageConfig } from '../../../infra/runtime/storage-config.js';
+import { checkCredits } from './check-credits.js';
 import { checkEndings } from './check-endings.js';
 import { checkEvents } from './check-events.js';
 import { checkObjects } from './check-objects.js';
@@ -35,8 +36,8 @@ export interface Evidence extends CheckedSystem {
   readonly generations: readonly CheckedGeneration[];
 }
 
-/** One broken invariant, numbered as the promises are: I1 endings, I2 objects, I4 renderings, I5 quiet, I6 events. */
-export type Violation = `${'I1' | 'I2' | 'I4' | 'I5' | 'I6'} ${string}`;
+/** One broken invariant, numbered as the promises are: I1 endings, I2 objects, I3 credits, I4 renderings, I5 quiet, I6 events. */
+export type Violation = `${'I1' | 'I2' | 'I3' | 'I4' | 'I5' | 'I6'} ${string}`;
 
 /** Looks at database, store, Temporal, ComfyUI and spool after everything has come to rest; empty when all is well. */
 export async function checkInvariants(system: CheckedSystem): Promise<readonly Violation[]> {
@@ -53,7 +54,9 @@ export async function checkInvariants(system: CheckedSystem): Promise<readonly V
     );
     const evidence: Evidence = { ...system, database, generations: rows };
     const found = await Promise.all(
-      [checkEndings, checkObjects, checkRenderings, checkQuiet, checkEvents].map(async (check) => check(evidence)),
+      [checkEndings, checkObjects, checkCredits, checkRenderings, checkQuiet, checkEvents].map(async (check) =>
+        check(evidence),
+      ),
     );
     return found.flat();
   } finally {
