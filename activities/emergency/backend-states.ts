@@ -1,6 +1,7 @@
+import { log } from '@temporalio/activity';
 import type { Client } from '@temporalio/client';
 import pLimit from 'p-limit';
-import { OPERATE_BACKEND, backendStateQuery } from '../../workflows/contracts/backend.js';
+import { OPERATE_BACKEND, backendIdOf, backendStateQuery } from '../../workflows/contracts/backend.js';
 import type { BackendState } from '../../workflows/contracts/backend.js';
 import type { StoppedBackend } from '../../workflows/contracts/emergency-stop.js';
 
@@ -25,10 +26,16 @@ export async function forEachBackend<T>(
 
 /** How each backend stands now, by id. */
 export async function stoppedBackends(client: Client): Promise<readonly StoppedBackend[]> {
-  const states = await forEachBackend(client, async (workflowId) =>
-    client.workflow.getHandle(workflowId).query(backendStateQuery),
-  );
-  return states.map(stoppedBackendOf).sort((one, other) => one.backendId.localeCompare(other.backendId));
+  const backends = await forEachBackend(client, async (workflowId) => {
+    try {
+      return stoppedBackendOf(await client.workflow.getHandle(workflowId).query(backendStateQuery));
+    } catch (error) {
+      // One whose Workflow does not answer must not hold up the stop of all the others; the report says so.
+      log.warn('The Workflow of a backend does not answer', { workflowId, error });
+      return { backendId: backendIdOf(workflowId), gate: 'unacknowledged', isIdle: null } as const;
+    }
+  });
+  return [...backends].sort((one, other) => one.backendId.localeCompare(other.backendId));
 }
 
 function stoppedBackendOf({ backendId, holder, gateSet, summary }: BackendState): StoppedBackend {

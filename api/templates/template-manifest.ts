@@ -90,8 +90,8 @@ export const templateManifest = z.strictObject({
     count: z.string().nullable(),
   }),
   flatImages: z.enum(['allow', 'flag', 'fail']),
-  /** What one output costs an account; 1 if absent. */
-  creditsPerOutput: z.int().min(0).max(1_000_000).optional(),
+  /** What one output costs an account; 1 if absent. With ComfyUI's largest batch (4096) it still fits into an integer. */
+  creditsPerOutput: z.int().min(0).max(100_000).optional(),
   limits: z.strictObject({ renderSeconds: z.int().min(1).max(86_400).optional() }),
   /** Model files that a backend must have: a fixed name, or the parameter that names it. */
   models: z.array(

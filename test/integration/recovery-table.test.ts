@@ -89,6 +89,10 @@ test('R5.5 NETWORK_ERROR: a proxy that answers nonsense for some seconds costs n
   for (const simulator of simulators) await arm(simulator, { kind: 'login_page', durationMs: 6_000, count: 1_000 });
   const seen = await finished(id);
   expect(seen.provider).toBe('comfyui');
+  const pages = simulators
+    .flatMap((simulator) => simulator.journal())
+    .filter((entry) => entry['kind'] === 'login_page');
+  expect(pages.length).toBeGreaterThan(0);
   expect(journalOf(id, 'rendering_started')).toHaveLength(1);
 }, 150_000);
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { ruleFor } from '../../activities/failures/operator-rules.js';
-import { ExecutionFailedError, PromptRejectedError } from '../../activities/comfyui/errors.js';
+import { ComfyUIUnreachableError, ExecutionFailedError, PromptRejectedError } from '../../activities/comfyui/errors.js';
 import { readRecoveryRules } from '../../workers/read-recovery-rules.js';
 
 let folder: string;
@@ -107,5 +107,8 @@ describe('R5.1 Rules of the operators', () => {
     );
     expect(ruleFor(rules, failed('no room'))).toBeNull();
     expect(ruleFor(rules, new Error('tiles'))).toBeNull();
+    const all = await rulesIn('rules: [{name: all, pattern: x?, kind: TIMEOUT}]');
+    expect(ruleFor(all, failed('no room'))).toMatchObject({ name: 'all' });
+    expect(ruleFor(all, new ComfyUIUnreachableError('127.0.0.1:1', 'refused', { cause: null }))).toBeNull();
   });
 });

@@ -16,6 +16,11 @@ export function backendWorkflowId(backendId: string): string {
   return `backend/${backendId}`;
 }
 
+/** The other way round. */
+export function backendIdOf(workflowId: string): string {
+  return workflowId.slice(backendWorkflowId('').length);
+}
+
 /** The worker process that a backend id belongs to. */
 export interface BackendHolder {
   /** Random for each start of a process. */

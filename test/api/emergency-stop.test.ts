@@ -1,0 +1,40 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { NOWHERE, call, createTestSetting, post } from './support/start-test-api.js';
+import type { TestSetting } from './support/start-test-api.js';
+
+let setting: TestSetting;
+beforeAll(async () => {
+  setting = await createTestSetting();
+}, 60_000);
+afterAll(async () => setting.release());
+
+test('while Temporal is away the intake is closed all the same, says why, and cannot be resumed yet', async () => {
+  const api = await setting.startApi({ TEMPORAL_ADDRESS: NOWHERE });
+  const stopped = await post(`${api}/v1/emergency-stop`, { reason: 'smoke' });
+  expect(stopped).toMatchObject({ status: 503, json: { code: 'temporal_unavailable' } });
+  expect(String(stopped.json['detail'])).toContain('Nothing is accepted any more');
+  expect((await call(`${api}/v1/emergency-stop`)).json).toMatchObject({
+    isStopped: true,
+    reason: 'smoke',
+    report: null,
+  });
+  const refused = await post(`${api}/v1/generations`, { template: 'test-card', parameters: {} });
+  expect(refused).toMatchObject({ status: 503, json: { code: 'service_stopped' } });
+  expect(await post(`${api}/v1/resume`, {})).toMatchObject({ status: 503, json: { code: 'temporal_unavailable' } });
+  expect((await call(`${api}/v1/emergency-stop`)).json).toMatchObject({ isStopped: true });
+}, 60_000);
+
+test.each([{ reason: '' }, { reason: 'x'.repeat(501) }, { because: 'x' }])(
+  '%j is refused, and nothing is stopped',
+  async (body) => {
+    const other = await createTestSetting();
+    try {
+      const api = await other.startApi({ TEMPORAL_ADDRESS: NOWHERE });
+      expect(await post(`${api}/v1/emergency-stop`, body)).toMatchObject({ status: 422 });
+      expect((await call(`${api}/v1/emergency-stop`)).json).toMatchObject({ isStopped: false });
+    } finally {
+      await other.release();
+    }
+  },
+  60_000,
+);
