@@ -6,9 +6,11 @@ import type { ProcessContext } from '../../infra/embedded/processes/process-spec
 import { supervise } from '../../infra/embedded/processes/supervise.js';
 import { startServers } from '../../infra/embedded/start-servers.js';
 import type { Env } from '../../infra/runtime/env.js';
+import { storageConfigFrom } from '../../infra/runtime/storage-config.js';
 import { temporalConfigFrom } from '../../infra/runtime/temporal-connection.js';
 import { startSimulator } from '../support/simulator-process.js';
 import type { SimulatorProcess } from '../support/simulator-process.js';
+import type { TestServers } from '../support/stack.js';
 import { say } from './print.js';
 import type { BenchRun } from './section.js';
 
@@ -26,18 +28,42 @@ export interface BenchServers {
   readonly temporal: Client;
 }
 
-export async function startBenchServers({ folder, resources, signal }: BenchRun): Promise<BenchServers> {
-  const context: ProcessContext = {
+export async function startBenchServers(run: BenchRun): Promise<BenchServers> {
+  const context = contextOf(run);
+  const servers = await startServers({ env: benchEnv(), context, signal: run.signal, throwaway: false });
+  run.resources.add('servers', servers.stop);
+  const { connection: options, namespace } = temporalConfigFrom(servers.env);
+  const connection = await Connection.connect(options);
+  run.resources.add('Temporal connection', async () => connection.close());
+  return { env: servers.env, context, temporal: new Client({ connection, namespace }) };
+}
+
+/** The same for a service like those of the tests, with nothing flushed: where speed is not what is measured. */
+export async function startBenchTestServers(run: BenchRun): Promise<TestServers> {
+  const servers = await startServers({
+    env: benchEnv(),
+    context: contextOf(run),
+    signal: run.signal,
+    throwaway: true,
+  });
+  run.resources.add('servers', servers.stop);
+  const { env } = servers;
+  const storage = storageConfigFrom(env);
+  return {
+    databaseUrl: env['DATABASE_URL'] ?? '',
+    temporalAddress: env['TEMPORAL_ADDRESS'] ?? '',
+    temporalUiUrl: env['TEMPORAL_UI_URL'] ?? '',
+    temporalCliPath: env['TEMPORAL_CLI_PATH'] ?? '',
+    s3: { ...storage, endpoint: storage.endpoint.href },
+  };
+}
+
+function contextOf({ folder }: BenchRun): ProcessContext {
+  return {
     folder: dataFolderAt(folder),
     report: { say: (line) => say(`  ${line}`), progress: () => undefined },
     killNow: new AbortController().signal,
   };
-  const servers = await startServers({ env: benchEnv(), context, signal, throwaway: false });
-  resources.add('servers', servers.stop);
-  const { connection: options, namespace } = temporalConfigFrom(servers.env);
-  const connection = await Connection.connect(options);
-  resources.add('Temporal connection', async () => connection.close());
-  return { env: servers.env, context, temporal: new Client({ connection, namespace }) };
 }
 
 /** The service on these simulators: a worker with both roles and an API, as `npm start` runs them. */

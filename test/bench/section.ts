@@ -1,7 +1,12 @@
 import type { ResourceStack } from '../../infra/runtime/resource-stack.js';
 
-/** Figures by the name under which they stand in the closing line; `null` where one could not be taken here. */
-export type Figures = Readonly<Record<string, number | null>>;
+/** `null` where it could not be taken here. */
+export type Figure = number | null | Figures;
+
+/** By the name under which they stand in the closing line. */
+export interface Figures {
+  readonly [name: string]: Figure;
+}
 
 export interface BenchRun {
   /** A folder of this run, thrown away at its end. */
@@ -14,5 +19,7 @@ export interface BenchRun {
 
 export interface BenchSection {
   readonly name: string;
+  /** A section that takes longer hangs. */
+  readonly limitMs: number;
   readonly measure: (run: BenchRun) => Promise<Figures>;
 }

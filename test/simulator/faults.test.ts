@@ -404,6 +404,20 @@ describe('a WebSocket', () => {
   });
 });
 
+test('an outage resets every connection and refuses new ones, and the rendering goes on meanwhile', async () => {
+  await comfy.arm({ kind: 'outage', nodeType: 'KSampler', durationMs: 300 });
+  const { promptId, session } = await comfy.submit(textToImage());
+  await until('it is refused', async () =>
+    call(`${comfy.url}/prompt`).then(
+      () => false,
+      () => true,
+    ),
+  );
+  const seen = await until('it is back', async () => call(`${comfy.url}/history/${promptId}`));
+  expect(seen.body).toHaveProperty([promptId]);
+  await expect(session.closed).resolves.toBe(1006);
+});
+
 describe('arming', () => {
   test.each([
     [{ kind: 'oom', text: 'rocm' }, 'text must be one of: torch, cuda, driver'],

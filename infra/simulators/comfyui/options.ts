@@ -1,14 +1,10 @@
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { OptionError } from '../shared/option-error.js';
 import { scheduleFrom } from './faults/fault-schedule.js';
 import type { ScheduleOptions } from './faults/fault-schedule.js';
 import { defaultVersion, serverVersions } from './server-versions.js';
 import type { CacheKind, ServerVersion } from './server-versions.js';
-
-/** An option that cannot be used; the message names the option and what is allowed. */
-export class OptionError extends Error {
-  override readonly name = 'OptionError';
-}
 
 /** `default`: what this version does without a flag. */
 const CACHES = ['default', 'classic', 'lru', 'ram', 'none'] as const;

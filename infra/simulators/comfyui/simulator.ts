@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
-import type { Server } from 'node:http';
 import { join } from 'node:path';
 import type { Logger } from '../../runtime/logger.js';
+import type { RunningSimulator } from '../shared/run-simulator.js';
 import { Catalogue } from './catalogue.js';
 import { createApp } from './create-app.js';
 import { FaultSchedule } from './faults/fault-schedule.js';
@@ -10,6 +10,7 @@ import { refusedHandshake, REFUSALS } from './faults/http-faults.js';
 import { FileStore } from './file-store.js';
 import { InterruptFlag } from './interrupt-flag.js';
 import { Journal } from './journal.js';
+import { Network } from './network.js';
 import { NodeCache } from './node-cache.js';
 import type { SimulatorOptions } from './options.js';
 import { ProgressHub } from './progress-hub.js';
@@ -19,19 +20,10 @@ import { PromptWorker } from './prompt-worker.js';
 import { serverFeatures } from './server-features.js';
 import { Vram } from './vram.js';
 
-export interface Simulator {
-  readonly url: string;
-  /** Ends every connection without a close frame, as a stopped ComfyUI does; what was in memory is gone. */
-  readonly stop: () => Promise<void>;
-}
-
 /** Puts a server together and listens; rejects when the port is taken. */
-export async function startSimulator(options: SimulatorOptions, logger: Logger): Promise<Simulator> {
-  const { hub, server, worker, files, journal } = assemble(options, logger);
-  await listening(server, options);
-  const address = server.address();
-  const port = typeof address === 'object' && address !== null ? address.port : options.port;
-  const url = `http://${options.host}:${port}`;
+export async function startSimulator(options: SimulatorOptions, logger: Logger): Promise<RunningSimulator> {
+  const { network, server, worker, files, journal } = assemble(options, logger);
+  const url = await network.listen(server, options.port);
   journal.write('started', { pid: process.pid, url });
   worker.run().catch((error: unknown) => {
     journal.write('worker_died', { error: String(error) });
@@ -39,10 +31,9 @@ export async function startSimulator(options: SimulatorOptions, logger: Logger):
   });
   return {
     url,
+    /** What was in memory is gone. */
     stop: async () => {
-      hub.terminateAll();
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
+      await network.close();
       files.wipeTemp();
     },
   };
@@ -68,26 +59,17 @@ function assemble(options: SimulatorOptions, logger: Logger) {
       return refusal === null ? null : refusedHandshake(refusal);
     },
   });
-  const faults = new Faults({ catalogue, hub, journal, vram, schedule: scheduleOf(options, journal) });
+  const network = new Network(options.host, hub);
+  const faults = new Faults({ catalogue, hub, journal, network, vram, schedule: scheduleOf(options, journal) });
   const { secondsPerStep, historyDelayMs, version } = options;
   const cache = new NodeCache(options.cache);
   const shared = { classes: catalogue.classes, faults, files, history, interrupt, journal, queue, vram };
   const worker = new PromptWorker({ ...shared, cache, hub, secondsPerStep, historyDelayMs, version });
   const server = createServer(createApp({ ...shared, options, catalogue, worker }, logger));
   hub.attach(server);
-  return { hub, server, worker, files, journal };
+  return { network, server, worker, files, journal };
 }
 
 function scheduleOf({ faultSchedule }: SimulatorOptions, journal: Journal): FaultSchedule | null {
   return faultSchedule === null ? null : new FaultSchedule(faultSchedule, journal.lives());
-}
-
-function listening(server: Server, { host, port }: SimulatorOptions): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(port, host, () => {
-      server.off('error', reject);
-      resolve();
-    });
-  });
 }

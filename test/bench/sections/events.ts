@@ -15,6 +15,7 @@ const SHORT_RUNS = 5;
 /** Events that one generation leaves in its history, whether it renders for a second or for half a minute. */
 export const events: BenchSection = {
   name: 'events',
+  limitMs: 6 * 60_000,
   async measure(run) {
     const servers = await startBenchServers(run);
     const service = await startBenchService(servers, run, { simulators: 1, secondsPerStep: SHORT_SECONDS / STEPS });

@@ -13,6 +13,7 @@ const WAITING = 20;
 /** How long the GPU does nothing between two generations that both wait for it. */
 export const idle: BenchSection = {
   name: 'idle',
+  limitMs: 6 * 60_000,
   async measure(run) {
     const servers = await startBenchServers(run);
     const options = { simulators: 1, secondsPerStep: RENDER_SECONDS / STEPS };

@@ -36,6 +36,7 @@ interface Measured {
 /** What durability costs over a client that talks to ComfyUI itself, and over Temporal with nothing to do. */
 export const overhead: BenchSection = {
   name: 'overhead',
+  limitMs: 6 * 60_000,
   async measure(run) {
     const servers = await startBenchServers(run);
     const alone = await measure(servers, run, ALONE);

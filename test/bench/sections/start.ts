@@ -17,6 +17,7 @@ const REST_MS = 20_000;
 /** From `npm start` to its "ready" line, on an empty data folder and on one that is there, and memory at rest. */
 export const start: BenchSection = {
   name: 'start',
+  limitMs: 6 * 60_000,
   async measure(run) {
     const first = await npmStart(run);
     await first.stop();

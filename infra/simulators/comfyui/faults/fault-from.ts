@@ -52,9 +52,12 @@ function complaintAbout(kind: FaultKind, given: Readonly<Record<string, unknown>
   return missing === undefined ? null : `${kind} needs ${missing}: it must be ${RULES[missing][0]}`;
 }
 
-/** Once, but what has a duration as often as it can: a stall is the one kind whose duration is that of a single firing. */
+/** Their duration is that of a single firing. */
+const LASTING_KINDS: readonly FaultKind[] = ['ws_stall', 'outage'];
+
+/** Once, but what has a duration as often as it can. */
 function usualCount(kind: FaultKind, { durationMs }: Readonly<Record<string, unknown>>): number {
-  return kind === 'slow' || (durationMs !== undefined && kind !== 'ws_stall') ? Infinity : 1;
+  return kind === 'slow' || (durationMs !== undefined && !LASTING_KINDS.includes(kind)) ? Infinity : 1;
 }
 
 function between(min: number, max: number): (value: unknown) => boolean {

@@ -92,6 +92,11 @@ export const FAULT_KINDS = {
     fields: [...WHERE, 'durationMs'],
     defaults: { durationMs: 2_000 },
   },
+  outage: {
+    does: 'every connection is reset, and new ones are refused for a while',
+    fields: [...WHERE, 'durationMs'],
+    defaults: { durationMs: 2_000 },
+  },
   ws_burst: {
     does: 'every WebSocket gets many frames of an unknown type at once',
     fields: [...WHERE, 'frames'],

@@ -1,6 +1,7 @@
 import { modelFilesOf } from '../catalogue.js';
 import type { Catalogue } from '../catalogue.js';
 import type { Journal } from '../journal.js';
+import type { Network } from '../network.js';
 import type { NodeValue } from '../node-value.js';
 import type { ProgressHub } from '../progress-hub.js';
 import type { Vram } from '../vram.js';
@@ -17,6 +18,7 @@ export interface FaultTargets {
   readonly catalogue: Catalogue;
   readonly hub: ProgressHub;
   readonly journal: Journal;
+  readonly network: Network;
   readonly vram: Vram;
   readonly schedule: FaultSchedule | null;
 }
@@ -133,12 +135,14 @@ export class Faults {
 
   /** What goes on while the prompt goes on. */
   #disturb(point: FaultPoint): void {
-    const { hub, vram } = this.#targets;
+    const { hub, network, vram } = this.#targets;
     const isHere = ({ atStep }: Fault) => atStep === point.step;
     const stall = this.#armed.take(['ws_stall'], point, isHere);
     if (stall !== null) hub.hold(stall.durationMs ?? 0);
     const burst = this.#armed.take(['ws_burst'], point, isHere);
     if (burst !== null) hub.flood(burst.frames ?? 0);
+    const outage = this.#armed.take(['outage'], point, isHere);
+    if (outage !== null) network.cut(outage.durationMs ?? 0);
     const held = this.#armed.take(['vram_held'], point, isHere);
     if (held !== null) vram.hold(held.gib ?? 0);
   }

@@ -1,0 +1,70 @@
+import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { cpus, loadavg, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { findProgram } from '../../infra/embedded/programs/find-program.js';
+import { MINIO, TEMPORAL } from '../../infra/embedded/programs/known-programs.js';
+import { createReporter } from '../../infra/embedded/reporter.js';
+import { ResourceStack } from '../../infra/runtime/resource-stack.js';
+import { benchEnv } from './bench-stack.js';
+import { rounded, say } from './print.js';
+import type { BenchSection, Figures } from './section.js';
+
+/**
+ * One section after the other, in a folder that is thrown away. Prints figures and judges none; the exit code is 1 when
+ * one could not be measured. The last line is `BENCH {…}`.
+ */
+export async function runSections(sections: readonly BenchSection[]): Promise<never> {
+  const interrupted = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(name, () => {
+      interrupted.abort(new Error(`interrupted by ${name}`));
+    });
+  }
+  const folder = mkdtempSync(join(tmpdir(), 'durable-comfy-bench-'));
+  chmodSync(folder, 0o755); // as root PostgreSQL runs under another account, which must get in
+  say(`${cpus().length} processors, load ${rounded(loadavg()[0] ?? 0, 1)} at the start, Node ${process.version}`);
+  await findPrograms(interrupted.signal);
+  let figures: Figures = {};
+  for (const section of sections) {
+    if (interrupted.signal.aborted) break;
+    figures = { ...figures, ...(await measured(section, folder, interrupted.signal)) };
+  }
+  rmSync(folder, { recursive: true, force: true });
+  say(`Load ${rounded(loadavg()[0] ?? 0, 1)} at the end`);
+  say(`BENCH ${JSON.stringify(figures)}`);
+  // A section that was cut off may have left a request behind; everything it started is stopped.
+  process.exit(process.exitCode);
+}
+
+/** Building what a machine lacks takes minutes, once, and is not what is measured. */
+async function findPrograms(signal: AbortSignal): Promise<void> {
+  const search = { env: benchEnv(), report: createReporter(process.stdout), signal };
+  for (const program of [TEMPORAL, MINIO]) await findProgram(program, search);
+}
+
+async function measured(section: BenchSection, root: string, interrupted: AbortSignal): Promise<Figures> {
+  const resources = new ResourceStack();
+  const folder = join(root, section.name);
+  mkdirSync(folder);
+  const signal = AbortSignal.any([interrupted, AbortSignal.timeout(section.limitMs)]);
+  say(`== ${section.name}`);
+  try {
+    return await Promise.race([section.measure({ folder, resources, signal }), rejectedBy(signal)]);
+  } catch (error) {
+    say(`The section ${section.name} could not measure: ${error instanceof Error ? error.message : String(error)}`);
+    process.exitCode = 1;
+    return {};
+  } finally {
+    for (const { name, error } of await resources.release()) say(`${name} did not stop cleanly: ${String(error)}`);
+  }
+}
+
+function rejectedBy(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    const onAbort = (): void => {
+      reject(signal.reason as Error);
+    };
+    if (signal.aborted) onAbort();
+    signal.addEventListener('abort', onAbort, { once: true });
+  });
+}
