@@ -10,11 +10,17 @@ import { generationWorkflowId, startedSignal } from '../workflows/contracts/gene
 import { assertNever } from '../workflows/domain/assert-never.js';
 import type { ComfyUIAddress } from './comfyui/comfyui-address.js';
 import type { ComfyUIBackend } from './comfyui/comfyui-backend.js';
-import { ComfyUIError, ExecutionFailedError, PromptInterruptedError, RenderingTimeoutError } from './comfyui/errors.js';
+import {
+  ComfyUIError,
+  ExecutionFailedError,
+  NoOutputError,
+  PromptInterruptedError,
+  RenderingTimeoutError,
+} from './comfyui/errors.js';
 import { OutageWatch } from './comfyui/outage-watch.js';
 import { openProgressSocket } from './comfyui/progress-socket.js';
 import type { ProgressSocket } from './comfyui/progress-socket.js';
-import type { PromptState } from './comfyui/prompt-state.js';
+import type { FinishedPrompt, PromptState } from './comfyui/prompt-state.js';
 import { queueCounts } from './comfyui/queue-counts.js';
 import { StallWatch } from './comfyui/stall-watch.js';
 import { ZombieWatch } from './comfyui/zombie-watch.js';
@@ -181,7 +187,7 @@ class PromptWatch {
     switch (state.status) {
       case 'succeeded':
         this.#hasSucceeded = true;
-        return { outputs: state.finished.outputs, startedAtMs: state.finished.startedAtMs };
+        return this.#completed(state.finished);
       case 'failed':
         throw new ExecutionFailedError(state.error);
       case 'interrupted':
@@ -200,6 +206,11 @@ class PromptWatch {
       default:
         return assertNever(state);
     }
+  }
+
+  #completed({ outputs, startedAtMs, hasReported }: FinishedPrompt): CompletedPrompt {
+    if (outputs.length > 0) return { outputs, startedAtMs };
+    throw new NoOutputError({ blocked: this.#socket?.progress().blocked ?? null, hasReported });
   }
 
   /** Asked rarely: the answer carries the graphs of all that wait. */

@@ -1,6 +1,5 @@
 import { cancellationSignal } from '@temporalio/activity';
 import type { BackendActivities, SpooledOutput } from '../workflows/contracts/activities.js';
-import { NoOutputError } from './comfyui/errors.js';
 import type { Spool } from './spool/spool.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
 import { heartbeatWhile } from './heartbeat-while.js';
@@ -11,9 +10,6 @@ export function createDownloadOutputs({ spool }: { readonly spool: Spool }): Bac
   return async function downloadOutputs({ outputs, ...prompt }) {
     const signal = cancellationSignal();
     try {
-      if (outputs.length === 0) {
-        throw new NoOutputError();
-      }
       return await heartbeatWhile(async () => {
         const spooled: SpooledOutput[] = [];
         for (const [index, reference] of outputs.entries()) {

@@ -163,8 +163,13 @@ export class RenderingTimeoutError extends ComfyUIError {
 export class NoOutputError extends ComfyUIError {
   override readonly name = 'NoOutputError';
 
-  constructor() {
-    super('The graph has no node that saves a file: previews are not kept. End it with a save node such as SaveImage');
+  /** `blocked`: what a node said that let nothing through; `hasReported`: a node has reported something, such as a preview. */
+  constructor({ blocked, hasReported }: { readonly blocked: string | null; readonly hasReported: boolean }) {
+    super(
+      hasReported
+        ? 'The graph has no node that saves a file: previews are not kept. End it with a save node such as SaveImage'
+        : `ComfyUI ended the prompt without an error and without a file, because a node let nothing through. ${blocked ?? 'It did not say which; the log of ComfyUI may'}`,
+    );
   }
 }
 

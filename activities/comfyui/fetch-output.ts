@@ -6,7 +6,7 @@ import type { FetchOutput, SpoolRequest, WrittenFile } from '../spool/spool.js';
 import { DOWNLOAD_MS, ERROR_BODY_BYTES, writeCounted } from '../spool/write-counted.js';
 import type { ComfyUIBackend } from './comfyui-backend.js';
 import type { ComfyUIClient } from './comfyui-client.js';
-import { ComfyUIHttpError, ComfyUIUnreachableError, DownloadError } from './errors.js';
+import { ComfyUIHttpError, ComfyUIUnreachableError, DownloadError, NotComfyUIError } from './errors.js';
 
 const LOOK_MS = 15_000;
 
@@ -41,6 +41,10 @@ async function download(fetch: Fetch & { readonly logger: Logger }): Promise<Wri
       throw new OutputInvalidError([{ index: request.index, fault: 'missing', detail: from }]);
     throw new ComfyUIHttpError('/api/view', response.statusCode, from);
   }
+  if (isPage(response.headers['content-type'], filename)) {
+    await response.body.dump({ limit: ERROR_BODY_BYTES });
+    throw new NotComfyUIError(`${from} is answered with a web page, as by a proxy that wants a login`);
+  }
   const errors = {
     refused: (message: string) => {
       logger.error({ generationId, from }, message);
@@ -52,6 +56,11 @@ async function download(fetch: Fetch & { readonly logger: Logger }): Promise<Wri
   const written = await writeCounted({ body: response.body, path, from, announced, signal, errors });
   logger.info({ generationId, bytes: written.bytes, from }, `Downloaded ${written.bytes} bytes`);
   return written;
+}
+
+/** ComfyUI never says so of a picture, and since 0.3 of no file at all (server.py, view_image). */
+function isPage(contentType: string | readonly string[] | undefined, filename: string): boolean {
+  return String(contentType ?? '').startsWith('text/html') && !/\.html?$/i.test(filename);
 }
 
 async function writeText({ client, request, path, signal }: Fetch): Promise<WrittenFile> {

@@ -20,6 +20,8 @@ export interface FinishedPrompt {
   /** Texts by node id, as the history holds them. */
   readonly texts: Readonly<Record<string, readonly string[]>>;
   readonly startedAtMs: number | null;
+  /** A node has reported something, if only a preview. */
+  readonly hasReported: boolean;
 }
 
 const messageSchema = z.tuple([z.string(), z.looseObject({ timestamp: z.number().optional() })]);
@@ -58,6 +60,7 @@ export function finishedStateOf(record: unknown): PromptState {
         outputs: outputReferencesOf(outputs ?? {}, texts),
         texts,
         startedAtMs: timeOf('execution_start'),
+        hasReported: Object.keys(outputs ?? {}).length > 0,
       },
     };
   }

@@ -15,6 +15,8 @@ export interface RenderingProgress {
   readonly hasStarted: boolean;
   /** The run is over, one way or the other: time to poll. */
   readonly hasEnded: boolean;
+  /** What the last node said that let nothing through; the run goes on without what comes after it. */
+  readonly blocked: string | null;
 }
 
 /** Sampling is where the time goes: a node that reports steps weighs as much as this many that do not. */
@@ -28,6 +30,10 @@ export const progressEventSchema = z.object({
     nodes: z.union([z.array(z.string()), z.record(z.string(), z.looseObject({ state: z.string() }))]).optional(),
     value: z.number().optional(),
     max: z.number().optional(),
+    node_id: z.string().optional(),
+    node_type: z.string().optional(),
+    exception_type: z.string().optional(),
+    exception_message: z.string().optional(),
   }),
 });
 export type ProgressEvent = z.infer<typeof progressEventSchema>;
@@ -43,6 +49,7 @@ export function initialProgress(nodeCount: number): RenderingProgress {
     samplingNodes: new Set(),
     hasStarted: false,
     hasEnded: false,
+    blocked: null,
   };
 }
 
@@ -62,11 +69,18 @@ export function applyEvent(before: RenderingProgress, { type, data }: ProgressEv
     case 'progress':
       return withPercent(withStep(before, data));
     case 'execution_error':
+      // The one error that ends nothing; the history does not have it (ComfyUI 0.8.0, execution.py).
+      if (data.exception_type === 'ExecutionBlocked') return { ...before, blocked: blockedBy(data) };
+      return { ...before, hasEnded: true };
     case 'execution_interrupted':
       return { ...before, hasEnded: true };
     default:
       return before;
   }
+}
+
+function blockedBy(data: ProgressEvent['data']): string {
+  return `Node ${data.node_id ?? 'unknown'} (${data.node_type ?? 'unknown'}): ${data.exception_message ?? 'Execution Blocked'}`;
 }
 
 function finishedOf(nodes: ProgressEvent['data']['nodes']): readonly string[] {

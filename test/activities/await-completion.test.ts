@@ -76,6 +76,28 @@ describe.each(SIMULATED_VERSIONS)('Awaiting a prompt of ComfyUI %s', (version) =
     expect(completed.outputs).toEqual([{ nodeId: '1', kind: 'text', file: null, textIndex: 0 }]);
   });
 
+  test('a prompt that only has previews is a failure that says so, never an empty success', async () => {
+    const comfy = await simulator();
+    const promptId = await queued(comfy.url, {
+      '1': node('EmptyImage', { width: 64, height: 64, batch_size: 1, color: 0 }),
+      '2': node('PreviewImage', { images: ['1', 0] }),
+    });
+    const failure = await failureOf(environment().run(awaiting(comfy.url), buildInput(promptId, { nodeCount: 2 })));
+    expect(failure).toMatchObject({ type: 'WORKFLOW_ERROR', nonRetryable: true });
+    expect(failure.message).toContain('End it with a save node such as SaveImage');
+  });
+
+  test('a prompt of which a node let nothing through is a failure with what that node said', async () => {
+    const comfy = await simulator({ secondsPerStep: 0.1 });
+    const promptId = await queued(comfy.url, buildGraph({ steps: 10 }));
+    await arm(comfy, { kind: 'blocked', promptId, nodeType: 'VAEDecode', exceptionMessage: 'no mask was drawn' });
+    const failure = await failureOf(environment().run(awaiting(comfy.url), buildInput(promptId)));
+    expect(failure).toMatchObject({ type: 'WORKFLOW_ERROR', nonRetryable: true });
+    expect(failure.message).toContain(
+      'without a file, because a node let nothing through. Node 8 (VAEDecode): Execution Blocked: no mask was drawn',
+    );
+  });
+
   test('the end is noticed by the websocket, long before the next look', async () => {
     const comfy = await simulator({ secondsPerStep: 0.1 });
     const promptId = await queued(comfy.url, buildGraph({ steps: 5 }));
@@ -265,7 +287,8 @@ test('heartbeats go on while ComfyUI is silent: its event loop blocks while a mo
 });
 
 test('an end between a look and the connection of the websocket, whose events are lost, is not waited for', async () => {
-  const finished = { status: 'completed', outputs: {}, execution_status: { messages: [['execution_success', {}]] } };
+  const outputs = { 1: { text: ['a text'] } };
+  const finished = { status: 'completed', outputs, execution_status: { messages: [['execution_success', {}]] } };
   let looks = 0;
   const server = createServer((_request, response) => {
     looks += 1;
@@ -285,7 +308,7 @@ test('an end between a look and the connection of the websocket, whose events ar
   await once(server, 'listening');
   const backend = knownBackend(clientAt(`http://127.0.0.1:${(server.address() as AddressInfo).port}`));
   const awaitCompletion = createAwaitCompletion({ rules: [], backend, pollIntervalMs: 60_000, claims: noClaims });
-  expect(await environment().run(awaitCompletion, buildInput('p-1'))).toEqual({ outputs: [], startedAtMs: null });
+  expect(await environment().run(awaitCompletion, buildInput('p-1'))).toMatchObject({ outputs: [{ kind: 'text' }] });
   expect(looks).toBe(2);
   await closeConnections();
   sockets.close();

@@ -95,7 +95,7 @@ function buildReport(facts: Partial<BackendReport>): BackendReport {
 }
 
 const open = { submission: 3, backendId: 'gpu-1', ended: false };
-const finished = { outputs: [], texts: {}, startedAtMs: null, finishedAtMs: null };
+const finished = { outputs: [], texts: {}, startedAtMs: null, finishedAtMs: null, hasReported: false };
 
 describe('Claims', () => {
   test('the first claim of a generation has the number 1, and the gate is told before it is answered', async () => {

@@ -107,6 +107,7 @@ function network(random: () => number): FaultCase {
     }),
     () => ({ ...whileItRenders, everywhere: [{ kind: 'login_page', durationMs, count: 1_000 }] }),
     () => ({ ...PLAIN, everywhere: [{ kind: 'login_page', path: '/view', durationMs, count: 1_000 }] }),
+    () => ({ ...whileItRenders, everywhere: [{ kind: 'unauthorized', durationMs, count: 1_000 }] }),
     () => ({ ...PLAIN, everywhere: [{ kind: 'slow_rest', path: '/view', delayMs: durationMs }] }),
   ];
   return oneOf(draws, random)();
