@@ -9,6 +9,7 @@ import {
 } from '../workflows/domain/adaptation.js';
 import type { Adaptation } from '../workflows/domain/adaptation.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
+import { crashPoint } from '../infra/runtime/crash-point.js';
 import { readGraph, storeGraph } from './storage/graph-documents.js';
 import type { ObjectStore } from './storage/object-store.js';
 
@@ -29,9 +30,10 @@ async function adapt(store: ObjectStore, input: AdaptGraphInput): Promise<Adapte
   const adaptation = nextAdaptation(accepted, current, change, { substitutes, adjust });
   if (adaptation === null) return null;
   const named = adjust.map(({ parameter }) => parameter);
+  const graph = await storeGraph(store, adaptedGraph(accepted, adaptation));
+  crashPoint('adaptGraph.mid');
   return {
-    adaptation,
-    graph: await storeGraph(store, adaptedGraph(accepted, adaptation)),
+    ...{ adaptation, graph },
     expected: expectedOf(expected, adaptation, batchSizeOf(accepted)),
     before: parametersOf(accepted, current, named),
     after: parametersOf(accepted, adaptation, named),

@@ -76,6 +76,7 @@ class PromptWatch {
   #state: RenderingHeartbeat['state'] = 'pending';
   #runningSinceMs: number | null = previousHeartbeat()?.runningSinceMs ?? null;
   #percent = previousHeartbeat()?.percent ?? 0;
+  readonly #canary: string | null;
   #hasSignalled = false;
   #settled: (() => void) | null = null;
   #hasSucceeded = false;
@@ -83,6 +84,7 @@ class PromptWatch {
   constructor(deps: AwaitCompletionDeps, input: AwaitCompletionInput) {
     this.#deps = deps;
     this.#input = input;
+    this.#canary = previousHeartbeat()?.canary ?? deps.backend.canary.promptId;
     this.#outage = new OutageWatch(input.promptId, input.backendReturnSeconds);
     this.#stall = new StallWatch(input.stallSeconds, performance.now());
     this.#zombie = new ZombieWatch(input.stallSeconds, performance.now());
@@ -115,6 +117,7 @@ class PromptWatch {
       steps: progress?.steps ?? null,
       percent: this.#percent,
       runningSinceMs: this.#runningSinceMs,
+      canary: this.#canary,
     };
   }
 
@@ -187,6 +190,7 @@ class PromptWatch {
     switch (state.status) {
       case 'succeeded':
         this.#hasSucceeded = true;
+        this.#deps.backend.canary.finished(this.#input.promptId);
         return this.#completed(state.finished);
       case 'failed':
         throw new ExecutionFailedError(state.error);
@@ -202,6 +206,7 @@ class PromptWatch {
         return null;
       case 'absent':
         this.#outage.absent(); // throws after R2.5's looks
+        if (await this.#isCanaryGone()) this.#outage.hasForgotten(); // the next look decides
         return null;
       default:
         return assertNever(state);
@@ -211,6 +216,18 @@ class PromptWatch {
   #completed({ outputs, startedAtMs, hasReported }: FinishedPrompt): CompletedPrompt {
     if (outputs.length > 0) return { outputs, startedAtMs };
     throw new NoOutputError({ blocked: this.#socket?.progress().blocked ?? null, hasReported });
+  }
+
+  async #isCanaryGone(): Promise<boolean> {
+    const canary = this.#canary;
+    if (canary === null || canary === this.#input.promptId) return false;
+    try {
+      const state = await this.#deps.backend.use(async (client) => client.promptState(canary, this.#signal));
+      return state.status === 'absent';
+    } catch (error) {
+      if (error instanceof ComfyUIError) return false; // the next look at the prompt itself meets the same
+      throw error;
+    }
   }
 
   /** Asked rarely: the answer carries the graphs of all that wait. */

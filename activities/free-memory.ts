@@ -2,6 +2,7 @@ import { cancellationSignal, log } from '@temporalio/activity';
 import type { BackendActivities } from '../workflows/contracts/activities.js';
 import type { ComfyUIBackend } from './comfyui/comfyui-backend.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
+import { crashPoint } from '../infra/runtime/crash-point.js';
 
 export function createFreeMemory({ backend }: { readonly backend: ComfyUIBackend }): BackendActivities['freeMemory'] {
   /** Safe to retry: freed twice is freed. */
@@ -9,6 +10,7 @@ export function createFreeMemory({ backend }: { readonly backend: ComfyUIBackend
     const signal = cancellationSignal();
     try {
       await backend.use(async (client) => client.freeMemory(signal));
+      crashPoint('freeMemory.mid');
       log.info('ComfyUI frees its memory', { backendId: backend.backendId });
     } catch (error) {
       throw toApplicationFailure(error);

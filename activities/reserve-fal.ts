@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import type { Transaction } from 'kysely';
 import type { Database } from '../infra/postgres/database.js';
 import type { DatabaseSchema } from '../infra/postgres/database-schema.js';
+import { crashPoint } from '../infra/runtime/crash-point.js';
 import type { FalCeilings } from '../infra/runtime/fal-config.js';
 import type { FalActivities, ReserveFalInput } from '../workflows/contracts/fal.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
@@ -24,6 +25,7 @@ export function createReserveFal(deps: ReserveFalDeps): FalActivities['reserveFa
       const obstacle = await deps.database
         .transaction()
         .execute(async (transaction) => reserve(transaction, deps.ceilings, input));
+      crashPoint('reserveFal.mid');
       return { obstacle };
     } catch (error) {
       throw toApplicationFailure(error);

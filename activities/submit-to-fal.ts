@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { activityInfo, cancellationDetails, cancellationSignal, heartbeat, log } from '@temporalio/activity';
 import { z } from 'zod';
 import type { FalActivities, FalSubmission, FalSubmitHeartbeat, SubmitToFalInput } from '../workflows/contracts/fal.js';
+import { crashPoint } from '../infra/runtime/crash-point.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
 import { FalSubmissionUnknownError, NoFalKeyError } from './fal/errors.js';
 import type { FalClient } from './fal/fal-client.js';
@@ -57,6 +58,7 @@ async function ensureSubmitted({ fal, store, record, input }: Submission): Promi
   if (!(await record.begin(begun))) throw new FalSubmissionUnknownError(modelId);
   try {
     const requestId = await fal.submit({ modelId, input: body, startSeconds });
+    crashPoint('submitToFal.mid');
     await keepRecord(record, { ...begun, requestId });
     log.info('Submitted to fal.ai', { requestId, modelId, submission: input.submission });
     return { modelId, requestId, submittedAtMs: begun.submittedAtMs };

@@ -15,6 +15,7 @@ import {
   NotComfyUIError,
   reasonOf,
 } from './errors.js';
+import { HistoryCanary } from './history-canary.js';
 import { RenderingForecast } from './rendering-forecast.js';
 
 /** What is known of a backend right now; `found` and `answers` exclude each other. */
@@ -35,6 +36,7 @@ export interface ComfyUIBackend {
   readonly backendId: string;
   /** When it will be through with what its queue holds, as far as this worker can tell. */
   readonly forecast: RenderingForecast;
+  readonly canary: HistoryCanary;
   /** The client of the ComfyUI that answers now; discovers when none is known. Throws `NoComfyUIError`. */
   client(): Promise<ComfyUIClient>;
   /** Runs one exchange and forgets the address when it breaks. */
@@ -97,7 +99,7 @@ export function createComfyUIBackend(options: {
   };
 
   return {
-    ...{ backendId, client, forecast: new RenderingForecast() },
+    ...{ backendId, client, forecast: new RenderingForecast(), canary: new HistoryCanary() },
     async use(exchange) {
       const current = await client();
       try {

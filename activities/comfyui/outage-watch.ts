@@ -55,6 +55,11 @@ export class OutageWatch {
     });
   }
 
+  /** The server has forgotten what it had finished before: it has restarted, though nothing of that was seen. */
+  hasForgotten(): void {
+    this.#wasAway = true;
+  }
+
   /** The prompt is in neither queue nor history. Throws `BackendCrashedError` or, after the last look, `PromptLostError`. */
   absent(): void {
     if (this.#wasAway) throw new BackendCrashedError(`ComfyUI restarted and no longer knows prompt ${this.#promptId}`);

@@ -18,7 +18,8 @@ const PAUSE_AFTER_FAILURE_MS = 3_000;
 
 const NOTHING: LiveProgress = { progress: null, runId: null };
 
-const heartbeatSchema: z.ZodType<RenderingHeartbeat> = z.object({
+/** What only workers need is left out. */
+const heartbeatSchema: z.ZodType<Omit<RenderingHeartbeat, 'canary'>> = z.object({
   promptId: z.string(),
   state: z.enum(['pending', 'running']),
   nodeId: z.string().nullable(),

@@ -228,6 +228,36 @@ describe.each(SIMULATED_VERSIONS)('Awaiting a prompt of ComfyUI %s', (version) =
     expect(failure.message).toMatch(/restarted and no longer knows/);
   });
 
+  test('R2.5 a restart that nobody saw is a crash: an earlier prompt is gone from the history, too', async () => {
+    const port = await freePort();
+    const first = await simulator({ port });
+    const canary = await queued(first.url, buildGraph());
+    await environment().run(awaiting(first.url), buildInput(canary));
+    await first.kill('SIGKILL');
+    await simulator({ port });
+    // As after a restart of the whole machine: this worker has never seen a connection break.
+    const heartbeatDetails = { canary, runningSinceMs: Date.now() };
+    const startedAtMs = performance.now();
+    const failure = await failureOf(
+      environment({ attempt: 2, heartbeatDetails }).run(awaiting(first.url), buildInput('p-2')),
+    );
+    expect(failure.type).toBe('BACKEND_CRASHED');
+    expect(performance.now() - startedAtMs).toBeLessThan(10_000); // R2.5's looks take 34 s
+  });
+
+  test('the heartbeat carries an earlier prompt of the same ComfyUI from worker to worker', async () => {
+    const comfy = await simulator({ secondsPerStep: 0.02 });
+    const earlier = await queued(comfy.url, buildGraph({ seed: 1 }));
+    const awaitCompletion = awaiting(comfy.url);
+    await environment().run(awaitCompletion, buildInput(earlier));
+    const world = environment();
+    const canaries = new Set<unknown>();
+    world.onHeartbeat(({ canary }) => canaries.add(canary));
+    const promptId = await queued(comfy.url, buildGraph({ seed: 2, steps: 20 }));
+    await world.run(awaitCompletion, buildInput(promptId));
+    expect([...canaries]).toEqual([earlier]);
+  });
+
   test('an interruption that nobody here asked for is named', async () => {
     const comfy = await simulator({ secondsPerStep: 0.05 });
     const promptId = await queued(comfy.url, buildGraph({ steps: 400 }));

@@ -56,6 +56,16 @@ describe('R2.5 A prompt in neither queue nor history', () => {
     }).toThrow(BackendCrashedError);
   });
 
+  test('is a crash at the next look when the server has forgotten what it had finished before', () => {
+    const watch = new OutageWatch('p', 60);
+    watch.answered('absent');
+    watch.absent();
+    watch.hasForgotten();
+    expect(() => {
+      watch.absent();
+    }).toThrow(BackendCrashedError);
+  });
+
   test('is no crash when the server still knew it after the connection broke', () => {
     const watch = new OutageWatch('p', 60);
     watch.disconnected();

@@ -9,8 +9,9 @@ import { startSimulator } from '../support/simulator-process.js';
 import type { SimulatorProcess } from '../support/simulator-process.js';
 import { until } from '../support/until.js';
 
-/** Points that a worker passes on the way of one generation; those of a cancel and of an emergency stop have tests of their own. */
-const NOT_ON_THE_WAY = /^(acceptGeneration|relayCancel|stopPrompt|closeGates|cancelOpenGenerations|reopenService)\./;
+/** Points that a worker passes on the way of every generation; what others pass has tests of its own. */
+const NOT_ON_THE_WAY =
+  /^(acceptGeneration|relayCancel|stopPrompt|closeGates|cancelOpenGenerations|reopenService|freeMemory|adaptGraph|reserveFal|submitToFal)\./;
 const ON_THE_WAY = CRASH_POINTS.filter((point) => !NOT_ON_THE_WAY.test(point));
 const WHEN_CANCELLED = CRASH_POINTS.filter((point) => /^(relayCancel|stopPrompt)\./.test(point));
 

@@ -71,6 +71,13 @@ test('R2.5 PROMPT_LOST: a prompt that vanishes for good is looked for, then subm
   expect(journalOf(id, 'prompt_received')).toHaveLength(2);
 }, 150_000);
 
+test('R2.5 a prompt that vanishes for a while is found again, and nothing is recovered from', async () => {
+  const { id } = await meeting({ kind: 'vanish', count: 1, returnsAfterMs: 5_000 });
+  const seen = await finished(id);
+  expect(seen.attempts).toEqual([]);
+  expect(journalOf(id, 'prompt_received')).toHaveLength(1);
+}, 150_000);
+
 test('R2.5 BACKEND_CRASHED: a ComfyUI that dies is waited for or replaced, and the prompt is submitted again', async () => {
   const { id } = await meeting({ kind: 'crash', nodeType: 'KSampler' });
   const index = await Promise.race(simulators.map(async ({ ended }, place) => ended.then(() => place)));

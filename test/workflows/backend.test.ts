@@ -238,18 +238,39 @@ test('the current details name the holder, the ComfyUI and the gate', async () =
     expect(details).toContain(part);
 });
 
-test('its history does not grow for ever: it continues as new with its holder and its gate', async () => {
-  const { acquire, calls, handle } = await backend();
-  await acquire('a');
+/** As many signals as make its history long enough for another run. */
+async function untilNextRun(handle: WorkflowHandle<typeof operateBackend>): Promise<void> {
   const { runId } = await handle.describe();
-  await handle.signal(drainSignal);
   for (let sent = 0; sent < 1_100; sent += 100)
     await Promise.all(Array.from({ length: 100 }, async () => handle.signal(summarySignal, summaryOf('a', 1))));
   await until('the next run', async () => (await handle.describe()).runId !== runId);
+}
+
+test('its history does not grow for ever: it continues as new with its holder and its gate', async () => {
+  const { acquire, calls, handle } = await backend();
+  await acquire('a');
+  await handle.signal(drainSignal);
+  await untilNextRun(handle);
   const state = await untilState(handle, 'its state', ({ holder }) => holder !== null);
   expect(state).toMatchObject({ holder: { holderId: 'a' }, gate: { isDrained: true }, summary: { timesFound: 1 } });
   await until('the tending in the next run', async () => calls.filter((call) => call === 'tend a').length === 2);
   expect((await handle.describe()).historyLength).toBeLessThan(100);
+}, 60_000);
+
+test('a gate that was not set before it continues as new is set afterwards', async () => {
+  let isBroken = true;
+  const { acquire, handle } = await backend({
+    async setGate({ position }) {
+      if (isBroken) throw new Error('no');
+      return { position, running: null, pending: null };
+    },
+  });
+  await acquire('a');
+  await handle.signal(drainSignal);
+  await untilNextRun(handle);
+  isBroken = false;
+  const { gateAnswer } = await untilState(handle, 'the answer', (state) => state.gateAnswer !== null);
+  expect(gateAnswer?.position).toBe('draining');
 }, 60_000);
 
 test('an operator may cancel it: the next acquisition starts it again', async () => {

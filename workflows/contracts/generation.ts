@@ -153,4 +153,6 @@ export interface RenderingHeartbeat {
   readonly percent: number;
   /** Milliseconds since the epoch when rendering was first seen; survives a worker through the heartbeat. */
   readonly runningSinceMs: number | null;
+  /** An earlier prompt that ComfyUI had finished: if it no longer knows that one, it was restarted. */
+  readonly canary?: string | null;
 }

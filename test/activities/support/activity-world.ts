@@ -7,6 +7,7 @@ import type { ComfyUIBackend } from '../../../activities/comfyui/comfyui-backend
 import { createComfyUIClient } from '../../../activities/comfyui/comfyui-client.js';
 import type { ComfyUIClient } from '../../../activities/comfyui/comfyui-client.js';
 import { parseComfyUIAddress } from '../../../activities/comfyui/comfyui-address.js';
+import { HistoryCanary } from '../../../activities/comfyui/history-canary.js';
 import { RenderingForecast } from '../../../activities/comfyui/rendering-forecast.js';
 import type { ObjectStore } from '../../../activities/storage/object-store.js';
 import type { ComfyUITarget } from '../../../infra/runtime/comfyui-config.js';
@@ -61,6 +62,7 @@ export function knownBackend(client: ComfyUIClient, backendId = 'gpu-1'): ComfyU
   return {
     backendId,
     forecast: new RenderingForecast(),
+    canary: new HistoryCanary(),
     client: async () => client,
     use: async (exchange) => exchange(client),
     snapshot: () => ({ found: null, answers: [], hasAnsweredBefore: true, timesFound: 1 }),

@@ -47,10 +47,7 @@ export const FAULT_KINDS: readonly FaultKind[] = [
     name: 'crash',
     draw: (random) => ({ ...PLAIN, atFirstPrompt: [{ kind: 'crash', nodeType: oneOf(NODES, random) }] }),
   },
-  {
-    name: 'vanish',
-    draw: (random) => ({ ...PLAIN, atFirstPrompt: [{ kind: 'vanish', nodeType: oneOf(NODES, random) }] }),
-  },
+  { name: 'vanish', draw: vanish },
   {
     name: 'timeout',
     draw: (random) => ({
@@ -125,6 +122,13 @@ function modelMissing(random: () => number): FaultCase {
     { ...onBoth, recovery: { strict: true }, failure: 'MODEL_MISSING' },
   ];
   return oneOf(draws, random);
+}
+
+/** For good, or for less than the 34 s for which R2.5 looks for it. */
+function vanish(random: () => number): FaultCase {
+  const forGood = { kind: 'vanish', nodeType: oneOf(NODES, random) };
+  const forAWhile = { ...forGood, returnsAfterMs: Math.round(1_000 + 19_000 * random()) };
+  return { ...PLAIN, atFirstPrompt: [random() < 0.5 ? forGood : forAWhile] };
 }
 
 function quarantined(kind: string, nodeType: string): FaultCase {

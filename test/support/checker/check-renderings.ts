@@ -65,11 +65,16 @@ async function journalOf(url: string): Promise<readonly JournalEntry[]> {
   return lines.map((line) => JSON.parse(line) as JournalEntry);
 }
 
+/** Without those that vanished before they had begun: ComfyUI may find such a prompt again and render it, once. */
 function renderingsIn(journal: readonly JournalEntry[], backend: number): readonly Rendering[] {
   let life = 0;
-  return journal.flatMap(({ event, promptId }) => {
+  return journal.flatMap(({ event, promptId }, index) => {
     if (event === 'started') life += 1;
-    return event === 'rendering_started' ? [{ promptId, backend, life }] : [];
+    if (event !== 'rendering_started') return [];
+    const end = journal
+      .slice(index)
+      .find((later) => later.event === 'rendering_finished' && later.promptId === promptId);
+    return end?.['outcome'] === 'vanished' ? [] : [{ promptId, backend, life }];
   });
 }
 
