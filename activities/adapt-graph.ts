@@ -9,6 +9,7 @@ import {
 } from '../workflows/domain/adaptation.js';
 import type { Adaptation } from '../workflows/domain/adaptation.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
+import { readBackendReport, readModelFiles } from './storage/backend-reports.js';
 import { crashPoint } from '../infra/runtime/crash-point.js';
 import { readGraph, storeGraph } from './storage/graph-documents.js';
 import type { ObjectStore } from './storage/object-store.js';
@@ -25,8 +26,9 @@ export function createAdaptGraph({ store }: { readonly store: ObjectStore }): Co
 }
 
 async function adapt(store: ObjectStore, input: AdaptGraphInput): Promise<AdaptedGraph | null> {
-  const { adaptation: current, change, substitutes, expected, adjust = [] } = input;
+  const { adaptation: current, change, expected, adjust = [] } = input;
   const accepted = await readGraph(store, input.graph);
+  const substitutes = await availableSubstitutes(store, input);
   const adaptation = nextAdaptation(accepted, current, change, { substitutes, adjust });
   if (adaptation === null) return null;
   const named = adjust.map(({ parameter }) => parameter);
@@ -38,6 +40,16 @@ async function adapt(store: ObjectStore, input: AdaptGraphInput): Promise<Adapte
     before: parametersOf(accepted, current, named),
     after: parametersOf(accepted, adaptation, named),
   };
+}
+
+/** R5.4: those that the backend has; all of them where its files are not known. */
+async function availableSubstitutes(
+  store: ObjectStore,
+  { substitutes, backendId }: AdaptGraphInput,
+): Promise<readonly string[]> {
+  const report = backendId === undefined ? null : await readBackendReport(store, backendId);
+  const files = report === null ? null : await readModelFiles(store, report);
+  return files === null ? substitutes : substitutes.filter((name) => files.has(name));
 }
 
 /** What the outputs of the part that is rendered now must be. */

@@ -50,7 +50,8 @@ export function createAwaitCompletion(deps: AwaitCompletionDeps): BackendActivit
         () => watch.heartbeat(),
       );
     } catch (error) {
-      throw toApplicationFailure(error, { facts: { rendered: watch.rendered }, rules: deps.rules });
+      const { rendered, wasRunning } = watch;
+      throw toApplicationFailure(error, { facts: { rendered, wasRunning }, rules: deps.rules });
     } finally {
       watch.close();
     }
@@ -119,6 +120,11 @@ class PromptWatch {
       runningSinceMs: this.#runningSinceMs,
       canary: this.#canary,
     };
+  }
+
+  /** False for a prompt that has only waited in ComfyUI's queue. */
+  get wasRunning(): boolean {
+    return this.#runningSinceMs !== null || this.#socket?.progress().hasStarted === true;
   }
 
   /** What a recovery begins from. */

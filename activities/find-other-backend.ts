@@ -1,6 +1,10 @@
-import type { ControlActivities } from '../workflows/contracts/activities.js';
+import type { ControlActivities, FindOtherBackendInput } from '../workflows/contracts/activities.js';
+import { isModelFile } from '../workflows/domain/classify-execution-error.js';
+import type { ApiGraph } from '../workflows/domain/graph.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
-import { readBackendReports } from './storage/backend-reports.js';
+import { readBackendReports, readModelFiles } from './storage/backend-reports.js';
+import type { KnownBackend } from './storage/backend-reports.js';
+import { readGraph } from './storage/graph-documents.js';
 import type { ObjectStore } from './storage/object-store.js';
 
 export function createFindOtherBackend({
@@ -9,12 +13,44 @@ export function createFindOtherBackend({
   readonly store: ObjectStore;
 }): ControlActivities['findOtherBackend'] {
   /** Safe to retry: it only reads what the GPU workers have reported. */
-  return async function findOtherBackend({ pool, avoid }) {
+  return async function findOtherBackend(input) {
     try {
-      const reports = await readBackendReports(store);
-      return reports.some((report) => report.isFresh && report.pool === pool && !avoid.includes(report.backendId));
+      const reports = (await readBackendReports(store)).filter(({ pool }) => pool === input.pool);
+      const others = reports.filter(({ backendId }) => !input.avoid.includes(backendId));
+      const lacks = await lackOf(store, reports, input);
+      const verdicts = await Promise.all(others.map(async (report) => ({ report, isUnsuitable: await lacks(report) })));
+      return {
+        isThere: verdicts.some(({ report, isUnsuitable }) => !isUnsuitable && takesGenerations(report)),
+        unsuitable: verdicts.filter(({ isUnsuitable }) => isUnsuitable).map(({ report }) => report.backendId),
+      };
     } catch (error) {
       throw toApplicationFailure(error);
     }
   };
+}
+
+/** One that is drained or in quarantine, or whose ComfyUI is away, would be waited for in vain. */
+function takesGenerations({ isFresh, health, gate }: KnownBackend): boolean {
+  return isFresh && health === 'healthy' && gate === 'open';
+}
+
+/** True of a backend that is known not to have what is wanted; what is not known may be there. */
+async function lackOf(
+  store: ObjectStore,
+  ...[reports, { wanted, failedOn, graph }]: [readonly KnownBackend[], FindOtherBackendInput]
+): Promise<(report: KnownBackend) => Promise<boolean>> {
+  if (wanted === 'more_vram') {
+    const vramBytes = reports.find(({ backendId }) => backendId === failedOn)?.vramTotalBytes ?? null;
+    return async ({ vramTotalBytes }) => vramBytes !== null && vramTotalBytes !== null && vramTotalBytes <= vramBytes;
+  }
+  if (wanted === 'any') return async () => false;
+  const needed = modelFilesIn(await readGraph(store, graph));
+  return async (report) => {
+    const files = await readModelFiles(store, report);
+    return files !== null && needed.some((file) => !files.has(file));
+  };
+}
+
+function modelFilesIn(graph: ApiGraph): readonly string[] {
+  return Object.values(graph).flatMap(({ inputs }) => Object.values(inputs).filter(isModelFile));
 }

@@ -6,12 +6,12 @@ import { crashPoint } from '../infra/runtime/crash-point.js';
 
 export function createFreeMemory({ backend }: { readonly backend: ComfyUIBackend }): BackendActivities['freeMemory'] {
   /** Safe to retry: freed twice is freed. */
-  return async function freeMemory() {
+  return async function freeMemory({ frees }) {
     const signal = cancellationSignal();
     try {
-      await backend.use(async (client) => client.freeMemory(signal));
+      await backend.use(async (client) => client.freeMemory(frees, signal));
       crashPoint('freeMemory.mid');
-      log.info('ComfyUI frees its memory', { backendId: backend.backendId });
+      log.info('ComfyUI frees its memory', { backendId: backend.backendId, frees });
     } catch (error) {
       throw toApplicationFailure(error);
     }

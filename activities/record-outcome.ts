@@ -102,13 +102,22 @@ export async function writeOutcome(
     })
     .where('id', '=', generationId)
     .execute();
-  await transaction
-    .updateTable('recovery_attempts')
-    .set({ success: status === 'COMPLETED' })
-    .where('generation_id', '=', generationId)
-    .execute();
+  await judgeAttempts(transaction, generationId, status);
   await appendEvent(transaction, generationId, { type: status.toLowerCase(), data: eventDataOf(input, words?.detail) });
   await settleCredits(transaction, generationId, known.charge, status);
+}
+
+/** R5.8: an attempt has worked when its failure did not come back; the last one, when there is a result. */
+async function judgeAttempts(
+  transaction: Transaction<DatabaseSchema>,
+  ...[generationId, status]: [string, RecordOutcomeInput['status']]
+): Promise<void> {
+  await sql`
+    UPDATE recovery_attempts attempt SET success = coalesce(
+      (SELECT next.kind <> attempt.kind FROM recovery_attempts next
+        WHERE next.generation_id = attempt.generation_id AND next.attempt = attempt.attempt + 1),
+      ${status === 'COMPLETED'})
+     WHERE attempt.generation_id = ${generationId}`.execute(transaction);
 }
 
 async function insertOutputs(

@@ -3,11 +3,12 @@ import { z } from 'zod';
 import { backendHealthOf } from '../activities/comfyui/backend-health.js';
 import type { ComfyUIBackend } from '../activities/comfyui/comfyui-backend.js';
 import type { DiscoveredComfyUI } from '../activities/comfyui/discover-comfyui.js';
+import { capabilitiesFrom } from '../activities/comfyui/capabilities.js';
 import { ComfyUIError } from '../activities/comfyui/errors.js';
 import type { GateSwitch } from '../activities/comfyui/gate-switch.js';
 import type { ObjectStore } from '../activities/storage/object-store.js';
 import { backendReportKey } from '../workflows/contracts/backend-report.js';
-import type { BackendCapabilities, BackendReport } from '../workflows/contracts/backend-report.js';
+import type { BackendReport } from '../workflows/contracts/backend-report.js';
 import type { Logger } from '../infra/runtime/logger.js';
 
 const REPORT_MS = 10_000;
@@ -121,8 +122,7 @@ export class BackendReporter {
       const info = await backend.use(async (client) =>
         client.http.json({ path: '/api/object_info', signal: undefined, totalMs: OBJECT_INFO_MS }),
       );
-      const nodeClasses = Object.keys(z.record(z.string(), z.unknown()).parse(info)).sort();
-      const capabilities: BackendCapabilities = { nodeClasses };
+      const capabilities = capabilitiesFrom(z.record(z.string(), z.unknown()).parse(info));
       const hash = createHash('sha256').update(JSON.stringify(capabilities)).digest('hex');
       const key = `capabilities/${hash}.json`;
       await store.writeJson(key, capabilities, { kind: 'absent' });

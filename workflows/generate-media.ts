@@ -1,4 +1,4 @@
-import { CancellationScope, isCancellation, setHandler } from '@temporalio/workflow';
+import { CancellationScope, isCancellation, setHandler, sleep } from '@temporalio/workflow';
 import { ApplicationFailure } from '@temporalio/common';
 import { recordingOptions } from './activity-options.js';
 import type { BackendClaim, FailureRecord, RecordOutcomeInput } from './contracts/activities.js';
@@ -62,7 +62,7 @@ async function generateOnComfyUI(run: GenerationRun): Promise<GenerationResult> 
       claim = await withinTotalDeadline(run.leftMs(), () => claimBackend(run));
     } catch (error) {
       if (isSuperseded(error) && run.followsLaterSubmission()) {
-        claim = await claimAgain(run, claim, { error, place: 'any' });
+        claim = await claimAgain(run, claim, { error, place: 'any', pauseSeconds: 0 });
         continue;
       }
       const prepared = await prepareRecovery(run, claim, error);
@@ -71,7 +71,7 @@ async function generateOnComfyUI(run: GenerationRun): Promise<GenerationResult> 
         throw error;
       }
       run.noteRecovery(prepared);
-      claim = await claimAgain(run, claim, { error, place: prepared.recovery.place });
+      claim = await claimAgain(run, claim, { error, ...prepared.recovery });
     }
   }
 }
@@ -79,12 +79,16 @@ async function generateOnComfyUI(run: GenerationRun): Promise<GenerationResult> 
 /** The next claim. When none comes, the prompt of the last one must not go on rendering for nobody. */
 async function claimAgain(
   run: GenerationRun,
-  ...[last, { error, place }]: [BackendClaim, { readonly error: unknown; readonly place: Recovery['place'] }]
+  ...[last, { error, place, pauseSeconds }]: [
+    BackendClaim,
+    { readonly error: unknown } & Pick<Recovery, 'place' | 'pauseSeconds'>,
+  ]
 ): Promise<BackendClaim> {
   try {
-    return await withinTotalDeadline(run.leftMs(), () =>
-      place === 'same' ? returnToBackend(run, last) : claimBackend(run),
-    );
+    return await withinTotalDeadline(run.leftMs(), async () => {
+      if (pauseSeconds > 0) await sleep(pauseSeconds * 1_000);
+      return place === 'same' ? returnToBackend(run, last) : claimBackend(run);
+    });
   } catch (claimError) {
     await freeIfOccupied(last, error);
     throw await explainedTimeout(run, claimError, error);

@@ -37,6 +37,9 @@ export interface PreparedRecovery {
   readonly rendered: RenderedSoFar | null;
   /** The rule of the operators that it follows. */
   readonly rule: string | null;
+  readonly wasRunning: boolean;
+  /** Where it would fail for the same reason. */
+  readonly unsuitable: readonly string[];
 }
 
 /** Parts of a batch and tiles are how it is rendered; these are what the caller gets. */
@@ -169,13 +172,14 @@ export class GenerationRun {
   }
 
   /** A claim follows; it may adopt the submission when that may still render. */
-  noteRecovery({ kind, recovery, adapted, rendered, rule }: PreparedRecovery): void {
+  noteRecovery({ kind, recovery, adapted, rendered, rule, wasRunning, unsuitable }: PreparedRecovery): void {
     const checkpoint = rendered === null ? null : this.#checkpointAt(rendered);
     if (!mayStillRender(kind)) this.#endedSubmissions.push(this.#progress.submission);
     const { backendId } = this.#progress;
-    if (recovery.place === 'other' && backendId !== null) this.#avoided = [...this.#avoided, backendId];
+    if (recovery.place === 'other' && backendId !== null)
+      this.#avoided = [...new Set([...this.#avoided, backendId, ...unsuitable])];
     if (adapted !== null) this.#adapt(adapted);
-    this.#note(kind, recovery, { phase: 'waiting', adapted, checkpoint, rule });
+    this.#note(kind, recovery, { phase: 'waiting', adapted, checkpoint, rule, wasRunning });
   }
 
   /** A part of the batch is stored; `next` is the graph of the part that follows. */
@@ -241,13 +245,14 @@ export class GenerationRun {
 
   #note(
     kind: FailureKind,
-    ...[{ strategy, message }, { phase, adapted, checkpoint, rule = null }]: [
+    ...[{ strategy, message }, { phase, adapted, checkpoint, rule = null, wasRunning = true }]: [
       Recovery,
       {
         readonly phase: GenerationProgress['phase'];
         readonly adapted: AdaptedGraph | null;
         readonly checkpoint: Checkpoint | null;
         readonly rule?: string | null;
+        readonly wasRunning?: boolean;
       },
     ]
   ): void {
@@ -259,6 +264,7 @@ export class GenerationRun {
       strategy,
       message,
       ...(rule !== null && { rule }),
+      ...(!wasRunning && { wasRunning }),
       ...parameters,
     };
     const all = [...recoveries, recovery];

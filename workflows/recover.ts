@@ -2,13 +2,19 @@ import { getExternalWorkflowHandle, isCancellation, log } from '@temporalio/work
 import { adaptingOptions, findOtherBackend, freeingOptions } from './activity-options.js';
 import { checked } from './checked.js';
 import { backendWorkflowId, quarantineSignal } from './contracts/backend.js';
-import type { AdaptedGraph, BackendClaim, FailureRecord } from './contracts/activities.js';
+import type {
+  AdaptedGraph,
+  BackendClaim,
+  FailureRecord,
+  OtherBackends,
+  OtherBackendWanted,
+} from './contracts/activities.js';
 import type { GraphChange } from './domain/adaptation.js';
 import { decideRecovery } from './domain/recovery.js';
 import type { Recovery } from './domain/recoveries.js';
 import { recoveryRuleFrom } from './domain/recovery-rule.js';
 import type { ParameterAdjustment } from './domain/recovery-rule.js';
-import { failureRecordOf, isAlreadyEnded, mediaFaultsOf, renderedSoFar } from './failure-record.js';
+import { failureRecordOf, isAlreadyEnded, isRecord, mediaFaultsOf, renderedSoFar } from './failure-record.js';
 import { freeGpu } from './render-prompt.js';
 import type { GenerationRun, PreparedRecovery } from './generation-run.js';
 
@@ -22,19 +28,24 @@ export async function prepareRecovery(
   const isStuck = await isStillRendering(claim, failure);
   if (isStuck || isSickUntilRestart(failure)) await quarantine(claim, failure);
   for (const recovery of possibleRecoveries(run, failure, isStuck)) {
-    const { change, adjust = [], place, freesMemory } = recovery;
-    const adapted = change === null ? null : await unlessItFails(adapt(run, change, adjust), null);
+    const { change, adjust = [], place, frees } = recovery;
+    const adapted = change === null ? null : await unlessItFails(adapt(run, claim, { change, adjust }), null);
     if (change !== null && adapted === null) continue;
-    if (place === 'other' && !(await isThereAnother(run, claim))) continue;
-    if (freesMemory && !(await hasFreedMemory(claim))) continue;
-    return { kind: failure.kind, recovery, adapted, rendered: renderedSoFar(failure), rule: ruleName(failure) };
+    const others = place === 'other' ? await otherBackends(run, claim, failure) : { isThere: true, unsuitable: [] };
+    if (!others.isThere) continue;
+    if (frees !== null && !(await hasFreedMemory(claim, frees))) continue;
+    const { kind } = failure;
+    const rendered = renderedSoFar(failure);
+    const wasRunning = failure.facts['wasRunning'] !== false;
+    return { kind, recovery, adapted, rendered, wasRunning, rule: ruleName(failure), unsuitable: others.unsuitable };
   }
   return null;
 }
 
 /** The graph of the part of the batch that follows; `null` when there is none. */
 export async function nextPart(run: GenerationRun): Promise<AdaptedGraph | null> {
-  return run.rendered.adaptation.parts.length > 1 ? checked(adapt(run, 'next_part', [])) : null;
+  if (run.rendered.adaptation.parts.length <= 1) return null;
+  return checked(adapt(run, null, { change: 'next_part', adjust: [] }));
 }
 
 function ruleName({ facts }: FailureRecord): string | null {
@@ -66,29 +77,60 @@ function possibleRecoveries(run: GenerationRun, ...[failure, isStuck]: [FailureR
     isAbandoned,
     isStuck,
     limit: limitOf(failure),
+    isOfNode: typeof failure.facts['nodeId'] === 'string',
+    wasRunning: failure.facts['wasRunning'] !== false,
+    isOtherModel: isOtherThanCheckpoint(failure),
     rule: recoveryRuleFrom(failure.facts['rule']),
   };
   return decideRecovery(observed, run.progress.recoveries, run.policy).filter(({ action }) => action === 'claim_again');
 }
 
+/** A LoRA, a VAE or a face model: no checkpoint of the list can stand in for it. */
+function isOtherThanCheckpoint({ kind, facts }: FailureRecord): boolean {
+  if (kind !== 'MODEL_MISSING') return false;
+  const { faults, nodeType } = facts;
+  if (typeof nodeType === 'string') return !nodeType.includes('Checkpoint');
+  if (!Array.isArray(faults)) return false;
+  return faults.some((fault: unknown) => isRecord(fault) && fault['inputName'] !== 'ckpt_name');
+}
+
+/** What a backend must have that is to succeed where this one has failed. */
+function wantedAfter({ kind }: FailureRecord): OtherBackendWanted {
+  if (kind === 'CUDA_OOM') return 'more_vram';
+  return kind === 'MODEL_MISSING' ? 'models' : 'any';
+}
+
 function adapt(
   run: GenerationRun,
-  ...[change, adjust]: [GraphChange, readonly ParameterAdjustment[]]
+  ...[claim, { change, adjust }]: [
+    BackendClaim | null,
+    { readonly change: GraphChange; readonly adjust: readonly ParameterAdjustment[] },
+  ]
 ): Promise<AdaptedGraph | null> {
   const { graph, expected } = run.input;
   const { adaptation } = run.rendered;
   const { substitutes } = run.policy;
-  return adaptingOptions(change).adaptGraph({ graph, expected, adaptation, change, substitutes, adjust });
+  const backendId = change === 'switch_model' && claim !== null ? { backendId: claim.backendId } : {};
+  return adaptingOptions(change).adaptGraph({ graph, expected, adaptation, change, substitutes, adjust, ...backendId });
 }
 
-function isThereAnother(run: GenerationRun, { backendId }: BackendClaim): Promise<boolean> {
+function otherBackends(run: GenerationRun, ...[claim, failure]: [BackendClaim, FailureRecord]): Promise<OtherBackends> {
   const { pool } = run.input;
-  return unlessItFails(findOtherBackend({ pool, avoid: [...run.avoided, backendId] }), false);
+  const { backendId } = claim;
+  const avoid = [...run.avoided, backendId];
+  const found = findOtherBackend({
+    pool,
+    avoid,
+    failedOn: backendId,
+    wanted: wantedAfter(failure),
+    graph: run.rendered.graph,
+  });
+  return unlessItFails(found, { isThere: false, unsuitable: [] });
 }
 
 /** What cannot be freed is not rendered again: the same would happen. */
-async function hasFreedMemory(claim: BackendClaim): Promise<boolean> {
-  const freed = freeingOptions(claim).freeMemory();
+async function hasFreedMemory(claim: BackendClaim, frees: 'models' | 'all'): Promise<boolean> {
+  const freed = freeingOptions(claim).freeMemory({ frees });
   return unlessItFails(
     freed.then(() => true),
     false,

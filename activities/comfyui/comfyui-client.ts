@@ -45,7 +45,7 @@ export interface ComfyUIClient {
   /** Takes a pending prompt out of the queue; does nothing to a running or unknown one. */
   removePending(promptId: string, signal?: AbortSignal): Promise<void>;
   /** Models are unloaded and caches emptied before the next prompt; what runs now is not disturbed. */
-  freeMemory(signal?: AbortSignal): Promise<void>;
+  freeMemory(frees: 'models' | 'all', signal?: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -95,8 +95,9 @@ export function createComfyUIClient(address: ComfyUIAddress): ComfyUIClient {
     submit: async (prompt, signal) => submit(http, prompt, signal),
     stop: async (promptId, signal) => stop(http, promptId, signal),
     removePending: async (promptId, signal) => removePending(http, promptId, signal),
-    freeMemory: async (signal) =>
-      command(http, { path: '/api/free', body: { unload_models: true, free_memory: true }, signal }),
+    // `free_memory` discards the results of nodes, which a second try begins with (ComfyUI 0.8.0, main.py, prompt_worker).
+    freeMemory: async (frees, signal) =>
+      command(http, { path: '/api/free', body: { unload_models: true, free_memory: frees === 'all' }, signal }),
     close: async () => http.close(),
   };
 }

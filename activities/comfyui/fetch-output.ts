@@ -45,14 +45,16 @@ async function download(fetch: Fetch & { readonly logger: Logger }): Promise<Wri
     await response.body.dump({ limit: ERROR_BODY_BYTES });
     throw new NotComfyUIError(`${from} is answered with a web page, as by a proxy that wants a login`);
   }
+  const announced = response.headers['content-length'];
   const errors = {
     refused: (message: string) => {
       logger.error({ generationId, from }, message);
+      // Where ComfyUI itself says so the file is empty, and will be for as long as it is asked.
+      if (announced === '0') return new OutputInvalidError([{ index: request.index, fault: 'empty', detail: message }]);
       return new DownloadError(message);
     },
     broken: (cause: unknown) => new ComfyUIUnreachableError(client.address.label, 'silent', { cause }),
   };
-  const announced = response.headers['content-length'];
   const written = await writeCounted({ body: response.body, path, from, announced, signal, errors });
   logger.info({ generationId, bytes: written.bytes, from }, `Downloaded ${written.bytes} bytes`);
   return written;

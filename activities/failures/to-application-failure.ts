@@ -86,11 +86,12 @@ function byRule(rule: RecoveryRule | null, classified: Classified): Classified {
 function classify(error: unknown): Classified {
   if (error instanceof FalError) return classifyFalFailure(error);
   if (error instanceof ExecutionFailedError)
-    return { kind: classifyExecutionError(error), facts: executionFacts(error) };
+    return { kind: classifyExecutionError(error), facts: executionFacts(error), isFinal: true };
   if (error instanceof PromptRejectedError)
     return {
       kind: classifyRejection(error.faults),
       facts: { faults: error.faults.slice(0, MAX_FAULTS).map(shortened) },
+      isFinal: true,
     };
   if (error instanceof ComfyUIHttpError)
     return { kind: httpKind(error), facts: { status: error.status, path: error.path } };

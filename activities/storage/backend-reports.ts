@@ -4,7 +4,7 @@ import {
   BACKEND_REPORT_STALE_MS,
   backendReportKey,
 } from '../../workflows/contracts/backend-report.js';
-import type { BackendReport } from '../../workflows/contracts/backend-report.js';
+import type { BackendCapabilities, BackendReport } from '../../workflows/contracts/backend-report.js';
 import { GATE_POSITIONS } from '../../workflows/domain/backend-gate.js';
 import type { ObjectStore } from './object-store.js';
 
@@ -46,6 +46,20 @@ export async function readBackendReports(store: ObjectStore): Promise<readonly K
 export async function readBackendReport(store: ObjectStore, backendId: string): Promise<BackendReport | null> {
   const document = await store.readJson(backendReportKey(backendId));
   return reportSchema.safeParse(document?.value).data ?? null;
+}
+
+const capabilitiesSchema: z.ZodType<Pick<BackendCapabilities, 'modelFiles'>> = z.object({
+  modelFiles: z.array(z.string()).exactOptional(),
+});
+
+/** Model files of a backend, `null` where nothing is known of them. */
+export async function readModelFiles(
+  store: ObjectStore,
+  { capabilitiesKey }: Pick<BackendReport, 'capabilitiesKey'>,
+): Promise<ReadonlySet<string> | null> {
+  if (capabilitiesKey === null) return null;
+  const { modelFiles } = capabilitiesSchema.safeParse((await store.readJson(capabilitiesKey))?.value).data ?? {};
+  return modelFiles === undefined ? null : new Set(modelFiles);
 }
 
 function isFresh({ reportedAt }: BackendReport): boolean {

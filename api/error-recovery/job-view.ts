@@ -4,6 +4,25 @@ import type { GenerationView } from '../schemas/generation-view.js';
 import type { JobStatusView } from '../schemas/error-recovery.js';
 import { errorKeyOf } from './error-keys.js';
 
+/** What was done, by the name of the strategy. */
+const WORDS: Readonly<Record<string, string>> = {
+  free_memory: 'Freed memory',
+  split_batch: 'Split batch',
+  tiled_decode: 'Decoded in tiles',
+  reduce_params: 'Reduced parameters',
+  switch_model: 'Switched model',
+  other_backend: 'Switched backend',
+  resubmit: 'Submitted again',
+  wait_and_resubmit: 'Waited and submitted again',
+  resume: 'Resumed from checkpoint',
+  take_over: 'Took over',
+  rediscover: 'Looked for a backend again',
+  retry: 'Tried again',
+  download_again: 'Downloaded again',
+  render_again: 'Rendered again',
+  fal: 'Switched to fal.ai',
+};
+
 /** A generation in the words of R5.10. */
 export function jobStatusView(generation: GenerationView, availableCheckpoints: number): JobStatusView {
   const { attempts, error, outputs, status } = generation;
@@ -14,9 +33,9 @@ export function jobStatusView(generation: GenerationView, availableCheckpoints: 
       status: lowerCase(status),
       progress: generation.progress?.percent ?? (status === 'COMPLETED' ? 100 : 0),
       retry_count: attempts.length,
-      recovery_history: attempts.map(({ attempt, kind, message, success, createdAt }) => ({
+      recovery_history: attempts.map(({ attempt, kind, strategy, message, success, createdAt }) => ({
         attempt,
-        message: isFailureKind(kind) ? `${message} (${errorKeyOf(kind)})` : message,
+        message: isFailureKind(kind) ? `${WORDS[strategy] ?? message} for ${errorKeyOf(kind)}` : message,
         success,
         timestamp: createdAt,
       })),

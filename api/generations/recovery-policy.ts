@@ -7,7 +7,8 @@ export function recoveryPolicy(defaults: RecoveryPolicy, request: RecoveryReques
   return {
     isEnabled: defaults.isEnabled && request.enabled !== false,
     isStrict: request.strict ?? defaults.isStrict,
-    maxAttempts: request.maxAttempts ?? defaults.maxAttempts,
-    substitutes: request.models ?? defaults.substitutes,
+    maxAttempts: Math.min(request.maxAttempts ?? defaults.maxAttempts, defaults.maxAttempts),
+    // Which checkpoints may stand in is the caller's word, unless the service lets none.
+    substitutes: defaults.substitutes.length === 0 ? [] : (request.models ?? defaults.substitutes),
   };
 }

@@ -12,16 +12,18 @@ export interface RetryRequest {
   readonly id: string;
   readonly idempotencyKey: string | null;
   readonly language: Language;
+  /** One that has a result is rendered once more, too. */
+  readonly isForced?: boolean;
 }
 
 /** `null`: there is none of that id. */
 export type RetryGeneration = (request: RetryRequest) => Promise<Acceptance | null>;
 
-/** A new generation with the graph, the limits and the policy of one that has ended without a result. */
+/** A new generation with the graph, the limits and the policy of one that has ended. */
 export function createRetryGeneration(
   deps: Pick<AcceptanceDeps, 'database' | 'directory' | 'maxOpenGenerations' | 'temporalUrlOf'>,
 ): RetryGeneration {
-  return async function retryGeneration({ id, idempotencyKey: key, language }) {
+  return async function retryGeneration({ id, idempotencyKey: key, language, isForced = false }) {
     const row = await deps.database.selectFrom('generations').selectAll().where('id', '=', id).executeTakeFirst();
     if (row === undefined) return null;
     const { status, account_id: accountId, credits, priority, asked, metadata, workflow_input: earlier } = row;
@@ -29,7 +31,7 @@ export function createRetryGeneration(
     const idempotency = key === null ? null : { accountId, key, requestSha256 };
     const replay = idempotency === null ? null : await replayOf(deps.database, idempotency);
     if (replay !== null) return replay;
-    if (!isTerminal(status) || status === 'COMPLETED') {
+    if (!isTerminal(status) || (status === 'COMPLETED' && !isForced)) {
       throw new ProblemError('generation_not_failed', `Generation ${id} is ${status}.`);
     }
     const fleet = await fleetState(deps.directory, earlier.pool);

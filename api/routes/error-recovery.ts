@@ -15,12 +15,12 @@ import { negotiateLanguage } from '../messages/negotiate-language.js';
 import { jsonBody, optionalJsonBody } from '../middleware/json-body.js';
 import { ProblemError } from '../problems.js';
 import { jobRetrySchema, jobSubmitSchema, retryFailedSchema } from '../schemas/error-recovery.js';
-import type { RecoveryStatisticsView } from '../schemas/error-recovery.js';
+import type { DetailedRecoveryStatisticsView, RecoveryStatisticsView } from '../schemas/error-recovery.js';
 import type { GenerationView } from '../schemas/generation-view.js';
 import { hoursQuerySchema } from '../schemas/hours-query.js';
 import { parsedBody } from '../schemas/parsed-body.js';
 import { parsedQuery } from '../schemas/parsed-query.js';
-import type { ReadStatistics, Statistics } from '../statistics/read-statistics.js';
+import type { ReadStatistics, RecoveryCounts, Statistics } from '../statistics/read-statistics.js';
 import { recoveryRateOf, totalOf } from '../statistics/statistics-view.js';
 import { defineRoute } from './define-route.js';
 import { generationIdOf, generationNotFound } from './generation-id.js';
@@ -50,10 +50,7 @@ export function errorRecoveryRoutes(deps: ErrorRecoveryRoutesDeps): Router {
   });
   defineRoute(router, `${BASE}/statistics`, { get: statistics(deps, recoveryStatistics) });
   defineRoute(router, `${BASE}/statistics/detailed`, {
-    get: statistics(deps, (read) => {
-      const { byKind, byStrategy, byStatus, seconds } = read;
-      return { ...recoveryStatistics(read), by_kind: byKind, by_strategy: byStrategy, jobs: byStatus, seconds };
-    }),
+    get: statistics(deps, detailedStatistics),
   });
   defineRoute(router, `${BASE}/cleanup`, {
     async delete(req, res) {
@@ -110,12 +107,23 @@ async function status(deps: ErrorRecoveryRoutesDeps, req: Request, res: Response
 async function retry(deps: ErrorRecoveryRoutesDeps, req: Request, res: Response): Promise<void> {
   const id = generationIdOf(req);
   const { force_retry: isForced } = parsedBody(jobRetrySchema, req.body);
-  const { error } = await existing(deps, id, req, res);
+  const { error, status: seen } = await existing(deps, id, req, res);
   if (!isForced && error !== null && !describeFailure(error.kind).isRetryableByCaller) {
     throw new ProblemError('generation_not_retryable', `Job ${id} failed with ${error.kind}: ${error.remedy}`);
   }
+  if (!isForced && seen === 'CANCELLED') {
+    throw new ProblemError(
+      'generation_not_retryable',
+      `Job ${id} was cancelled; {"force_retry": true} retries it all the same`,
+    );
+  }
   const idempotencyKey = idempotencyKeyFrom(req.get('Idempotency-Key'));
-  const acceptance = await deps.retryGeneration({ id, idempotencyKey, language: negotiateLanguage(req, res) });
+  const acceptance = await deps.retryGeneration({
+    id,
+    idempotencyKey,
+    isForced,
+    language: negotiateLanguage(req, res),
+  });
   if (acceptance === null) throw generationNotFound();
   res.status(202).json({ success: true, job_id: acceptance.generationId, status: 'queued' });
 }
@@ -128,15 +136,15 @@ async function retryMany({ retryFailed }: ErrorRecoveryRoutesDeps, req: Request,
 
 function statistics(
   { readStatistics }: ErrorRecoveryRoutesDeps,
-  viewOf: (statistics: Statistics) => RecoveryStatisticsView['data'],
+  viewOf: (statistics: Statistics) => RecoveryStatisticsView,
 ): RequestHandler {
   return async (req, res) => {
     const { hours } = parsedQuery(hoursQuerySchema, req.query);
-    res.json({ success: true, data: viewOf(await readStatistics(hours)) });
+    res.json(viewOf(await readStatistics(hours)));
   };
 }
 
-function recoveryStatistics({ byKind }: Statistics): RecoveryStatisticsView['data'] {
+function recoveryStatistics({ byKind }: Statistics): RecoveryStatisticsView {
   const errors = totalOf(byKind);
   const rate = recoveryRateOf(errors);
   return {
@@ -145,6 +153,20 @@ function recoveryStatistics({ byKind }: Statistics): RecoveryStatisticsView['dat
     failed_recoveries: errors.failed,
     recovery_rate: rate === null ? null : Math.round(rate * 1_000) / 10,
     error_distribution: errorDistribution(byKind),
+  };
+}
+
+function detailedStatistics(read: Statistics): DetailedRecoveryStatisticsView {
+  const { byKind, byStrategy, byStatus, seconds } = read;
+  const countsOf = ({ total, recovered, failed, underWay }: RecoveryCounts) => ({
+    ...{ total, recovered, failed, under_way: underWay },
+  });
+  return {
+    ...recoveryStatistics(read),
+    by_kind: byKind.map((row) => ({ kind: row.kind.toLowerCase(), ...countsOf(row) })),
+    by_strategy: byStrategy.map((row) => ({ strategy: row.strategy, ...countsOf(row) })),
+    jobs: Object.fromEntries(Object.entries(byStatus).map(([status, count]) => [status.toLowerCase(), count])),
+    seconds,
   };
 }
 

@@ -7,6 +7,7 @@ import {
   jobStatusSchema,
   jobSubmitSchema,
   recoveryHealthSchema,
+  detailedRecoveryStatisticsSchema,
   recoveryStatisticsSchema,
   retriedJobsSchema,
   retryFailedSchema,
@@ -89,7 +90,12 @@ function recoveryDataRoutes(): readonly DescribedRoute[] {
       operationId: path === 'statistics' ? 'getRecoveryStatistics' : 'getDetailedRecoveryStatistics',
       summary: 'How many failures there were, and how many were recovered from',
       query: hours,
-      answers: { '200': { description: 'The statistics', schema: recoveryStatisticsSchema } },
+      answers: {
+        '200': {
+          description: 'The statistics',
+          schema: path === 'statistics' ? recoveryStatisticsSchema : detailedRecoveryStatisticsSchema,
+        },
+      },
       problems: [...READS, 'invalid_query', 'statistics_disabled'],
     })),
     {

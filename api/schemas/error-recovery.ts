@@ -71,17 +71,26 @@ export const jobStatusSchema = z.object({
 });
 export type JobStatusView = z.infer<typeof jobStatusSchema>;
 
+const count = z.int().min(0);
+
 export const recoveryStatisticsSchema = z.object({
-  success: z.literal(true),
-  data: z.object({
-    total_errors: z.int().min(0),
-    successful_recoveries: z.int().min(0),
-    failed_recoveries: z.int().min(0),
-    recovery_rate: z.number().min(0).max(100).nullable().describe('Percent; null before anything has failed.'),
-    error_distribution: z.record(z.string(), z.int().min(0)),
-  }),
+  total_errors: count,
+  successful_recoveries: count,
+  failed_recoveries: count,
+  recovery_rate: z.number().min(0).max(100).nullable().describe('Percent; null before anything has failed.'),
+  error_distribution: z.record(z.string(), count),
 });
 export type RecoveryStatisticsView = z.infer<typeof recoveryStatisticsSchema>;
+
+const recoveryCounts = { total: count, recovered: count, failed: count, under_way: count };
+
+export const detailedRecoveryStatisticsSchema = recoveryStatisticsSchema.extend({
+  by_kind: z.array(z.object({ kind: z.string(), ...recoveryCounts })),
+  by_strategy: z.array(z.object({ strategy: z.string(), ...recoveryCounts })),
+  jobs: z.record(z.string(), count).describe('How many jobs have each status.'),
+  seconds: z.object({ median: z.number(), p95: z.number() }).nullable().describe('Of those that are completed.'),
+});
+export type DetailedRecoveryStatisticsView = z.infer<typeof detailedRecoveryStatisticsSchema>;
 
 export const recoveryHealthSchema = z.object({
   success: z.boolean(),

@@ -104,7 +104,8 @@ interface CountRow {
 async function countByKind(database: Database, since: Date): Promise<Statistics['byKind']> {
   const { rows } = await sql<CountRow & { readonly kind: FailureKind }>`
     WITH failures AS (
-      SELECT a.kind, a.success FROM recovery_attempts a JOIN generations g ON g.id = a.generation_id
+      SELECT a.kind, CASE WHEN g.finished_at IS NOT NULL THEN g.status = 'COMPLETED' END AS success
+        FROM recovery_attempts a JOIN generations g ON g.id = a.generation_id
        WHERE g.created_at >= ${since}
       UNION ALL
       SELECT g.failure_kind, false FROM generations g

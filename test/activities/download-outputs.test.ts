@@ -134,8 +134,9 @@ describe('Downloads', () => {
     const failure = await failureOf(
       environment().run(downloading(server.url).downloadOutputs, buildInput(buildReference({ subfolder: 'dg' }))),
     );
-    expect(failure).toMatchObject({ type: 'NETWORK_ERROR', nonRetryable: false });
-    expect(failure.message).toMatch(/^Downloaded 0 bytes from .*\(dg\/a\.png\)$/);
+    expect(failure).toMatchObject({ type: 'OUTPUT_INVALID', nonRetryable: true });
+    expect(failure.message).toMatch(/Downloaded 0 bytes from .*\(dg\/a\.png\)/);
+    expect(factsOf(failure)).toMatchObject({ verdicts: [{ index: 0, fault: 'empty' }] });
     expect(existsSync(join(folder, 'g-1', '1', '0'))).toBe(false);
   });
 

@@ -9,6 +9,7 @@ import { openDatabase } from '../../infra/postgres/database.js';
 import type { DatabaseConnection } from '../../infra/postgres/database.js';
 import type { GenerationsTable } from '../../infra/postgres/database-schema.js';
 import { migrate } from '../../infra/postgres/migrate.js';
+import type { FailureKind } from '../../workflows/domain/failure.js';
 import type { RecordOutcomeInput, RecordProgressInput } from '../../workflows/contracts/activities.js';
 import type { StoredOutput } from '../../workflows/contracts/generation.js';
 import { createTestBucket, createTestDatabase, uniqueName } from '../support/stack.js';
@@ -65,8 +66,11 @@ function processing(generationId: string, submission = 1, startedAtMs = 1_700_00
   return { generationId, submission, record: { type: 'processing', backendId: `gpu-${submission}`, startedAtMs } };
 }
 
-function recovering(generationId: string, attempt = 1, submission = 1): RecordProgressInput {
-  const recovery = { attempt, kind: 'PROMPT_LOST', strategy: 'resubmit', message: 'again' } as const;
+function recovering(
+  generationId: string,
+  ...[attempt = 1, submission = 1, kind = 'PROMPT_LOST']: [number?, number?, FailureKind?]
+): RecordProgressInput {
+  const recovery = { attempt, kind, strategy: 'resubmit', message: 'again' };
   return { generationId, submission, record: { type: 'recovering', recovery } };
 }
 
@@ -158,6 +162,19 @@ describe('The outcome of a generation', () => {
       .select('success')
       .where('generation_id', '=', id);
     expect(await attempts.execute()).toEqual([{ success: true }]);
+  });
+
+  test('R5.8 an attempt has worked when its failure did not come back', async () => {
+    const id = await accepted();
+    for (const [index, kind] of (['CUDA_OOM', 'CUDA_OOM', 'PROMPT_LOST'] as const).entries())
+      await recordProgress(recovering(id, index + 1, 1, kind));
+    await recordOutcome({ ...buildOutcome(id), ...FAILED });
+    const attempts = connection.database
+      .selectFrom('recovery_attempts')
+      .select('success')
+      .where('generation_id', '=', id)
+      .orderBy('attempt');
+    expect(await attempts.execute()).toEqual([{ success: false }, { success: true }, { success: false }]);
   });
 
   test.each([

@@ -51,7 +51,7 @@ async function attempt(
     generation_id: id,
     attempt: number,
     strategy: 'reduce_params',
-    message: 'Reduced parameters',
+    message: 'The picture is made smaller, with fewer steps',
     ...facts,
   };
   await setting.database.insertInto('recovery_attempts').values(row).execute();
@@ -106,7 +106,7 @@ describe('R5.10 A job', () => {
         recovery_history: [
           {
             attempt: 1,
-            message: 'Reduced parameters (cuda_out_of_memory)',
+            message: 'Reduced parameters for cuda_out_of_memory',
             success: true,
             timestamp: expect.stringMatching(/^20/),
           },
@@ -133,6 +133,13 @@ describe('R5.10 A job', () => {
     const refused = await post(`${jobs()}/${broken}/retry`, { force_retry: false });
     expect(refused).toMatchObject({ status: 409, json: { code: 'generation_not_retryable' } });
     expect((await post(`${jobs()}/${broken}/retry`, { force_retry: true })).status).toBe(202);
+    const [completed, cancelled] = [await submitted(), await submitted()];
+    await end(completed, 'COMPLETED');
+    await end(cancelled, 'CANCELLED');
+    for (const id of [completed, cancelled]) {
+      expect((await post(`${jobs()}/${id}/retry`, { force_retry: false })).status).toBe(409);
+      expect((await post(`${jobs()}/${id}/retry`, { force_retry: true })).status).toBe(202);
+    }
   });
 
   test('R5.11 up to so many failed ones are retried with one call, each once, whoever calls at the same moment', async () => {
@@ -158,7 +165,7 @@ describe('Statistics', () => {
     await own.database.deleteFrom('generations').where('retry_of', 'is not', null).execute();
     await own.database.deleteFrom('generations').execute();
     const [first, second, third] = [await submitted(), await submitted(), await submitted()];
-    await attempt(first, 1, { kind: 'CUDA_OOM', success: true });
+    await attempt(first, 1, { kind: 'CUDA_OOM', success: false }); // it came back once more
     await attempt(first, 2, { kind: 'CUDA_OOM', success: true });
     await end(first, 'COMPLETED');
     await attempt(second, 1, { kind: 'BACKEND_CRASHED', success: false });
@@ -169,14 +176,11 @@ describe('Statistics', () => {
 
   test('R5.10 count every attempt, and every end without one', async () => {
     expect((await call(`${api}/api/error-recovery/statistics`)).json).toEqual({
-      success: true,
-      data: {
-        total_errors: 5,
-        successful_recoveries: 2,
-        failed_recoveries: 2,
-        recovery_rate: 50,
-        error_distribution: { cuda_out_of_memory: 2, network_error: 2, disk_full: 1 },
-      },
+      total_errors: 5,
+      successful_recoveries: 2,
+      failed_recoveries: 2,
+      recovery_rate: 50,
+      error_distribution: { cuda_out_of_memory: 2, network_error: 2, disk_full: 1 },
     });
   });
 
@@ -195,7 +199,11 @@ describe('Statistics', () => {
       byStrategy: [{ strategy: 'reduce_params', total: 4 }],
     });
     const detailed = (await call(`${api}/api/error-recovery/statistics/detailed`)).json;
-    expect(detailed).toMatchObject({ data: { total_errors: 5, jobs: { COMPLETED: 1 } } });
+    expect(detailed).toMatchObject({
+      ...{ total_errors: 5, jobs: { completed: 1 } },
+      by_kind: [{ kind: 'cuda_oom', total: 2, recovered: 2, failed: 0, under_way: 0 }, {}, {}, {}],
+      by_strategy: [{ strategy: 'reduce_params', total: 4, recovered: 1, failed: 2, under_way: 1 }],
+    });
   });
 
   test.each(['hours=0', 'hours=x', 'hours=8761', 'days=1'])('refuse %s', async (query) => {

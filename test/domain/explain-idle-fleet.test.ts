@@ -7,6 +7,7 @@ function buildBackend(facts: Partial<ReportedBackend> = {}): ReportedBackend {
     backendId: 'gpu-1',
     health: 'down',
     reason: 'ComfyUI stopped answering.',
+    gate: 'open',
     addresses: [],
     reportedAt: '2026-11-23T08:00:00.000Z',
     isFresh: true,
@@ -20,6 +21,18 @@ describe('R2.2 Why no backend can render', () => {
 
   test('there is nothing to explain while one backend is healthy', () => {
     expect(explainIdleFleet([buildBackend(), buildBackend({ health: 'healthy' })], 'default')).toBeNull();
+  });
+
+  test('backends that are healthy and take nothing are named with their gates', () => {
+    const shut = [
+      buildBackend({ health: 'healthy', gate: 'closed' }),
+      buildBackend({ backendId: 'gpu-2', health: 'healthy', gate: 'draining' }),
+      buildBackend({ backendId: 'gpu-3' }),
+    ];
+    expect(explainIdleFleet(shut, 'default')).toBe(
+      'No backend takes generations now: gpu-1 (in quarantine until its ComfyUI is restarted, or stopped), ' +
+        'gpu-2 (drained: POST /v1/backends/{id}/resume ends that).',
+    );
   });
 
   test('every address of every backend is named with what it said', () => {

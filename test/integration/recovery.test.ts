@@ -27,7 +27,10 @@ async function start(
 ): Promise<World> {
   const simulators = await Promise.all(
     cardsGib.map(async (gib) =>
-      startSimulator({ secondsPerStep, extraArgs: gib === null ? [] : ['--vram-gib', String(gib)] }),
+      startSimulator({
+        secondsPerStep,
+        extraArgs: gib === null ? [] : ['--device', 'cuda', '--vram-gib', String(gib)],
+      }),
     ),
   );
   const service = await startService({ comfyUrls: simulators.map(({ url }) => url), env });
@@ -138,7 +141,7 @@ test('R5.7 switched off, the first failure ends the generation', async () => {
   expect(seen).toMatchObject({ attempts: [], error: { kind: 'CUDA_OOM' } });
 }, 120_000);
 
-test('R5.4 a model that no backend has is replaced by the next of the list, and the caller is told', async () => {
+test('R5.4 a model that no backend has is replaced by the next of the list that the backend has, and the caller is told', async () => {
   const here = await start([null]);
   const { id } = await submit(
     here,
@@ -146,13 +149,38 @@ test('R5.4 a model that no backend has is replaced by the next of the list, and 
     { models: ['gone-too.ckpt', 'v1-5-pruned-emaonly.ckpt'] },
   );
   const seen = await here.service.untilStatus(id, 'COMPLETED', 60_000);
-  expect(strategiesOf(seen)).toEqual(['switch_model', 'switch_model']);
+  expect(strategiesOf(seen)).toEqual(['switch_model']);
   expect(seen.delivered).toEqual({ ...seen.asked, model: 'v1-5-pruned-emaonly.ckpt' });
   expect(countOf(here.simulators[0], 'rendering_started')).toBe(1);
 
   const forbidden = await submit(here, { model: 'gone.safetensors' }, { models: [] });
   const failed = await here.service.untilStatus(forbidden.id, 'FAILED', 60_000);
   expect(failed).toMatchObject({ attempts: [], error: { kind: 'MODEL_MISSING' } });
+}, 120_000);
+
+test('R5.4 a model that another backend has is never replaced: that backend renders it', async () => {
+  const here = await start([null, null], { PREFETCH: '0' });
+  const [first, second] = here.simulators as [SimulatorProcess, SimulatorProcess];
+  // Gone from one alone: its loader, and what it says of its files after it was restarted.
+  await arm(first, { kind: 'model_removed', filename: 'v1-5-pruned-emaonly.safetensors' });
+  const all = await Promise.all(
+    [1, 2, 3, 4].map(async (seed) => {
+      const { id } = await submit(here, { width: 64, height: 64, seed });
+      return here.service.untilStatus(id, 'COMPLETED', 60_000);
+    }),
+  );
+  for (const seen of all) expect(seen.delivered).toEqual(seen.asked);
+  expect(new Set(all.flatMap(strategiesOf))).toEqual(new Set(['other_backend']));
+  expect(countOf(second, 'rendering_finished')).toBe(4);
+}, 120_000);
+
+test('R5.2 what fits on no smaller card goes to one with more memory, and not to one with as little', async () => {
+  const here = await start([4.2, 4.2, 24], { PREFETCH: '0' });
+  const strict = await submit(here, { width: 1024, height: 1024 }, { strict: true });
+  const seen = await here.service.untilStatus(strict.id, 'COMPLETED', 90_000);
+  expect(seen.delivered).toEqual(seen.asked);
+  const [, , large] = here.simulators as [SimulatorProcess, SimulatorProcess, SimulatorProcess];
+  expect(countOf(large, 'rendering_finished')).toBe(1);
 }, 120_000);
 
 test('a card whose device is broken is left alone by everybody, and another renders', async () => {

@@ -102,9 +102,9 @@ function recorded(activities: ScriptedActivities, calls: string[]): ScriptedActi
       failure === null ? status : `${status} ${failure.kind}`,
     ),
     observeBackend: wrap('observeBackend', activities.observeBackend, () => ''),
-    freeMemory: async () => {
+    freeMemory: async (input) => {
       calls.push('freeMemory');
-      return activities.freeMemory();
+      return activities.freeMemory(input);
     },
     adaptGraph: wrap('adaptGraph', activities.adaptGraph, ({ change }) => change),
     findOtherBackend: wrap('findOtherBackend', activities.findOtherBackend, ({ avoid }) => avoid.join()),
@@ -142,7 +142,7 @@ function healthy(): ScriptedActivities {
     observeBackend: async () => ({ isHeld: true }),
     freeMemory: async () => undefined,
     adaptGraph: async () => null,
-    findOtherBackend: async () => false,
+    findOtherBackend: async () => ({ isThere: false, unsuitable: [] }),
     explainNoCapacity: async () => 'No ComfyUI answers. Tried 127.0.0.1:9 (connection refused).',
   };
 }

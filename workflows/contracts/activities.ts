@@ -122,6 +122,8 @@ export interface AdaptGraphInput {
   readonly adaptation: Adaptation;
   readonly change: GraphChange;
   readonly substitutes: readonly string[];
+  /** With the change `switch_model`: whose files the substitute must be one of, where they are known. */
+  readonly backendId?: string;
   /** With the change `adjust_params`. */
   readonly adjust?: readonly ParameterAdjustment[];
 }
@@ -135,9 +137,26 @@ export interface AdaptedGraph {
   readonly after: GraphParameters;
 }
 
+/** `models`: every model file that the graph names; `more_vram`: than the one that it failed on. */
+export type OtherBackendWanted = 'any' | 'more_vram' | 'models';
+
 export interface FindOtherBackendInput {
   readonly pool: string;
   readonly avoid: readonly string[];
+  readonly failedOn: string;
+  readonly wanted: OtherBackendWanted;
+  readonly graph: GraphReference;
+}
+
+export interface OtherBackends {
+  /** One that is healthy, takes generations and has what is wanted, as far as is known. */
+  readonly isThere: boolean;
+  /** Those that are known not to have it. */
+  readonly unsuitable: readonly string[];
+}
+
+export interface FreeMemoryInput {
+  readonly frees: 'models' | 'all';
 }
 
 export interface StopPromptInput {
@@ -230,7 +249,7 @@ export interface BackendActivities {
   readonly awaitCompletion: (input: AwaitCompletionInput) => Promise<CompletedPrompt>;
   readonly stopPrompt: (input: StopPromptInput) => Promise<StoppedPrompt>;
   /** ComfyUI unloads its models and empties its caches before it renders the next prompt. */
-  readonly freeMemory: () => Promise<void>;
+  readonly freeMemory: (input: FreeMemoryInput) => Promise<void>;
   readonly downloadOutputs: (input: DownloadOutputsInput) => Promise<readonly SpooledOutput[]>;
   readonly validateOutputs: (input: ValidateOutputsInput) => Promise<readonly ValidOutput[]>;
   readonly uploadOutputs: (input: UploadOutputsInput) => Promise<readonly StoredOutput[]>;
@@ -244,7 +263,7 @@ export interface ControlActivities {
   /** Writes the graph of one more change; `null` when that would change nothing. */
   readonly adaptGraph: (input: AdaptGraphInput) => Promise<AdaptedGraph | null>;
   /** True when a worker of the pool reports that may take what the others could not. */
-  readonly findOtherBackend: (input: FindOtherBackendInput) => Promise<boolean>;
+  readonly findOtherBackend: (input: FindOtherBackendInput) => Promise<OtherBackends>;
   /** What every known backend said when it was last asked, as one text. */
   readonly explainNoCapacity: (input: ExplainNoCapacityInput) => Promise<string>;
 }

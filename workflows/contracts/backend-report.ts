@@ -42,4 +42,6 @@ export interface BackendReport {
 /** `capabilities/<sha256>.json` */
 export interface BackendCapabilities {
   readonly nodeClasses: readonly string[];
+  /** Names of model files that any node offers; absent in what an earlier version wrote. */
+  readonly modelFiles?: readonly string[];
 }

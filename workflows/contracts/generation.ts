@@ -114,6 +114,8 @@ export interface RecoveryNote {
   readonly message: string;
   /** The rule of the operators that it followed. */
   readonly rule?: string;
+  /** False for a prompt that only waited when its ComfyUI crashed. */
+  readonly wasRunning?: boolean;
   /** What was asked of ComfyUI before and after, where the recovery changed it. */
   readonly before?: GraphParameters;
   readonly after?: GraphParameters;

@@ -77,14 +77,18 @@ const MODEL_INPUT =
   /^(ckpt|lora|vae|unet|clip|control_net|model|style_model|gligen|upscale_model|diffusion_model)_?name\d*$/;
 const MODEL_FILE = /\.(safetensors|ckpt|pt|pth|bin|gguf|onnx|sft)$/i;
 
+/** By its name. */
+export function isModelFile(value: unknown): value is string {
+  return typeof value === 'string' && MODEL_FILE.test(value);
+}
+
 /** `MODEL_MISSING` when every complaint is about an absent model file, else `WORKFLOW_ERROR`. */
 export function classifyRejection(
   faults: readonly { readonly type: string; readonly inputName: string | null; readonly receivedValue: unknown }[],
 ): FailureKind {
   const isMissingModel = faults.every(
     ({ type, inputName, receivedValue }) =>
-      type === 'value_not_in_list' &&
-      (MODEL_INPUT.test(inputName ?? '') || (typeof receivedValue === 'string' && MODEL_FILE.test(receivedValue))),
+      type === 'value_not_in_list' && (MODEL_INPUT.test(inputName ?? '') || isModelFile(receivedValue)),
   );
   return faults.length > 0 && isMissingModel ? 'MODEL_MISSING' : 'WORKFLOW_ERROR';
 }

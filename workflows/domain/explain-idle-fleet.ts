@@ -1,8 +1,11 @@
+import type { GatePosition } from './backend-gate.js';
+
 /** As much of a backend's report as the explanation needs. */
 export interface ReportedBackend {
   readonly backendId: string;
   readonly health: 'healthy' | 'starting' | 'down';
   readonly reason: string;
+  readonly gate: GatePosition;
   readonly addresses: readonly { readonly address: string; readonly said: string }[];
   readonly reportedAt: string;
   /** Its worker is alive: the report is renewed. */
@@ -12,7 +15,9 @@ export interface ReportedBackend {
 /** Why none of the backends of a pool can render, in plain words with every address tried; `null` when one can. */
 export function explainIdleFleet(backends: readonly ReportedBackend[], pool: string): string | null {
   const fresh = backends.filter(({ isFresh }) => isFresh);
-  if (fresh.some(({ health }) => health === 'healthy')) return null;
+  const healthy = fresh.filter(({ health }) => health === 'healthy');
+  if (healthy.some(({ gate }) => gate === 'open')) return null;
+  if (healthy.length > 0) return explainShut(healthy);
   if (fresh.length > 0) return explainUnhealthy(fresh);
   if (backends.length > 0) {
     const gone = backends.map(({ backendId, reportedAt }) => `${backendId} (last heard at ${reportedAt})`);
@@ -20,6 +25,17 @@ export function explainIdleFleet(backends: readonly ReportedBackend[], pool: str
   }
   return `No GPU worker of the pool "${pool}" has reported yet. Start one with WORKER_ROLES=gpu.`;
 }
+
+function explainShut(backends: readonly ReportedBackend[]): string {
+  const shut = backends.map(({ backendId, gate }) => `${backendId} (${WORDS[gate]})`);
+  return `No backend takes generations now: ${shut.join(', ')}.`;
+}
+
+const WORDS: Readonly<Record<GatePosition, string>> = {
+  open: 'open',
+  draining: 'drained: POST /v1/backends/{id}/resume ends that',
+  closed: 'in quarantine until its ComfyUI is restarted, or stopped',
+};
 
 function explainUnhealthy(backends: readonly ReportedBackend[]): string {
   const tried = backends.flatMap(({ addresses }) => addresses.map(({ address, said }) => `${address} (${said})`));

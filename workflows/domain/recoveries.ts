@@ -17,18 +17,22 @@ export interface Recovery {
   readonly change: GraphChange | null;
   /** With the change `adjust_params`. */
   readonly adjust?: readonly ParameterAdjustment[];
-  /** ComfyUI unloads its models first. */
-  readonly freesMemory: boolean;
+  /** First ComfyUI unloads its `models`, which keeps the results of the nodes that are done, or lets go of `all`. */
+  readonly frees: 'models' | 'all' | null;
+  /** Before the next claim, in seconds. */
+  readonly pauseSeconds: number;
 }
 
-const AGAIN = { action: 'claim_again', place: 'any', change: null, freesMemory: false } as const;
+const AGAIN = { action: 'claim_again', place: 'any', change: null, frees: null, pauseSeconds: 0 } as const;
 export const FREE_MEMORY: Recovery = {
   ...AGAIN,
   strategy: 'free_memory',
   message: 'The memory of the backend is freed and the same is rendered again',
   place: 'same',
-  freesMemory: true,
+  frees: 'models',
 };
+/** The memory of the host: ComfyUI's cache of results lies there. */
+export const FREE_ALL: Recovery = { ...FREE_MEMORY, frees: 'all' };
 export const SPLIT_BATCH: Recovery = {
   ...AGAIN,
   strategy: 'split_batch',
@@ -87,6 +91,21 @@ export const RESUME: Recovery = {
   strategy: 'resume',
   message: 'Rendering took too long; it is stopped and goes on from the nodes that are done',
   place: 'same',
+};
+/** R5.5: what a node wanted from the network may be there later. */
+export const RESUBMIT_LATER: Recovery = {
+  ...AGAIN,
+  strategy: 'resubmit',
+  message: 'A node could not reach what it needs; the prompt is submitted again after a pause',
+  place: 'same',
+};
+/** R5.3 of a node that gave up waiting, for example for a service. */
+export const RESUME_LATER: Recovery = {
+  ...AGAIN,
+  strategy: 'resume',
+  message: 'A node waited too long for something; the prompt goes on from the nodes that are done',
+  place: 'same',
+  pauseSeconds: 2,
 };
 /** Its gate is shut until then; another that comes up may be first. */
 export const WAIT_FOR_RESTART: Recovery = {

@@ -2,6 +2,7 @@ import { assertNever } from './assert-never.js';
 import type { FailureKind } from './failure.js';
 import type { MediaFault } from './media-signature.js';
 import {
+  FREE_ALL,
   FREE_MEMORY,
   SPLIT_BATCH,
   TILED_DECODE,
@@ -11,7 +12,9 @@ import {
   RESUBMIT_LOST,
   RESUBMIT_INTERRUPTED,
   RESUBMIT_CRASHED,
+  RESUBMIT_LATER,
   RESUME,
+  RESUME_LATER,
   WAIT_FOR_RESTART,
   TAKE_OVER,
   LEAVE_STUCK,
@@ -37,6 +40,12 @@ export interface ObservedFailure {
   readonly isStuck?: boolean;
   /** No backend was healthy for long while it waited for one. */
   readonly isWithoutBackend?: boolean;
+  /** A node of the graph says so, which ComfyUI itself is well with. */
+  readonly isOfNode?: boolean;
+  /** False for a prompt that only waited in the queue of a ComfyUI that crashed. */
+  readonly wasRunning?: boolean;
+  /** What is missing is no checkpoint, for which another could stand in. */
+  readonly isOtherModel?: boolean;
   /** The rule of the operators that has recognised it. */
   readonly rule?: RecoveryRule | null;
 }
@@ -52,6 +61,8 @@ export interface PastRecovery {
   readonly strategy: string;
   /** The rule of the operators that it followed. */
   readonly rule?: string;
+  /** Absent in the notes of earlier versions, which did not tell. */
+  readonly wasRunning?: boolean;
 }
 
 /** The caller gets something else than what was asked for. */
@@ -69,8 +80,13 @@ const MAX_LOST = 5;
 const MAX_INTERRUPTED = 2;
 /** A generation that was running at two crashes, whatever they were, is poisonous and does not meet a third GPU. */
 const MAX_CRASHED = 1;
+/** A bystander is no suspect, but a ComfyUI that dies so often will do so again. */
+const MAX_CRASHED_WAITING = 5;
 const CRASHES: readonly FailureKind[] = ['BACKEND_CRASHED', 'DEVICE_POISONED'];
 const MAX_UNREACHABLE = 3;
+/** R5.5: pauses of 2, 4, 8, 16 and 30 s. */
+const MAX_RESUBMITTED_LATER = 5;
+const MAX_PAUSE_SECONDS = 30;
 /** Tried once more, then it ends with its evidence. */
 const MAX_UNEXPECTED = 1;
 const MAX_DOWNLOADS = 3;
@@ -143,16 +159,17 @@ function onComfyUI(
     case 'ENVIRONMENT':
     case 'MODEL_CORRUPT':
     case 'MODEL_INCOMPATIBLE':
-      return changeInputOrPlace(kind, past, policy);
+      return changeInputOrPlace(failure, kind, { past, policy });
     case 'PROMPT_LOST':
       return done < MAX_LOST ? [RESUBMIT_LOST] : [];
     case 'INTERRUPTED':
       return done < MAX_INTERRUPTED ? [RESUBMIT_INTERRUPTED] : [];
     case 'BACKEND_CRASHED':
-      return crashesIn(past) < MAX_CRASHED ? [RESUBMIT_CRASHED, FALL_BACK] : [FALL_BACK];
+      return mayMeetAnotherGpu(failure, past) ? [RESUBMIT_CRASHED, FALL_BACK] : [FALL_BACK];
     case 'DEVICE_POISONED':
       return crashesIn(past) < MAX_CRASHED ? [OTHER_BACKEND, WAIT_FOR_RESTART] : [FALL_BACK];
     case 'NETWORK_ERROR':
+      if (failure.isOfNode === true) return [...resubmittedLater(past), FALL_BACK];
       return [...(done < MAX_UNREACHABLE ? [isAbandoned ? TAKE_OVER : REDISCOVER] : []), FALL_BACK];
     case 'OUTPUT_INVALID':
       return recoverOutput(mediaFaults, past);
@@ -180,8 +197,8 @@ type Stubborn = Extract<
 >;
 
 function changeInputOrPlace(
-  kind: Stubborn,
-  ...[past, policy]: [readonly PastRecovery[], RecoveryPolicy]
+  failure: ObservedFailure,
+  ...[kind, { past, policy }]: [Stubborn, { readonly past: readonly PastRecovery[]; readonly policy: RecoveryPolicy }]
 ): readonly Recovery[] {
   const timesTried = ({ strategy }: Recovery) =>
     past.filter((recovery) => recovery.kind === kind && recovery.strategy === strategy).length;
@@ -198,9 +215,12 @@ function changeInputOrPlace(
         FALL_BACK,
       ];
     case 'HOST_OOM':
-      return [...atMost(1, FREE_MEMORY), ...atMost(1, OTHER_BACKEND)];
+      return [...atMost(1, FREE_ALL), ...atMost(1, OTHER_BACKEND)];
     case 'MODEL_MISSING':
-      return [...atMost(1, OTHER_BACKEND), ...changed(SWITCH_MODEL)];
+      return [
+        ...atMost(MAX_OTHER_BACKENDS, OTHER_BACKEND),
+        ...(failure.isOtherModel === true ? [] : changed(SWITCH_MODEL)),
+      ];
     case 'ENVIRONMENT':
     case 'MODEL_CORRUPT':
     case 'MODEL_INCOMPATIBLE':
@@ -211,18 +231,32 @@ function changeInputOrPlace(
 }
 
 function crashesIn(past: readonly PastRecovery[]): number {
-  return past.filter(({ kind }) => CRASHES.includes(kind)).length;
+  return past.filter(({ kind, wasRunning }) => CRASHES.includes(kind) && wasRunning !== false).length;
+}
+
+function mayMeetAnotherGpu({ wasRunning = true }: ObservedFailure, past: readonly PastRecovery[]): boolean {
+  if (wasRunning) return crashesIn(past) < MAX_CRASHED;
+  return past.filter((recovery) => recovery.wasRunning === false).length < MAX_CRASHED_WAITING;
+}
+
+function resubmittedLater(past: readonly PastRecovery[]): readonly Recovery[] {
+  const done = past.filter(
+    ({ kind, strategy }) => kind === 'NETWORK_ERROR' && strategy === RESUBMIT_LATER.strategy,
+  ).length;
+  const pauseSeconds = Math.min(MAX_PAUSE_SECONDS, 2 ** (done + 1));
+  return done < MAX_RESUBMITTED_LATER ? [{ ...RESUBMIT_LATER, pauseSeconds }] : [];
 }
 
 /** Of one rendering; what the whole generation may take is not stretched. */
 function recoverTimeout(
-  { limit = null, isStuck = false, isWithoutBackend = false }: ObservedFailure,
+  { limit = null, isStuck = false, isWithoutBackend = false, isOfNode = false }: ObservedFailure,
   past: readonly PastRecovery[],
 ): readonly Recovery[] {
   if (isWithoutBackend) return [FALL_BACK];
-  if (limit === null) return [];
   const atMostOnce = (recovery: Recovery) =>
     past.some(({ kind, strategy }) => kind === 'TIMEOUT' && strategy === recovery.strategy) ? [] : [recovery];
+  if (isOfNode) return atMostOnce(RESUME_LATER);
+  if (limit === null) return [];
   if (isStuck) return [...atMostOnce(LEAVE_STUCK), ...atMostOnce(WAIT_FOR_RESTART)];
   // What is slow there is as slow elsewhere; what stands still may have met a fault of that backend.
   return [...atMostOnce(RESUME), ...(limit === 'stall' ? atMostOnce(OTHER_BACKEND) : [])];
