@@ -16,6 +16,7 @@ import {
   NoOutputError,
   PromptInterruptedError,
   RenderingTimeoutError,
+  ZombieBackendError,
 } from './comfyui/errors.js';
 import { OutageWatch } from './comfyui/outage-watch.js';
 import { openProgressSocket } from './comfyui/progress-socket.js';
@@ -50,7 +51,9 @@ export function createAwaitCompletion(deps: AwaitCompletionDeps): BackendActivit
         () => watch.heartbeat(),
       );
     } catch (error) {
-      const { rendered, wasRunning } = watch;
+      const { rendered } = watch;
+      // Its worker thread had died before this prompt came to its turn.
+      const wasRunning = watch.wasRunning && !(error instanceof ZombieBackendError);
       throw toApplicationFailure(error, { facts: { rendered, wasRunning }, rules: deps.rules });
     } finally {
       watch.close();
@@ -77,6 +80,7 @@ class PromptWatch {
   #state: RenderingHeartbeat['state'] = 'pending';
   #runningSinceMs: number | null = previousHeartbeat()?.runningSinceMs ?? null;
   #percent = previousHeartbeat()?.percent ?? 0;
+  #isBehindAnother = false;
   readonly #canary: string | null;
   #hasSignalled = false;
   #settled: (() => void) | null = null;
@@ -122,9 +126,9 @@ class PromptWatch {
     };
   }
 
-  /** False for a prompt that has only waited in ComfyUI's queue. */
+  /** False for a prompt that was last seen waiting behind another: what kills ComfyUI at once is never seen running. */
   get wasRunning(): boolean {
-    return this.#runningSinceMs !== null || this.#socket?.progress().hasStarted === true;
+    return !this.#isBehindAnother || this.#runningSinceMs !== null || this.#socket?.progress().hasStarted === true;
   }
 
   /** What a recovery begins from. */
@@ -207,6 +211,7 @@ class PromptWatch {
         crashPoint('awaitCompletion.mid');
         return null;
       case 'pending':
+        this.#isBehindAnother = this.#deps.backend.forecast.isAnotherRunning(this.#input.promptId);
         this.#stall.restart(performance.now());
         await this.#lookForLife();
         return null;

@@ -51,7 +51,7 @@ type Recovering = Extract<RecordProgressInput['record'], { type: 'recovering' }>
 async function recordProcessing(
   transaction: Transaction<DatabaseSchema>,
   { generationId, submission }: RecordProgressInput,
-  { backendId, startedAtMs, provider }: Processing,
+  { backendId, startedAtMs, provider, hasSwitched = true }: Processing,
 ): Promise<void> {
   await transaction
     .updateTable('generations')
@@ -69,7 +69,8 @@ async function recordProcessing(
     type: 'processing',
     data: {
       ...{ status: 'PROCESSING', backendId, submission },
-      ...(provider !== undefined && { provider, message: 'Successfully switched to fal.ai' }),
+      ...(provider !== undefined && { provider }),
+      ...(provider !== undefined && hasSwitched && { message: 'Successfully switched to fal.ai' }),
     },
   });
 }

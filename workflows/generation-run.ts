@@ -220,7 +220,8 @@ export class GenerationRun {
     this.#changed = { ...Object.fromEntries(unmapped.map((name) => [name, null])), model: modelId };
     const submission = this.#progress.submission + 1;
     this.advance({ status: 'PROCESSING', phase: 'rendering', backendId: FAL, submission, promptId: requestId });
-    this.#record({ type: 'processing', backendId: FAL, startedAtMs: Date.now(), provider: FAL });
+    const hasSwitched = this.#progress.recoveries.length > 0;
+    this.#record({ type: 'processing', backendId: FAL, startedAtMs: Date.now(), provider: FAL, hasSwitched });
   }
 
   /** Resolves when nothing that was noted is still being written: the outcome must be the last word. */

@@ -66,6 +66,13 @@ export class RenderingForecast {
     this.#learn(rendering.kind.id, this.#now() - (rendering.startedAtMs ?? rendering.submittedAtMs));
   }
 
+  /** True when another prompt of ours renders there now. */
+  isAnotherRunning(promptId: string): boolean {
+    return [...this.#renderings].some(
+      ([id, { isWatched, startedAtMs }]) => id !== promptId && isWatched && startedAtMs !== null,
+    );
+  }
+
   /** Milliseconds until ComfyUI is through with the `count` prompts in its queue; `null` when nobody can say. */
   aheadMs(count: number): number | null {
     this.#dropUnwatched();

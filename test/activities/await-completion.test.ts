@@ -202,6 +202,27 @@ describe.each(SIMULATED_VERSIONS)('Awaiting a prompt of ComfyUI %s', (version) =
     expect((await comfy.ended).signal).toBe('SIGKILL');
   });
 
+  test('a prompt that waited behind another when ComfyUI died was not running, and the other was', async () => {
+    const comfy = await simulator({ secondsPerStep: 0.1 });
+    const first = await queued(comfy.url, buildGraph({ steps: 200, seed: 1 }));
+    const second = await queued(comfy.url, buildGraph({ steps: 200, seed: 2 }));
+    const awaitCompletion = awaiting(comfy.url, 200);
+    const beats: string[] = [];
+    const failing = async (promptId: string) => {
+      const world = environment();
+      world.onHeartbeat(({ state }) => beats.push(`${promptId} ${state}`));
+      return failureOf(world.run(awaitCompletion, buildInput(promptId, { backendReturnSeconds: 1 })));
+    };
+    const failures = Promise.all([failing(first), failing(second)]);
+    await until('both are seen', async () => beats.includes(`${first} running`) && beats.includes(`${second} pending`));
+    const seen = beats.length;
+    await until('the second is seen behind the first', async () => beats.length > seen + 4);
+    await comfy.kill('SIGKILL');
+    const [ofFirst, ofSecond] = await failures;
+    expect([ofFirst.type, ofSecond.type]).toEqual(['BACKEND_CRASHED', 'BACKEND_CRASHED']);
+    expect([factsOf(ofFirst)['wasRunning'], factsOf(ofSecond)['wasRunning']]).toEqual([true, false]);
+  });
+
   test('R2.5 a ComfyUI that comes back without the prompt has crashed: the prompt is not lost', async () => {
     const port = await freePort();
     const first = await simulator({ secondsPerStep: 0.1, port });

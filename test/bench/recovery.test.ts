@@ -108,7 +108,7 @@ test('the oracle knows the arithmetic of R5.2 and the simulated card', () => {
   expect(isRecoverable({ ...request, isStrict: true }, 5.49)).toBe(false);
 });
 
-test('out of memory is drawn on both sides of what is recoverable, and the same seed draws the same', () => {
+test('R5.13 out of memory is drawn on both sides of what is recoverable, and the same seed draws the same', () => {
   const kind = FAULT_KINDS.find(({ name }) => name === 'cuda_oom');
   const draw = () => Array.from({ length: 100 }, (_, index) => kind?.draw(createRandom(index)));
   const failures = draw().map((drawn) => drawn?.failure);

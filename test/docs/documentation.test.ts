@@ -36,6 +36,12 @@ test('the README says of every failure kind what happens', () => {
   expect(FAILURE_KINDS.filter((kind) => !readme.includes(`\`${kind}\``))).toEqual([]);
 });
 
+test('R1.9 the operating guide keeps the advice that helps an unstable ComfyUI', () => {
+  const guide = read('docs', 'operating.md');
+  for (const advice of ['skip_fetch_on_startup = True', 'another CLIP file', '--lowvram'])
+    expect(guide).toContain(advice);
+});
+
 test('every link between documents leads to a file', () => {
   for (const document of [
     'README.md',

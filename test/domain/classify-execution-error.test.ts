@@ -122,6 +122,7 @@ const CORPUS: readonly (readonly [row: number, type: string, text: string, kind:
   [28, 'Exception', 'No face detected in pose image', 'NO_FACE'],
   [28, 'Exception', 'No face detected for face embed', 'NO_FACE'],
   [29, 'Exception', 'No faces detected in any of the given images', 'NO_FACE'],
+  [29, 'Exception', 'No source face(s) in the provided Index', 'NO_FACE'],
   [30, 'Exception', 'insightface model is required for FaceID models', 'WORKFLOW_ERROR'],
   [
     31,
@@ -222,6 +223,15 @@ describe('R2.4 Graphs that ComfyUI refuses', () => {
     ['ckpt', 7],
   ])('%s = "%s" that is not in the list is a fault of the graph', (inputName, value) => {
     expect(classifyRejection([missing(inputName, value)])).toBe('WORKFLOW_ERROR');
+  });
+
+  test.each([
+    [17, [missing('ckpt_name', 'v1-5-pruned-emaonly-fp16.safetensors')], 'MODEL_MISSING'],
+    [24, [{ type: 'return_type_mismatch', inputName: 'images', receivedValue: ['4', 0] }], 'WORKFLOW_ERROR'],
+    [24, [{ type: 'required_input_missing', inputName: 'image', receivedValue: undefined }], 'WORKFLOW_ERROR'],
+    [25, [], 'WORKFLOW_ERROR'], // "Cannot execute because a node is missing the class_type property."
+  ])('row %i of the corpus: %j is %s', (_, faults, kind) => {
+    expect(classifyRejection(faults)).toBe(kind);
   });
 
   test('a missing model beside another fault is a fault of the graph: installing the model would not help', () => {

@@ -11,16 +11,17 @@ import { until } from '../support/until.js';
 
 interface World {
   readonly service: Service;
-  readonly comfyui: SimulatorProcess;
+  comfyui: SimulatorProcess;
   readonly fal: FalProcess;
 }
 
 let world: World | null = null;
 
 afterEach(async () => {
-  await world?.service.stop();
-  await Promise.all([world?.comfyui.stop(), world?.fal.stop()]);
+  const here = world;
   world = null;
+  await here?.service.stop();
+  await Promise.all([here?.comfyui.stop(), here?.fal.stop()]);
 }, 90_000);
 
 const SOON = { FALLBACK_AFTER_SECONDS: '3' };
@@ -93,6 +94,54 @@ test('R1.1 R1.2 R1.6 ComfyUI that dies for good: fal.ai delivers the same reques
   const events = await (await fetch(`${here.service.apiUrl}/v1/generations/${id}/events`)).text();
   expect(events).toContain('Successfully switched to fal.ai');
 }, 120_000);
+
+/** Somebody starts ComfyUI again whenever it dies, and each time it dies while it loads the text encoder. */
+async function crashAtClipForEver(here: World): Promise<void> {
+  await crashAtClip(here);
+  const { port, dataDir, ended } = here.comfyui;
+  void ended.then(async () => {
+    if (world !== here) return; // the test is over
+    here.comfyui = await startSimulator({ port, dataDir });
+    await crashAtClipForEver(here);
+  });
+}
+
+/** The one that is left out of two crashes is not met a third time. */
+const TWO_CRASHES = [
+  { kind: 'BACKEND_CRASHED', strategy: 'wait_and_resubmit' },
+  { kind: 'BACKEND_CRASHED', strategy: 'fal' },
+];
+const started = ({ comfyui }: World) => comfyui.journal().filter(({ event }) => event === 'rendering_started');
+const PATIENT = { FALLBACK_AFTER_SECONDS: '60' };
+
+test('R1.1 R1.3 ComfyUI that dies at CLIP on every try: after two crashes fal.ai delivers, once', async () => {
+  const here = await start(PATIENT);
+  await crashAtClipForEver(here);
+  const seen = await here.service.untilStatus(await submit(here), 'COMPLETED', 120_000);
+  expect(seen).toMatchObject({ provider: 'fal', attempts: TWO_CRASHES });
+  expect(seen.outputs).toHaveLength(2);
+  expect(started(here)).toHaveLength(2);
+  expect(postedTo(here.fal)).toHaveLength(1);
+}, 180_000);
+
+test('R1.5 ComfyUI that dies at CLIP on every try, and no key: the crash is named, and how to set one', async () => {
+  const here = await start(PATIENT, { hasKey: false });
+  await crashAtClipForEver(here);
+  const seen = await here.service.untilStatus(await submit(here), 'FAILED', 120_000);
+  expect(seen).toMatchObject({ error: { kind: 'BACKEND_CRASHED' }, attempts: TWO_CRASHES.slice(0, 1) });
+  expect(seen.error?.detail).toMatch(/Cannot auto-fallback: no fal.ai key is set.*set FAL_KEY/);
+  expect(started(here)).toHaveLength(2);
+}, 180_000);
+
+test('R1.5 R1.7 ComfyUI that dies at CLIP on every try, and a fal.ai that fails: both causes are named', async () => {
+  const here = await start(PATIENT);
+  await crashAtClipForEver(here);
+  await armFal(here.fal, { kind: 'error_in_completed' });
+  const seen = await here.service.untilStatus(await submit(here), 'FAILED', 120_000);
+  expect(seen).toMatchObject({ error: { kind: 'BACKEND_CRASHED' }, attempts: TWO_CRASHES });
+  expect(seen.error?.detail).toMatch(/ComfyUI.*Fallback backend also failed: .*fal\.ai/);
+  expect(postedTo(here.fal)).toHaveLength(1);
+}, 180_000);
 
 test('R1.5 without a key the error says so, and how to set it', async () => {
   const here = await start({ START_DEADLINE_SECONDS: '20' }, { hasKey: false });

@@ -184,6 +184,8 @@ export type ProgressRecord =
       readonly backendId: string;
       readonly startedAtMs: number;
       readonly provider?: 'fal';
+      /** False where fal.ai was asked for from the beginning; absent in histories of earlier versions. */
+      readonly hasSwitched?: boolean;
     }
   | {
       readonly type: 'recovering';

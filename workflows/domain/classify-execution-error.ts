@@ -41,7 +41,7 @@ const PATTERNS: readonly Pattern[] = [
   { kind: 'MODEL_MISSING', pattern: /model_file .* should exist/ },
   {
     kind: 'NO_FACE',
-    pattern: /no face(s)? (was |were )?(detected|found)|\bfaces?\b.{0,60}\bnot (be )?(detected|found)/,
+    pattern: /no face(s)? (was |were )?(detected|found)|no source face|\bfaces?\b.{0,60}\bnot (be )?(detected|found)/,
   },
   { kind: 'DISK_FULL', pattern: /errno 28|no space left on device/ },
   { kind: 'NETWORK_ERROR', pattern: /max retries exceeded|failed to establish a new connection|failed to resolve/ },

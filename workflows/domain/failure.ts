@@ -148,7 +148,8 @@ const DESCRIPTIONS = {
   },
   NO_CAPACITY: {
     title: 'No ComfyUI could take the generation in time',
-    remedy: 'Start a ComfyUI at one of the addresses in the detail, or point COMFYUI_URL at one that runs.',
+    remedy:
+      'Do what the detail says is missing: start a ComfyUI at one of its addresses, resume a backend, or set FAL_KEY.',
     isRetryableByCaller: true,
     isRetryableInPlace: false,
   },

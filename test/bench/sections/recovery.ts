@@ -18,7 +18,7 @@ export interface RecoveryBenchOptions {
 }
 
 /** Most of a recovery is waiting. */
-const LANES = 8;
+const LANES = 5;
 const SECONDS_PER_STEP = 0.01;
 /** Shorter than by default, as the simulators are faster than a GPU; every other wait is as by default. */
 const LIMITS = { GENERATION_TIMEOUT_SECONDS: '5', STALL_SECONDS: '4' };
