@@ -129,13 +129,13 @@ function executionFacts(error: ExecutionFailedError): Facts {
   return { nodeId, nodeType, exceptionType, lastTracebackLine: lastTracebackLine.slice(0, MAX_VALUE_CHARS) };
 }
 
-/** What a proxy says in front of a ComfyUI that restarts, or when it wants a login or has had enough. */
-const OF_A_PROXY = [401, 403, 407, 408, 429, 502, 503, 504];
+/** What a proxy says when it wants a login or has had enough. */
+const OF_A_PROXY = [401, 403, 407, 408, 429];
 
-/** A 500 may be a bug in what we sent, so it is not taken for a passing fault. */
+/** R5.5. A 500 may be a bug in what we sent, so it is not taken for a passing fault; 502 and more are a proxy's. */
 function httpKind({ status }: ComfyUIHttpError): FailureKind {
   if (status === 413) return 'INPUT_TOO_LARGE';
-  if (OF_A_PROXY.includes(status)) return 'NETWORK_ERROR';
+  if (OF_A_PROXY.includes(status) || status >= 502) return 'NETWORK_ERROR';
   return 'UNEXPECTED';
 }
 

@@ -117,6 +117,7 @@ describe('Downloads', () => {
     ['a login page', 200, /is answered with a web page, as by a proxy that wants a login/],
     ['a proxy that wants a login', 401, /ComfyUI answered 401 to \/api\/view/],
     ['a proxy that has had enough', 429, /ComfyUI answered 429/],
+    ['a proxy that does not reach ComfyUI', 522, /ComfyUI answered 522/],
   ])('R5.5 %s instead of the file is waited out, and is no damaged picture', async (_, status, words) => {
     const server = await serving((response) => {
       response.writeHead(status, { 'content-type': 'text/html; charset=utf-8' });

@@ -143,6 +143,18 @@ test('R1.5 R1.7 ComfyUI that dies at CLIP on every try, and a fal.ai that fails:
   expect(postedTo(here.fal)).toHaveLength(1);
 }, 180_000);
 
+test('R1.2 CUDA_OOM that nothing here cures: fal.ai delivers what was asked for', async () => {
+  const here = await start(PATIENT);
+  const card = { method: 'POST', body: JSON.stringify({ gib: 2 }) };
+  await fetch(`${here.comfyui.url}/simulator/vram`, card);
+  const seen = await here.service.untilStatus(await submit(here), 'COMPLETED', 120_000);
+  expect(seen).toMatchObject({ provider: 'fal', delivered: { width: 512, height: 384, steps: 5, batch_size: 2 } });
+  const strategies = seen.attempts.map(({ strategy }) => strategy);
+  expect(strategies).toEqual(['free_memory', 'split_batch', 'tiled_decode', 'fal']);
+  expect(seen.outputs).toHaveLength(2);
+  expect(postedTo(here.fal)).toHaveLength(1);
+}, 180_000);
+
 test('R1.5 without a key the error says so, and how to set it', async () => {
   const here = await start({ START_DEADLINE_SECONDS: '20' }, { hasKey: false });
   await here.comfyui.kill('SIGKILL');

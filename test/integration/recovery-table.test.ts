@@ -104,6 +104,23 @@ test('R5.5 NETWORK_ERROR: a proxy that answers nonsense for some seconds costs n
   expect(journalOf(id, 'rendering_started')).toHaveLength(1);
 }, 150_000);
 
+test('R5.5 NETWORK_ERROR of a node: what it wanted from the network is tried again after a pause', async () => {
+  const text = "HTTPSConnectionPool(host='huggingface.co', port=443): Max retries exceeded with url: /model";
+  const fault = { exceptionType: 'requests.exceptions.ConnectionError', exceptionMessage: text, count: 1 };
+  const { id } = await meeting({ kind: 'node_error', nodeType: 'KSampler', ...fault });
+  const seen = await finished(id);
+  expect(seen.attempts).toMatchObject([{ kind: 'NETWORK_ERROR', strategy: 'resubmit' }]);
+  expect(journalOf(id, 'rendering_started')).toHaveLength(2);
+}, 150_000);
+
+test('R5.3 TIMEOUT of a node: it goes on from the nodes that are done', async () => {
+  const fault = { exceptionType: 'Exception', exceptionMessage: 'API timeout error: API request timed out', count: 1 };
+  const { id } = await meeting({ kind: 'node_error', nodeType: 'KSampler', ...fault });
+  const seen = await finished(id);
+  expect(seen.attempts).toMatchObject([{ kind: 'TIMEOUT', strategy: 'resume' }]);
+  expect(journalOf(id, 'node_cached').length).toBeGreaterThanOrEqual(3);
+}, 150_000);
+
 test('R2.5 INTERRUPTED: somebody presses the button, and the prompt is submitted again', async () => {
   const { id } = await meeting({ kind: 'slow', factor: 1, count: 1 }, 60);
   await until('it samples', async () => ((await service.get(id)).progress?.step ?? 0) > 0, 30_000);

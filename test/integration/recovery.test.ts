@@ -1,4 +1,5 @@
 import { afterEach, expect, test } from '@jest/globals';
+import pg from 'pg';
 import sharp from 'sharp';
 import { arm } from '../activities/support/simulators.js';
 import { startService } from '../support/service.js';
@@ -62,6 +63,25 @@ async function pixelsOf({ service }: World, { outputs }: SeenGeneration): Promis
   );
 }
 
+interface CheckpointRow {
+  readonly attempt: number;
+  readonly progress_percent: number;
+  readonly completed_nodes: readonly string[];
+  readonly graph_key: string;
+  readonly files: readonly string[];
+}
+
+async function checkpointsOf({ service }: World, id: string): Promise<readonly CheckpointRow[]> {
+  const client = new pg.Client({ connectionString: service.databaseUrl });
+  await client.connect();
+  try {
+    const { rows } = await client.query<CheckpointRow>('SELECT * FROM checkpoints WHERE generation_id = $1', [id]);
+    return rows;
+  } finally {
+    await client.end();
+  }
+}
+
 async function untilQuarantine({ service }: World): Promise<void> {
   await until('one is in quarantine', async () => {
     const { backends } = (await (await fetch(`${service.apiUrl}/v1/backends`)).json()) as {
@@ -82,6 +102,8 @@ test('R5.2 out of memory that others hold: it is freed, and the same is rendered
   expect(seen.attempts).toMatchObject([{ kind: 'CUDA_OOM', strategy: 'free_memory', success: true, before: null }]);
   expect(seen.delivered).toEqual(seen.asked);
   expect(countOf(simulator, 'rendering_started')).toBe(2);
+  // The checkpoint and both texts: the models went out of the card, the results of the nodes stayed.
+  expect(countOf(simulator, 'node_cached')).toBeGreaterThanOrEqual(3);
 }, 120_000);
 
 test('R5.2 a batch that does not fit is rendered in parts: all pictures, the very same, and as asked', async () => {
@@ -183,6 +205,17 @@ test('R5.2 what fits on no smaller card goes to one with more memory, and not to
   expect(countOf(large, 'rendering_finished')).toBe(1);
 }, 120_000);
 
+test('a graph that is larger than ComfyUI takes ends at once, and the error says so', async () => {
+  const simulator = await startSimulator({ extraArgs: ['--max-upload-size', '0.001'] });
+  const service = await startService({ comfyUrls: [simulator.url] });
+  const here: World = { service, simulators: [simulator] };
+  world = here;
+  const { id } = await submit(here, { width: 64, height: 64 });
+  const seen = await service.untilStatus(id, 'FAILED', 60_000);
+  expect(seen).toMatchObject({ attempts: [], error: { kind: 'INPUT_TOO_LARGE' } });
+  expect(countOf(simulator, 'rendering_started')).toBe(0);
+}, 120_000);
+
 test('a card whose device is broken is left alone by everybody, and another renders', async () => {
   const here = await start([null, null], { PREFETCH: '0' });
   const [broken] = here.simulators as [SimulatorProcess];
@@ -211,6 +244,10 @@ test('R5.3 a rendering that is too slow is stopped and goes on, once, from the n
   expect(await job.json()).toMatchObject({ data: { recovery_status: { available_checkpoints: 1 } } });
   // The checkpoint and both texts were done.
   expect(countOf(simulator, 'node_cached')).toBeGreaterThanOrEqual(3);
+  const [row] = await checkpointsOf(here, id);
+  expect(row).toMatchObject({ attempt: 1, graph_key: expect.stringMatching(/^graphs\//), files: [] });
+  expect(row?.progress_percent).toBeGreaterThan(0);
+  expect(row?.completed_nodes).toEqual(expect.arrayContaining(['4', '6', '7']));
 }, 120_000);
 
 test('a ComfyUI that cannot be stopped is left alone until it is restarted, and another renders', async () => {
