@@ -28,7 +28,7 @@ export function createAdaptGraph({ store }: { readonly store: ObjectStore }): Co
 async function adapt(store: ObjectStore, input: AdaptGraphInput): Promise<AdaptedGraph | null> {
   const { adaptation: current, change, expected, adjust = [] } = input;
   const accepted = await readGraph(store, input.graph);
-  const substitutes = await availableSubstitutes(store, input);
+  const substitutes = await orderedSubstitutes(store, input);
   const adaptation = nextAdaptation(accepted, current, change, { substitutes, adjust });
   if (adaptation === null) return null;
   const named = adjust.map(({ parameter }) => parameter);
@@ -42,14 +42,15 @@ async function adapt(store: ObjectStore, input: AdaptGraphInput): Promise<Adapte
   };
 }
 
-/** R5.4: those that the backend has; all of them where its files are not known. */
-async function availableSubstitutes(
+/** R5.4: those that the backend has come first; what it is not known to have may have been added since. */
+async function orderedSubstitutes(
   store: ObjectStore,
   { substitutes, backendId }: AdaptGraphInput,
 ): Promise<readonly string[]> {
   const report = backendId === undefined ? null : await readBackendReport(store, backendId);
   const files = report === null ? null : await readModelFiles(store, report);
-  return files === null ? substitutes : substitutes.filter((name) => files.has(name));
+  if (files === null) return substitutes;
+  return [...substitutes.filter((name) => files.has(name)), ...substitutes.filter((name) => !files.has(name))];
 }
 
 /** What the outputs of the part that is rendered now must be. */

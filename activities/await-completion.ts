@@ -11,6 +11,7 @@ import { assertNever } from '../workflows/domain/assert-never.js';
 import type { ComfyUIAddress } from './comfyui/comfyui-address.js';
 import type { ComfyUIBackend } from './comfyui/comfyui-backend.js';
 import {
+  BackendCrashedError,
   ComfyUIError,
   ExecutionFailedError,
   NoOutputError,
@@ -51,14 +52,20 @@ export function createAwaitCompletion(deps: AwaitCompletionDeps): BackendActivit
         () => watch.heartbeat(),
       );
     } catch (error) {
-      const { rendered } = watch;
-      // Its worker thread had died before this prompt came to its turn.
-      const wasRunning = watch.wasRunning && !(error instanceof ZombieBackendError);
-      throw toApplicationFailure(error, { facts: { rendered, wasRunning }, rules: deps.rules });
+      throw toApplicationFailure(error, {
+        facts: { rendered: watch.rendered, ...wasRunning(watch, error) },
+        rules: deps.rules,
+      });
     } finally {
       watch.close();
     }
   };
+}
+
+/** Of a crash alone: of a zombie the worker thread had died before this prompt came to its turn. */
+function wasRunning(watch: PromptWatch, error: unknown): { readonly wasRunning?: boolean } {
+  if (error instanceof ZombieBackendError) return { wasRunning: false };
+  return error instanceof BackendCrashedError ? { wasRunning: watch.wasRunning } : {};
 }
 
 /** As many as a graph may have. */
@@ -80,7 +87,7 @@ class PromptWatch {
   #state: RenderingHeartbeat['state'] = 'pending';
   #runningSinceMs: number | null = previousHeartbeat()?.runningSinceMs ?? null;
   #percent = previousHeartbeat()?.percent ?? 0;
-  #isBehindAnother = false;
+  #isBehindAnother = previousHeartbeat()?.isBehindAnother ?? false;
   readonly #canary: string | null;
   #hasSignalled = false;
   #settled: (() => void) | null = null;
@@ -123,6 +130,7 @@ class PromptWatch {
       percent: this.#percent,
       runningSinceMs: this.#runningSinceMs,
       canary: this.#canary,
+      isBehindAnother: this.#isBehindAnother,
     };
   }
 
@@ -217,7 +225,10 @@ class PromptWatch {
         return null;
       case 'absent':
         this.#outage.absent(); // throws after R2.5's looks
-        if (await this.#isCanaryGone()) this.#outage.hasForgotten(); // the next look decides
+        if (await this.#isCanaryGone()) {
+          this.#outage.hasForgotten(); // the next look decides
+          this.#deps.backend.canary.forget();
+        }
         return null;
       default:
         return assertNever(state);

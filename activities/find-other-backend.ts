@@ -18,10 +18,9 @@ export function createFindOtherBackend({
       const reports = (await readBackendReports(store)).filter(({ pool }) => pool === input.pool);
       const others = reports.filter(({ backendId }) => !input.avoid.includes(backendId));
       const lacks = await lackOf(store, reports, input);
-      const verdicts = await Promise.all(others.map(async (report) => ({ report, isUnsuitable: await lacks(report) })));
       return {
-        isThere: verdicts.some(({ report, isUnsuitable }) => !isUnsuitable && takesGenerations(report)),
-        unsuitable: verdicts.filter(({ isUnsuitable }) => isUnsuitable).map(({ report }) => report.backendId),
+        isThere: others.some((report) => !lacks(report) && takesGenerations(report)),
+        unsuitable: others.filter(lacks).map(({ backendId }) => backendId),
       };
     } catch (error) {
       throw toApplicationFailure(error);
@@ -29,25 +28,30 @@ export function createFindOtherBackend({
   };
 }
 
-/** One that is drained or in quarantine, or whose ComfyUI is away, would be waited for in vain. */
+/** One that is drained or in quarantine, or whose ComfyUI has gone away, would be waited for in vain. */
 function takesGenerations({ isFresh, health, gate }: KnownBackend): boolean {
-  return isFresh && health === 'healthy' && gate === 'open';
+  return isFresh && health !== 'down' && gate === 'open';
 }
 
 /** True of a backend that is known not to have what is wanted; what is not known may be there. */
 async function lackOf(
   store: ObjectStore,
-  ...[reports, { wanted, failedOn, graph }]: [readonly KnownBackend[], FindOtherBackendInput]
-): Promise<(report: KnownBackend) => Promise<boolean>> {
+  ...[reports, { wanted, failedOn, graph, missing }]: [readonly KnownBackend[], FindOtherBackendInput]
+): Promise<(report: KnownBackend) => boolean> {
   if (wanted === 'more_vram') {
     const vramBytes = reports.find(({ backendId }) => backendId === failedOn)?.vramTotalBytes ?? null;
-    return async ({ vramTotalBytes }) => vramBytes !== null && vramTotalBytes !== null && vramTotalBytes <= vramBytes;
+    return ({ vramTotalBytes }) => vramBytes !== null && vramTotalBytes !== null && vramTotalBytes <= vramBytes;
   }
-  if (wanted === 'any') return async () => false;
-  const needed = modelFilesIn(await readGraph(store, graph));
-  return async (report) => {
-    const files = await readModelFiles(store, report);
-    return files !== null && needed.some((file) => !files.has(file));
+  if (wanted === 'any') return () => false;
+  const filesOf = new Map(
+    await Promise.all(reports.map(async (report) => [report.backendId, await readModelFiles(store, report)] as const)),
+  );
+  // A text of the graph may look like a file: only what some backend offers is one.
+  const offered = [...filesOf.values()].flatMap((files) => [...(files ?? [])]);
+  const named = modelFilesIn(await readGraph(store, graph)).filter((file) => offered.includes(file));
+  return ({ backendId }) => {
+    const files = filesOf.get(backendId) ?? null;
+    return files !== null && [...named, ...missing].some((file) => !files.has(file));
   };
 }
 

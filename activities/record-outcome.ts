@@ -102,22 +102,22 @@ export async function writeOutcome(
     })
     .where('id', '=', generationId)
     .execute();
-  await judgeAttempts(transaction, generationId, status);
+  await judgeAttempts(transaction, input);
   await appendEvent(transaction, generationId, { type: status.toLowerCase(), data: eventDataOf(input, words?.detail) });
   await settleCredits(transaction, generationId, known.charge, status);
 }
 
-/** R5.8: an attempt has worked when its failure did not come back; the last one, when there is a result. */
+/** R5.8: an attempt has worked when its failure did not come back, at once or at the end; of a cancelled one nobody knows. */
 async function judgeAttempts(
   transaction: Transaction<DatabaseSchema>,
-  ...[generationId, status]: [string, RecordOutcomeInput['status']]
+  { generationId, status, failure }: RecordOutcomeInput,
 ): Promise<void> {
+  const endedWith = sql`CASE WHEN ${status} = 'CANCELLED' THEN kind ELSE ${failure?.kind ?? null}::text END`;
   await sql`
-    UPDATE recovery_attempts attempt SET success = coalesce(
-      (SELECT next.kind <> attempt.kind FROM recovery_attempts next
-        WHERE next.generation_id = attempt.generation_id AND next.attempt = attempt.attempt + 1),
-      ${status === 'COMPLETED'})
-     WHERE attempt.generation_id = ${generationId}`.execute(transaction);
+    UPDATE recovery_attempts attempt SET success = judged.success
+      FROM (SELECT attempt, kind IS DISTINCT FROM lead(kind, 1, ${endedWith}) OVER (ORDER BY attempt) AS success
+              FROM recovery_attempts WHERE generation_id = ${generationId}) judged
+     WHERE attempt.generation_id = ${generationId} AND attempt.attempt = judged.attempt`.execute(transaction);
 }
 
 async function insertOutputs(

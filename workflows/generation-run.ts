@@ -61,6 +61,8 @@ export class GenerationRun {
   #rendered: RenderedGraph;
   /** Where it has failed for a reason of that backend. */
   #avoided: readonly string[] = [];
+  /** Where what is rendered now would fail for the reason of the last failure. */
+  #unsuitable: readonly string[] = [];
   /** Of the parts of the batch that are done. */
   #stored: readonly StoredOutput[] = [];
   /** What was delivered otherwise than asked. */
@@ -99,7 +101,7 @@ export class GenerationRun {
   }
 
   get avoided(): readonly string[] {
-    return this.#avoided;
+    return [...new Set([...this.#avoided, ...this.#unsuitable])];
   }
 
   get stored(): readonly StoredOutput[] {
@@ -176,8 +178,8 @@ export class GenerationRun {
     const checkpoint = rendered === null ? null : this.#checkpointAt(rendered);
     if (!mayStillRender(kind)) this.#endedSubmissions.push(this.#progress.submission);
     const { backendId } = this.#progress;
-    if (recovery.place === 'other' && backendId !== null)
-      this.#avoided = [...new Set([...this.#avoided, backendId, ...unsuitable])];
+    if (recovery.place === 'other' && backendId !== null) this.#avoided = [...this.#avoided, backendId];
+    this.#unsuitable = unsuitable;
     if (adapted !== null) this.#adapt(adapted);
     this.#note(kind, recovery, { phase: 'waiting', adapted, checkpoint, rule, wasRunning });
   }

@@ -94,6 +94,16 @@ function isOtherThanCheckpoint({ kind, facts }: FailureRecord): boolean {
   return faults.some((fault: unknown) => isRecord(fault) && fault['inputName'] !== 'ckpt_name');
 }
 
+/** Model files that the validation has named. */
+function missingIn({ kind, facts }: FailureRecord): readonly string[] {
+  const { faults } = facts;
+  if (kind !== 'MODEL_MISSING' || !Array.isArray(faults)) return [];
+  return faults.flatMap((fault: unknown) => {
+    const value = isRecord(fault) ? fault['receivedValue'] : undefined;
+    return typeof value === 'string' ? [value] : [];
+  });
+}
+
 /** What a backend must have that is to succeed where this one has failed. */
 function wantedAfter({ kind }: FailureRecord): OtherBackendWanted {
   if (kind === 'CUDA_OOM') return 'more_vram';
@@ -118,12 +128,9 @@ function otherBackends(run: GenerationRun, ...[claim, failure]: [BackendClaim, F
   const { pool } = run.input;
   const { backendId } = claim;
   const avoid = [...run.avoided, backendId];
+  const { graph } = run.rendered;
   const found = findOtherBackend({
-    pool,
-    avoid,
-    failedOn: backendId,
-    wanted: wantedAfter(failure),
-    graph: run.rendered.graph,
+    ...{ pool, avoid, failedOn: backendId, graph, wanted: wantedAfter(failure), missing: missingIn(failure) },
   });
   return unlessItFails(found, { isThere: false, unsuitable: [] });
 }

@@ -58,11 +58,11 @@ export function createComfyUIBackend(options: {
   readonly logger: Logger;
 }): ComfyUIBackend {
   const { backendId, target, logger } = options;
+  const [canary, forecast] = [new HistoryCanary(), new RenderingForecast()];
   const listeners: (() => void)[] = [];
   let snapshot: BackendSnapshot = { found: null, answers: [], hasAnsweredBefore: false, timesFound: 0 };
   let connected: Connected | null = null;
   let connecting: Promise<Connected> | null = null;
-
   const become = (next: Partial<BackendSnapshot>): void => {
     const before = snapshot;
     snapshot = { ...snapshot, ...next };
@@ -93,13 +93,14 @@ export function createComfyUIBackend(options: {
   const forget = async (broken: ComfyUIClient, error: ComfyUIError): Promise<void> => {
     if (connected?.client !== broken) return; // somebody else was faster, and may have found it again
     connected = null;
+    canary.forget();
     become({ found: null, answers: [{ address: broken.address.label, said: reasonOf(error) }] });
     logger.warn({ backendId, address: broken.address.label, err: error }, 'ComfyUI stopped answering');
     await broken.close();
   };
 
   return {
-    ...{ backendId, client, forecast: new RenderingForecast(), canary: new HistoryCanary() },
+    ...{ backendId, client, canary, forecast },
     async use(exchange) {
       const current = await client();
       try {

@@ -50,6 +50,11 @@ export class ComfyUIHttpError extends ComfyUIError {
     this.path = path;
     this.status = status;
   }
+
+  /** A proxy says so, of a ComfyUI that it does not reach. */
+  get isOfGateway(): boolean {
+    return this.status >= 502;
+  }
 }
 
 /** The address answers, but not as a ComfyUI does: a login page, a proxy, another program. */

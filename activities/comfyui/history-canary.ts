@@ -13,4 +13,9 @@ export class HistoryCanary {
   finished(promptId: string): void {
     this.#promptId = promptId;
   }
+
+  /** It was of a ComfyUI that is gone. */
+  forget(): void {
+    this.#promptId = null;
+  }
 }

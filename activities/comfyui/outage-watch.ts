@@ -76,7 +76,6 @@ export class OutageWatch {
 
 function isRefusal(error: ComfyUIError): boolean {
   if (error instanceof NoComfyUIError) return true;
-  // A proxy in front of a ComfyUI that is gone.
-  if (error instanceof ComfyUIHttpError) return [502, 503, 504].includes(error.status);
+  if (error instanceof ComfyUIHttpError) return error.isOfGateway;
   return error instanceof ComfyUIUnreachableError && error.reachability === 'refused';
 }

@@ -132,10 +132,10 @@ function executionFacts(error: ExecutionFailedError): Facts {
 /** What a proxy says when it wants a login or has had enough. */
 const OF_A_PROXY = [401, 403, 407, 408, 429];
 
-/** R5.5. A 500 may be a bug in what we sent, so it is not taken for a passing fault; 502 and more are a proxy's. */
-function httpKind({ status }: ComfyUIHttpError): FailureKind {
+/** R5.5. A 500 may be a bug in what we sent, so it is not taken for a passing fault. */
+function httpKind({ status, isOfGateway }: ComfyUIHttpError): FailureKind {
   if (status === 413) return 'INPUT_TOO_LARGE';
-  if (OF_A_PROXY.includes(status) || status >= 502) return 'NETWORK_ERROR';
+  if (isOfGateway || OF_A_PROXY.includes(status)) return 'NETWORK_ERROR';
   return 'UNEXPECTED';
 }
 

@@ -7,6 +7,7 @@ import { errorKeyOf } from './error-keys.js';
 /** What was done, by the name of the strategy. */
 const WORDS: Readonly<Record<string, string>> = {
   free_memory: 'Freed memory',
+  free_all: 'Freed memory and cache',
   split_batch: 'Split batch',
   tiled_decode: 'Decoded in tiles',
   reduce_params: 'Reduced parameters',

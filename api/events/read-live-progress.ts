@@ -19,7 +19,7 @@ const PAUSE_AFTER_FAILURE_MS = 3_000;
 const NOTHING: LiveProgress = { progress: null, runId: null };
 
 /** What only workers need is left out. */
-const heartbeatSchema: z.ZodType<Omit<RenderingHeartbeat, 'canary'>> = z.object({
+const heartbeatSchema: z.ZodType<Omit<RenderingHeartbeat, 'canary' | 'isBehindAnother'>> = z.object({
   promptId: z.string(),
   state: z.enum(['pending', 'running']),
   nodeId: z.string().nullable(),

@@ -19,7 +19,7 @@ function evidence(changes: Partial<CaseEvidence> & { readonly seen?: object } = 
       ...{ error: null, finishedAt: '2026-01-01T00:00:00.000Z' },
       ...seen,
     },
-    pictures: [{ isWhole: true, widthPx: 64, heightPx: 48 }],
+    pictures: [{ isWhole: true, pixelSha256: 'a', widthPx: 64, heightPx: 48 }],
     ...{ journals: [], savedPictures: 1, ruinedPictures: 0 },
     ...rest,
   };
@@ -44,16 +44,24 @@ test.each([
   ['a picture too few', evidence({ pictures: [] }), '0 pictures instead of 1'],
   [
     'a damaged picture',
-    evidence({ pictures: [{ isWhole: false, widthPx: 64, heightPx: 48 }] }),
+    evidence({ pictures: [{ isWhole: false, pixelSha256: 'a', widthPx: 64, heightPx: 48 }] }),
     'a picture is damaged, or of another size than it says',
   ],
   [
     'another size than it says',
-    evidence({ pictures: [{ isWhole: true, widthPx: 48, heightPx: 48 }] }),
+    evidence({ pictures: [{ isWhole: true, pixelSha256: 'a', widthPx: 48, heightPx: 48 }] }),
     'a picture is damaged, or of another size than it says',
   ],
 ])('%s is wrong where a result was possible', (_, seen, reason) => {
   expect(judge(RESULT, seen)).toMatchObject({ outcome: 'wrong', reason });
+});
+
+test('the same picture twice in a batch is wrong', () => {
+  const asked = { ...ASKED, batch_size: 2 };
+  const one = { isWhole: true, pixelSha256: 'a', widthPx: 64, heightPx: 48 };
+  const seen = { seen: { asked, delivered: asked }, savedPictures: 2 };
+  expect(judge(RESULT, evidence({ ...seen, pictures: [one, one] })).reason).toBe('a picture came twice');
+  expect(judge(RESULT, evidence({ ...seen, pictures: [one, { ...one, pixelSha256: 'b' }] })).outcome).toBe('recovered');
 });
 
 test('where no result is possible, only the right cause is right', () => {

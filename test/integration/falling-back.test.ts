@@ -150,7 +150,7 @@ test('R1.2 CUDA_OOM that nothing here cures: fal.ai delivers what was asked for'
   const seen = await here.service.untilStatus(await submit(here), 'COMPLETED', 120_000);
   expect(seen).toMatchObject({ provider: 'fal', delivered: { width: 512, height: 384, steps: 5, batch_size: 2 } });
   const strategies = seen.attempts.map(({ strategy }) => strategy);
-  expect(strategies).toEqual(['free_memory', 'split_batch', 'tiled_decode', 'fal']);
+  expect(strategies).toEqual(['free_memory', 'split_batch', 'tiled_decode', 'free_all', 'fal']);
   expect(seen.outputs).toHaveLength(2);
   expect(postedTo(here.fal)).toHaveLength(1);
 }, 180_000);

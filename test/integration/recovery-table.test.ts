@@ -132,7 +132,7 @@ test('R2.5 INTERRUPTED: somebody presses the button, and the prompt is submitted
 test('R5.1 HOST_OOM: the memory is freed, and the same is rendered', async () => {
   const { id } = await meeting({ kind: 'host_oom', count: 1 });
   const seen = await finished(id);
-  expect(seen.attempts).toMatchObject([{ kind: 'HOST_OOM', strategy: 'free_memory' }]);
+  expect(seen.attempts).toMatchObject([{ kind: 'HOST_OOM', strategy: 'free_all' }]);
   expect(seen.delivered).toEqual(seen.asked);
 }, 150_000);
 

@@ -137,7 +137,7 @@ export interface AdaptedGraph {
   readonly after: GraphParameters;
 }
 
-/** `models`: every model file that the graph names; `more_vram`: than the one that it failed on. */
+/** `models`: the model files that the graph names; `more_vram`: than the one that it failed on. */
 export type OtherBackendWanted = 'any' | 'more_vram' | 'models';
 
 export interface FindOtherBackendInput {
@@ -145,6 +145,8 @@ export interface FindOtherBackendInput {
   readonly avoid: readonly string[];
   readonly failedOn: string;
   readonly wanted: OtherBackendWanted;
+  /** Model files that are known to be missing where it failed. */
+  readonly missing: readonly string[];
   readonly graph: GraphReference;
 }
 

@@ -157,4 +157,6 @@ export interface RenderingHeartbeat {
   readonly runningSinceMs: number | null;
   /** An earlier prompt that ComfyUI had finished: if it no longer knows that one, it was restarted. */
   readonly canary?: string | null;
+  /** Waited behind another prompt of ours when it was last seen. */
+  readonly isBehindAnother?: boolean;
 }

@@ -31,8 +31,13 @@ export const FREE_MEMORY: Recovery = {
   place: 'same',
   frees: 'models',
 };
-/** The memory of the host: ComfyUI's cache of results lies there. */
-export const FREE_ALL: Recovery = { ...FREE_MEMORY, frees: 'all' };
+/** Also what ComfyUI's cache of results holds, of the host's memory and of the card's. */
+export const FREE_ALL: Recovery = {
+  ...FREE_MEMORY,
+  strategy: 'free_all',
+  message: 'The memory of the backend and its cache are freed and the same is rendered again',
+  frees: 'all',
+};
 export const SPLIT_BATCH: Recovery = {
   ...AGAIN,
   strategy: 'split_batch',

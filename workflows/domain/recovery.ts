@@ -170,7 +170,7 @@ function onComfyUI(
       return crashesIn(past) < MAX_CRASHED ? [OTHER_BACKEND, WAIT_FOR_RESTART] : [FALL_BACK];
     case 'NETWORK_ERROR':
       if (failure.isOfNode === true) return [...resubmittedLater(past), FALL_BACK];
-      return [...(done < MAX_UNREACHABLE ? [isAbandoned ? TAKE_OVER : REDISCOVER] : []), FALL_BACK];
+      return [...lookedForAgain(past, isAbandoned), FALL_BACK];
     case 'OUTPUT_INVALID':
       return recoverOutput(mediaFaults, past);
     case 'UNEXPECTED':
@@ -210,6 +210,7 @@ function changeInputOrPlace(
         ...atMost(1, FREE_MEMORY),
         ...atMost(MAX_SPLITS, SPLIT_BATCH),
         ...atMost(1, TILED_DECODE),
+        ...atMost(1, FREE_ALL), // what results in the cache hold of the card; before anything is changed that was asked
         ...changed(REDUCE_PARAMS),
         ...atMost(1, OTHER_BACKEND),
         FALL_BACK,
@@ -236,7 +237,15 @@ function crashesIn(past: readonly PastRecovery[]): number {
 
 function mayMeetAnotherGpu({ wasRunning = true }: ObservedFailure, past: readonly PastRecovery[]): boolean {
   if (wasRunning) return crashesIn(past) < MAX_CRASHED;
-  return past.filter((recovery) => recovery.wasRunning === false).length < MAX_CRASHED_WAITING;
+  return (
+    past.filter(({ kind, wasRunning: ran }) => CRASHES.includes(kind) && ran === false).length < MAX_CRASHED_WAITING
+  );
+}
+
+function lookedForAgain(past: readonly PastRecovery[], isAbandoned: boolean): readonly Recovery[] {
+  const strategies: readonly string[] = [TAKE_OVER.strategy, REDISCOVER.strategy];
+  const done = past.filter(({ kind, strategy }) => kind === 'NETWORK_ERROR' && strategies.includes(strategy)).length;
+  return done < MAX_UNREACHABLE ? [isAbandoned ? TAKE_OVER : REDISCOVER] : [];
 }
 
 function resubmittedLater(past: readonly PastRecovery[]): readonly Recovery[] {

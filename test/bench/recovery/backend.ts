@@ -47,6 +47,7 @@ export class Backend {
   }
 
   async startWorker(service: Service): Promise<void> {
+    if (this.#isStopping) return;
     this.#worker = await service.startOther(this.id, {
       ...{ WORKER_ROLES: 'gpu', COMFYUI_URL: this.comfyUrl, BACKEND_ID: this.id },
     });
@@ -106,6 +107,7 @@ export class Backend {
         this.#simulator = await startSimulator({ ...simulatorOptions(this.#options), port, dataDir });
         this.#watch();
       })();
+      this.#restarted.catch(() => undefined); // whoever waits for it hears of it
     });
   }
 }

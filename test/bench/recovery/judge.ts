@@ -16,6 +16,8 @@ export interface EndedGeneration {
 /** A result as it came over HTTP and out of a decoder. */
 export interface FetchedPicture {
   readonly isWhole: boolean;
+  /** Of the pixels: the file also carries the graph. */
+  readonly pixelSha256: string;
   readonly widthPx: number;
   readonly heightPx: number;
 }
@@ -84,6 +86,7 @@ function complaintAboutResult(expected: Expectation, evidence: CaseEvidence): st
   const isAsTold = ({ isWhole, widthPx, heightPx }: FetchedPicture) =>
     isWhole && widthPx === delivered['width'] && heightPx === delivered['height'];
   if (!pictures.every(isAsTold)) return 'a picture is damaged, or of another size than it says';
+  if (new Set(pictures.map(({ pixelSha256 }) => pixelSha256)).size < pictures.length) return 'a picture came twice';
   if (expected.resumesFromCache && !hasResumed(evidence)) return 'it was rendered from the start';
   return null;
 }

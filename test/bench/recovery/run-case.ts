@@ -15,7 +15,8 @@ export interface CaseResult extends Verdict {
   /** From the fault to the recorded end, in seconds. */
   readonly seconds: number;
   readonly abandonedRenderings: number;
-  readonly generation: ListedGeneration;
+  /** `null`: the bench itself has failed at this case. */
+  readonly generation: ListedGeneration | null;
 }
 
 interface ListedGeneration extends EndedGeneration {
@@ -25,8 +26,20 @@ interface ListedGeneration extends EndedGeneration {
 /** A generation that has not ended by then is lost. */
 const ENDED_WITHIN_MS = 240_000;
 
-/** Lets one fault happen to one generation, and judges what comes of it. */
+/** What the bench cannot judge is wrong until somebody has looked at it. */
 export async function runCase(lane: Lane, faultCase: FaultCase, seed: number): Promise<CaseResult> {
+  try {
+    return await run(lane, faultCase, seed);
+  } catch (error) {
+    return {
+      ...{ outcome: 'wrong', reason: `the bench failed: ${String(error)}`, extraRenderings: 0, generation: null },
+      ...{ isInjected: true, seconds: Number.NaN, abandonedRenderings: 0 },
+    };
+  }
+}
+
+/** Lets one fault happen to one generation, and judges what comes of it. */
+async function run(lane: Lane, faultCase: FaultCase, seed: number): Promise<CaseResult> {
   const { service, backends } = lane;
   await lane.prepare(faultCase.cardGib);
   const marks = backends.map((backend) => backend.journal().length);
@@ -88,6 +101,9 @@ async function fetched(
     .catch(() => null);
   return {
     isWhole: isSame && decoded !== null,
+    pixelSha256: createHash('sha256')
+      .update(decoded?.data ?? '')
+      .digest('hex'),
     widthPx: decoded?.info.width ?? 0,
     heightPx: decoded?.info.height ?? 0,
   };

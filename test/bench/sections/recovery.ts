@@ -99,8 +99,10 @@ async function runKind({ kind, lanes, faults, draw, signal }: KindRun): Promise<
 
 function sayWhatIsWrong({ name }: FaultKind, { outcome, reason, extraRenderings, generation }: CaseResult): void {
   if (outcome !== 'wrong' && extraRenderings === 0) return;
-  const attempts = generation.attempts.map(({ kind, strategy }) => `${kind} ${strategy}`).join(', ');
-  say(`  ${name}: ${generation.id}: ${reason ?? `${extraRenderings} renderings too many`}; attempts: ${attempts}`);
+  const attempts = generation?.attempts.map(({ kind, strategy }) => `${kind} ${strategy}`).join(', ') ?? 'unknown';
+  say(
+    `  ${name}: ${generation?.id ?? '?'}: ${reason ?? `${extraRenderings} renderings too many`}; attempts: ${attempts}`,
+  );
 }
 
 const COLUMNS = [
