@@ -61,8 +61,7 @@ export function createComfyUIBackend(options: {
   const [canary, forecast] = [new HistoryCanary(), new RenderingForecast()];
   const listeners: (() => void)[] = [];
   let snapshot: BackendSnapshot = { found: null, answers: [], hasAnsweredBefore: false, timesFound: 0 };
-  let connected: Connected | null = null;
-  let connecting: Promise<Connected> | null = null;
+  let [connected, connecting]: [Connected | null, Promise<Connected> | null] = [null, null];
   const become = (next: Partial<BackendSnapshot>): void => {
     const before = snapshot;
     snapshot = { ...snapshot, ...next };
