@@ -27,13 +27,8 @@ const IN_THE_LADDER = [
   'uploadOutputs.after', // between the parts
   'submitPrompt.mid:4', // the second part
 ];
-const BEFORE_FAL = [
-  'reserveFal.before',
-  'reserveFal.mid',
-  'reserveFal.after',
-  'submitToFal.before',
-  'submitToFal.after',
-];
+/** Not `reserveFal.after`: by then the request is being posted, and whether it has arrived nobody knows. */
+const BEFORE_FAL = ['reserveFal.before', 'reserveFal.mid', 'submitToFal.before', 'submitToFal.after'];
 /** fal.ai has the request, and the worker dies with its id. */
 const WHILE_POSTING = 'submitToFal.mid';
 
