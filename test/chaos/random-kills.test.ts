@@ -13,6 +13,7 @@ const SEED = Number(process.env['CHAOS_SEED'] ?? Date.now() % 1_000_000);
 const SIMULATORS = 4;
 const KILL_EVERY_MS = 5_000;
 const ENDS_WITHIN_MS = 20 * 60_000;
+const MAX_STARTS = 3;
 const TERMINAL = ['COMPLETED', 'FAILED', 'TIMEOUT', 'CANCELLED'];
 
 let own: OwnServers;
@@ -66,11 +67,11 @@ async function killUntil(signal: AbortSignal, random: () => number, kills: strin
   const victims: Readonly<Record<string, () => Promise<void>>> = {
     worker: async () => {
       await service.killWorker();
-      await service.startWorker();
+      await started(async () => service.startWorker());
     },
     api: async () => {
       await service.killApi();
-      await service.startApi();
+      await started(async () => service.startApi());
     },
     ...Object.fromEntries(
       (['postgres', 'temporal', 'minio'] as const).map((name) => [
@@ -92,6 +93,18 @@ async function killUntil(signal: AbortSignal, random: () => number, kills: strin
     kills.push(name.replace(/ \d+$/, ''));
     await victims[name]?.(); // back before the next one dies
     await next;
+  }
+}
+
+/** A machine that is full of other tests may need more than the minute that a start has: a supervisor tries again. */
+async function started(start: () => Promise<void>): Promise<void> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      await start();
+      return;
+    } catch (error) {
+      if (tries === MAX_STARTS) throw error;
+    }
   }
 }
 
