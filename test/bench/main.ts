@@ -1,13 +1,14 @@
 import { say } from './print.js';
 import { runSections } from './run-sections.js';
 import type { BenchSection } from './section.js';
+import { cancel } from './sections/cancel.js';
 import { events } from './sections/events.js';
 import { idle } from './sections/idle.js';
 import { overhead } from './sections/overhead.js';
 import { start } from './sections/start.js';
 
 /** `npm run bench`, or some of it by name: `npm run bench -- overhead idle`. */
-const SECTIONS: readonly BenchSection[] = [start, overhead, events, idle];
+const SECTIONS: readonly BenchSection[] = [start, overhead, events, idle, cancel];
 
 const names = process.argv.slice(2);
 const unknown = names.filter((name) => !SECTIONS.some((section) => section.name === name));

@@ -89,7 +89,9 @@ export async function spawnSimulator<Entry>(options: {
 /** The journal of a data folder, whether or not a simulator is running on it. */
 export function journalIn<Entry = JournalEntry>(dataDir: string): Entry[] {
   const path = join(dataDir, 'journal.jsonl');
-  const lines = existsSync(path) ? readFileSync(path, 'utf8').split('\n').filter(Boolean) : [];
+  const written = existsSync(path) ? readFileSync(path, 'utf8') : '';
+  // What stands behind the last line end is being written at this moment.
+  const lines = written.split('\n').slice(0, -1);
   return lines.map((line) => JSON.parse(line) as Entry);
 }
 
