@@ -54,17 +54,15 @@ async function orderedSubstitutes(
 }
 
 /** What the outputs of the part that is rendered now must be. */
-function expectedOf(
-  { widthPx, heightPx, count, flatImages }: ExpectedOutputs,
-  ...[adaptation, batchSize]: [Adaptation, number]
-): ExpectedOutputs {
+function expectedOf(expected: ExpectedOutputs, ...[adaptation, batchSize]: [Adaptation, number]): ExpectedOutputs {
+  const { widthPx, heightPx, count } = expected;
   const [part] = adaptation.parts;
   const edge = (name: 'width' | 'height', edgePx: number | null) =>
     edgePx === null ? null : adaptedEdge(edgePx, name, adaptation);
   return {
+    ...expected,
     widthPx: edge('width', widthPx),
     heightPx: edge('height', heightPx),
     count: part === undefined || count === null ? count : (count / batchSize) * part.count,
-    flatImages,
   };
 }

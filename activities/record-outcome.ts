@@ -135,6 +135,8 @@ async function insertOutputs(
     sha256: output.sha256,
     width_px: output.widthPx,
     height_px: output.heightPx,
+    frames: output.frames,
+    duration_seconds: output.durationSeconds,
     is_flat: output.isFlat,
   }));
   await transaction.insertInto('outputs').values(rows).execute();

@@ -125,8 +125,8 @@ async function sha256Of(store: ObjectStore, key: string): Promise<string> {
 }
 
 function storedOutputOf(
-  { reference, mediaType, bytes, sha256, widthPx, heightPx, isFlat }: ValidOutput,
+  { reference, extension: _extension, ...facts }: ValidOutput,
   place: Pick<StoredOutput, 'objectKey' | 'index'>,
 ): StoredOutput {
-  return { ...place, kind: reference.kind, mediaType, bytes, sha256, widthPx, heightPx, isFlat };
+  return { ...facts, ...place, kind: reference.kind };
 }

@@ -18,19 +18,19 @@ export interface ValidateOutputsDeps {
   readonly spool: Spool;
   /** Decodes at once, over all generations of this worker: decoding takes a whole core each. */
   readonly maxDecodes: number;
+  /** Decodes videos and sounds; `null` where there is none. */
+  readonly ffmpegPath: string | null;
 }
 
-export function createValidateOutputs({
-  spool,
-  maxDecodes,
-}: ValidateOutputsDeps): BackendActivities['validateOutputs'] {
-  const decoding = pLimit(maxDecodes);
+export function createValidateOutputs(deps: ValidateOutputsDeps): BackendActivities['validateOutputs'] {
+  const { spool } = deps;
+  const decoding = pLimit(deps.maxDecodes);
   /** Safe to retry: it only reads; a file that is no longer in the spool is fetched again and compared by its hash. */
   return async function validateOutputs(input) {
     try {
       return await heartbeatWhile(async () => {
         const checked = await Promise.all(
-          input.outputs.map(async (output) => decoding(async () => check(spool, input, output))),
+          input.outputs.map(async (output) => decoding(async () => check(deps, input, output))),
         );
         crashPoint('validateOutputs.mid');
         const invalid = [...checked.filter((result) => 'fault' in result), ...countFault(input)];
@@ -47,18 +47,19 @@ export function createValidateOutputs({
 }
 
 async function check(
-  spool: Spool,
+  { spool, ffmpegPath }: ValidateOutputsDeps,
   input: ValidateOutputsInput,
   output: SpooledOutput,
 ): Promise<ValidOutput | OutputVerdict> {
   const { generationId, submission, promptId, expected } = input;
   const { index, reference, sha256 } = output;
   const request = { generationId, submission, promptId, index, reference, sha256 };
-  const { path } = await spool.ensureSpooled(request, cancellationSignal());
-  const verdict = await inspectOutput(path, reference.kind, expected);
+  const signal = cancellationSignal();
+  const { path } = await spool.ensureSpooled(request, signal);
+  const verdict = await inspectOutput({ path, reference, expected, ffmpegPath, signal });
   if (!verdict.ok) return { index, fault: verdict.fault, detail: verdict.detail };
-  const { mediaType, extension, widthPx, heightPx, isFlat } = verdict;
-  return { ...output, mediaType, extension, widthPx, heightPx, isFlat };
+  const { ok: _ok, ...facts } = verdict;
+  return { ...output, ...facts };
 }
 
 function countFault({ outputs, expected }: ValidateOutputsInput): readonly OutputVerdict[] {

@@ -160,7 +160,7 @@ function backendActivities({ backend, gate, store, slots, spool, config, late, r
     stopPrompt: createStopPrompt({ backend }),
     freeMemory: createFreeMemory({ backend }),
     downloadOutputs: createDownloadOutputs({ spool }),
-    validateOutputs: createValidateOutputs({ spool, maxDecodes: MAX_DECODES }),
+    validateOutputs: createValidateOutputs({ spool, maxDecodes: MAX_DECODES, ffmpegPath: config.ffmpegPath }),
     uploadOutputs: createUploadOutputs({ spool, store, late }),
   };
 }

@@ -13,7 +13,7 @@ const stop = stopSignalOf(process);
 async function main(): Promise<void> {
   armCrashPoint(process.env);
   const config = workerConfigFrom(process.env);
-  logger.info({ roles: config.roles }, 'Worker starts');
+  logger.info({ roles: config.roles, ffmpeg: config.ffmpegPath ?? 'none: videos are not decoded' }, 'Worker starts');
   const onReady = (): void => {
     announceReady(process);
     logger.info('Worker is ready');

@@ -5,6 +5,7 @@ import { ConfigError, booleanFrom, integerFrom, stringFrom } from '../infra/runt
 import type { Env } from '../infra/runtime/env.js';
 import { falConfigFrom } from '../infra/runtime/fal-config.js';
 import type { FalConfig } from '../infra/runtime/fal-config.js';
+import { ffmpegPathFrom } from '../infra/runtime/ffmpeg-path.js';
 import { projectRoot } from '../infra/runtime/project-root.js';
 import { storageConfigFrom } from '../infra/runtime/storage-config.js';
 import type { StorageConfig } from '../infra/runtime/storage-config.js';
@@ -30,6 +31,8 @@ export interface WorkerConfig {
   readonly fallbackAfterSeconds: number;
   /** How long checkpoints of ended generations are kept. */
   readonly checkpointRetentionHours: number;
+  /** Decodes videos and sounds; `null`: only their containers are looked at. */
+  readonly ffmpegPath: string | null;
   readonly gpu: GpuConfig;
 }
 
@@ -62,6 +65,7 @@ export function workerConfigFrom(env: Env): WorkerConfig {
     fal: falConfigFrom(env),
     checkpointRetentionHours: integerFrom(env, 'CHECKPOINT_RETENTION_HOURS', { fallback: 48, min: 1, max: 8_760 }),
     fallbackAfterSeconds: integerFrom(env, 'FALLBACK_AFTER_SECONDS', { fallback: 60, min: 0, max: 86_400 }),
+    ffmpegPath: ffmpegPathFrom(env),
     gpu: {
       targets: comfyUITargetsFrom(env),
       pool: poolFrom(env),

@@ -1,20 +1,11 @@
-import { open } from 'node:fs/promises';
 import sharp from 'sharp';
 import type { Sharp } from 'sharp';
 import type { ExpectedOutputs } from '../../workflows/contracts/generation.js';
 import { inspectImageSignature } from '../../workflows/domain/media-signature.js';
-import type { MediaFault } from '../../workflows/domain/media-signature.js';
-
-export type ImageVerdict =
-  | {
-      readonly ok: true;
-      readonly mediaType: string;
-      readonly extension: string;
-      readonly widthPx: number;
-      readonly heightPx: number;
-      readonly isFlat: boolean;
-    }
-  | { readonly ok: false; readonly fault: MediaFault; readonly detail: string };
+import { withFileWindow } from './file-window.js';
+import { invalid } from './media-verdict.js';
+import type { MediaVerdict } from './media-verdict.js';
+import { sizeFault } from './size-fault.js';
 
 /** 10 000 × 10 000; ComfyUI's own nodes stop at 16384 a side, and a 20000² bomb has 389 kB on disk. */
 const MAX_PIXELS = 100_000_000;
@@ -33,34 +24,39 @@ sharp.concurrency(1);
 sharp.cache(false);
 
 /** Decodes every pixel of a file and compares it with what was asked. Never trusts a name or a header. */
-export async function inspectImage(path: string, expected: ExpectedOutputs): Promise<ImageVerdict> {
+export async function inspectImage(path: string, expected: ExpectedOutputs): Promise<MediaVerdict> {
   const signature = inspectImageSignature(...(await edgesOf(path)));
-  if (!signature.ok)
-    return { ok: false, fault: signature.fault, detail: `${path.split('/').at(-1) ?? ''} is no whole image` };
+  if (!signature.ok) return invalid(signature.fault, `${path.split('/').at(-1) ?? ''} is no whole image`);
   try {
     const { mediaType, extension } = signature;
     const first = sharp(path, { failOn: 'warning', limitInputPixels: MAX_PIXELS, animated: false });
-    const { width, height, pages = 1, depth } = await first.metadata();
-    const fault = sizeFault({ width, height }, expected);
-    if (fault !== null) return { ok: false, fault: 'wrong_size', detail: fault };
+    const { width, height, pages, delay, depth } = await first.metadata();
+    const facts = { widthPx: width, heightPx: height, ...animationOf(pages, delay) };
+    const fault = sizeFault(facts, expected) ?? framesFault(facts.frames ?? 1, expected);
+    if (fault !== null) return fault;
     const frames = sharp(path, { failOn: 'warning', limitInputPixels: MAX_ANIMATION_PIXELS, animated: true });
-    const fitsInMemory = depth === 'uchar' && width * height * pages <= MAX_PIXELS_IN_MEMORY;
+    const fitsInMemory = depth === 'uchar' && width * height * (pages ?? 1) <= MAX_PIXELS_IN_MEMORY;
     const isFlat = await (fitsInMemory ? decodesFlat(frames) : streamsFlat(frames));
-    if (isFlat && expected.flatImages === 'fail') {
-      return { ok: false, fault: 'flat', detail: 'every pixel has the same colour' };
-    }
-    return {
-      ok: true,
-      mediaType,
-      extension,
-      widthPx: width,
-      heightPx: height,
-      isFlat,
-    };
+    if (isFlat && expected.flatImages === 'fail') return invalid('flat', 'every pixel has the same colour');
+    return { ok: true, ...{ mediaType, extension }, ...facts, isFlat };
   } catch (error) {
     const detail = error instanceof Error ? error.message : String(error);
-    return { ok: false, fault: /pixel limit/i.test(detail) ? 'too_many_pixels' : 'undecodable', detail };
+    return invalid(/pixel limit/i.test(detail) ? 'too_many_pixels' : 'undecodable', detail);
   }
+}
+
+/** A WebP or a GIF says how many pictures it has, and for how many milliseconds each is shown. */
+function animationOf(
+  pages = 1,
+  delayMs: readonly number[] = [],
+): { readonly frames: number | null; readonly durationSeconds: number | null } {
+  if (pages === 1) return { frames: null, durationSeconds: null };
+  return { frames: pages, durationSeconds: delayMs.reduce((sum, each) => sum + each, 0) / 1000 };
+}
+
+function framesFault(frames: number, expected: ExpectedOutputs): MediaVerdict | null {
+  if (expected.frames === null || expected.frames === frames) return null;
+  return invalid('wrong_frames', `it has ${frames} pictures, asked were ${expected.frames}`);
 }
 
 /** Decodes it all, of an animation every frame: 5 ms for 512×512 pixels, where statistics of them take 45. */
@@ -78,25 +74,9 @@ async function streamsFlat(frames: Sharp): Promise<boolean> {
   return channels.every(({ stdev }) => stdev === 0);
 }
 
-function sizeFault(
-  size: { readonly width: number; readonly height: number },
-  expected: ExpectedOutputs,
-): string | null {
-  const { widthPx, heightPx } = expected;
-  const fits = (widthPx ?? size.width) === size.width && (heightPx ?? size.height) === size.height;
-  return fits ? null : `it is ${size.width}×${size.height}, asked were ${widthPx ?? 'any'}×${heightPx ?? 'any'}`;
-}
-
 async function edgesOf(path: string): Promise<[Uint8Array, Uint8Array]> {
-  const file = await open(path);
-  try {
-    const { size } = await file.stat();
-    const head = Buffer.alloc(Math.min(EDGE_BYTES, size));
-    const tail = Buffer.alloc(Math.min(EDGE_BYTES, size));
-    await file.read(head, 0, head.length, 0);
-    await file.read(tail, 0, tail.length, size - tail.length);
-    return [head, tail];
-  } finally {
-    await file.close();
-  }
+  return withFileWindow(path, async (file) => [
+    await file.read(0, EDGE_BYTES),
+    await file.read(Math.max(0, file.bytes - EDGE_BYTES), EDGE_BYTES),
+  ]);
 }

@@ -1,56 +1,59 @@
-import { readFile } from 'node:fs/promises';
-import type { ExpectedOutputs, OutputKind } from '../../workflows/contracts/generation.js';
-import type { MediaFault } from '../../workflows/domain/media-signature.js';
+import { readFile, stat } from 'node:fs/promises';
+import { extname } from 'node:path';
+import type { OutputReference } from '../../workflows/contracts/activities.js';
+import type { ExpectedOutputs } from '../../workflows/contracts/generation.js';
 import { inspectImage } from './inspect-image.js';
+import { inspectLatent } from './inspect-latent.js';
+import { inspectRecording } from './inspect-recording.js';
+import { UNTIMED, invalid } from './media-verdict.js';
+import type { MediaVerdict } from './media-verdict.js';
 
-export type OutputInspection =
-  | {
-      readonly ok: true;
-      readonly mediaType: string;
-      readonly extension: string;
-      readonly widthPx: number | null;
-      readonly heightPx: number | null;
-      readonly isFlat: boolean;
-    }
-  | { readonly ok: false; readonly fault: MediaFault; readonly detail: string };
+export interface OutputInspection {
+  readonly path: string;
+  readonly reference: OutputReference;
+  readonly expected: ExpectedOutputs;
+  /** Decodes videos and sounds; `null` where there is none. */
+  readonly ffmpegPath: string | null;
+  readonly signal: AbortSignal;
+}
 
-/** Judges a file by its bytes, with the tools of its kind. What cannot be decoded here is never delivered unchecked. */
-export async function inspectOutput(
-  path: string,
-  kind: OutputKind,
-  expected: ExpectedOutputs,
-): Promise<OutputInspection> {
+/** Judges a file by its bytes, with the tools of its kind; a name only says which kind it wants to be. */
+export async function inspectOutput(inspection: OutputInspection): Promise<MediaVerdict> {
+  const { path, reference, expected } = inspection;
+  const { kind } = reference;
+  if (expected.kind !== null && expected.kind !== kind) {
+    return invalid('wrong_kind', `it is of kind ${kind}, asked was ${expected.kind}`);
+  }
   switch (kind) {
     case 'image':
       return inspectImage(path, expected);
     case 'text':
       return inspectText(path);
+    case 'latent':
+      return inspectLatent(path);
     case 'video':
     case 'audio':
-    case 'latent':
+      return inspectRecording({ ...inspection, kind });
     case 'file':
-      return {
-        ok: false,
-        fault: 'unsupported_kind',
-        detail: `outputs of kind ${kind} cannot be checked by this version`,
-      };
+      return inspectFile(path, reference.file?.filename ?? '');
   }
 }
 
-async function inspectText(path: string): Promise<OutputInspection> {
+async function inspectText(path: string): Promise<MediaVerdict> {
   const bytes = await readFile(path);
   try {
     new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {
-    return { ok: false, fault: 'not_text', detail: 'it is not UTF-8' };
+    return invalid('not_text', 'it is not UTF-8');
   }
-  if (bytes.length === 0) return { ok: false, fault: 'empty', detail: 'the text is empty' };
-  return {
-    ok: true,
-    mediaType: 'text/plain; charset=utf-8',
-    extension: 'txt',
-    widthPx: null,
-    heightPx: null,
-    isFlat: false,
-  };
+  if (bytes.length === 0) return invalid('empty', 'the text is empty');
+  return { ok: true, ...UNTIMED, mediaType: 'text/plain; charset=utf-8', extension: 'txt' };
+}
+
+/** A mesh, an archive, …: nobody here can open it, so nothing but its bytes is promised, and no type that a browser runs. */
+async function inspectFile(path: string, filename: string): Promise<MediaVerdict> {
+  const { size } = await stat(path);
+  if (size === 0) return invalid('empty', 'it has no bytes');
+  const extension = /^\.([a-z0-9]{1,10})$/.exec(extname(filename).toLowerCase())?.[1] ?? 'bin';
+  return { ok: true, ...UNTIMED, mediaType: 'application/octet-stream', extension };
 }

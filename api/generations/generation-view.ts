@@ -76,6 +76,8 @@ function outputView(row: OutputRow): GenerationView['outputs'][number] {
     sha256: row.sha256,
     width: row.width_px,
     height: row.height_px,
+    frames: row.frames,
+    durationSeconds: row.duration_seconds,
     isFlat: row.is_flat,
     url: `/v1/generations/${row.generation_id}/outputs/${row.index}`,
   };

@@ -119,7 +119,7 @@ function fromGraph(body: JsonObject): AcceptableRequest {
     renderSeconds: null,
     graph,
     asked: {},
-    expected: { widthPx: null, heightPx: null, count: null, flatImages: 'allow' },
+    expected: { ...ANYTHING, flatImages: 'allow' },
     metadata,
     priority,
     timeoutMinutes: timeoutMinutes ?? null,
@@ -130,6 +130,16 @@ function fromGraph(body: JsonObject): AcceptableRequest {
     fal: GRAPH_ON_FAL,
   };
 }
+
+/** Whoever brings a graph knows what it makes. */
+const ANYTHING = {
+  kind: null,
+  widthPx: null,
+  heightPx: null,
+  count: null,
+  frames: null,
+  durationSeconds: null,
+} as const;
 
 /** Without a prototype, so that a link to a node named `constructor` is seen to dangle. */
 function refuseDanglingLinks(graph: ApiGraph): void {

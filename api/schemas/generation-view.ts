@@ -32,6 +32,8 @@ export const outputViewSchema = z.object({
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
   width: z.int().nullable(),
   height: z.int().nullable(),
+  frames: z.int().nullable().describe('Pictures in a video or an animation.'),
+  durationSeconds: z.number().nullable().describe('Of a video, an animation or a sound.'),
   isFlat: z.boolean().describe('True when the picture is one flat colour and the template flags that.'),
   url: z.string(),
 });

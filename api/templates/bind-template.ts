@@ -3,7 +3,7 @@ import type { ExpectedOutputs } from '../../workflows/contracts/generation.js';
 import { bindValue } from '../../workflows/domain/graph.js';
 import type { ApiGraph } from '../../workflows/domain/graph.js';
 import type { ParameterValue } from './check-parameters.js';
-import type { ParameterSpec } from './template-manifest.js';
+import type { ParameterSpec, TemplateManifest } from './template-manifest.js';
 import type { Template } from './template.js';
 
 /** A template with every parameter decided. */
@@ -28,17 +28,32 @@ export function bindTemplate(
     (current, [name, value]) => bindValue(current, manifest.parameters[name]?.bindings ?? [], value),
     graph,
   );
-  const { width, height, count } = manifest.expected;
+  const { kind, width, height, count } = manifest.expected;
   return {
     graph: bound,
     asked,
     expected: {
+      kind,
       widthPx: numberOf(asked, width),
       heightPx: numberOf(asked, height),
       count: numberOf(asked, count),
+      ...lengthOf(manifest.expected, asked),
       flatImages: manifest.flatImages,
     },
   };
+}
+
+/** A picture whose template names no length is a still. */
+function lengthOf(
+  { kind, frames, seconds, fps }: TemplateManifest['expected'],
+  asked: BoundTemplate['asked'],
+): Pick<ExpectedOutputs, 'frames' | 'durationSeconds'> {
+  const rate = typeof fps === 'string' ? numberOf(asked, fps) : (fps ?? null);
+  const length = numberOf(asked, seconds ?? null);
+  const pictures = numberOf(asked, frames ?? null);
+  if (pictures !== null) return { frames: pictures, durationSeconds: rate === null ? null : pictures / rate };
+  if (length === null) return { frames: kind === 'image' ? 1 : null, durationSeconds: null };
+  return { frames: rate === null ? null : Math.round(length * rate), durationSeconds: length };
 }
 
 /** crypto's randomInt spans 2^48 at most, so a seed of 53 bits is put together from two draws. */

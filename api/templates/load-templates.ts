@@ -61,17 +61,24 @@ function complaintsAbout(manifest: TemplateManifest, graph: ApiGraph): readonly 
       .map(({ node, input }) => `parameters.${name}.bindings: graph.json has no node "${node}" with input "${input}"`),
   ]);
   const outputs = manifest.outputs.filter((node) => graph[node] === undefined);
-  const references = [...Object.entries(manifest.expected), ...modelParameters(manifest), ...falParameters(manifest)];
+  const references = [...expectedParameters(manifest), ...modelParameters(manifest), ...falParameters(manifest)];
   return [
     ...fromParameters,
     ...outputs.map((node) => `outputs: graph.json has no node "${node}"`),
     ...references
-      .filter(([, parameter]) => parameter !== null && !Object.hasOwn(manifest.parameters, parameter))
-      .map(([field, parameter]) => `${field}: there is no parameter "${String(parameter)}"`),
+      .filter(([, parameter]) => !Object.hasOwn(manifest.parameters, parameter))
+      .map(([field, parameter]) => `${field}: there is no parameter "${parameter}"`),
     ...checkParameters(manifest.parameters, manifest.example).places.map(
       ({ pointer, message }) => `example${pointer}: ${message}`,
     ),
   ];
+}
+
+function expectedParameters({ expected }: TemplateManifest): readonly (readonly [string, string])[] {
+  const { kind: _kind, ...named } = expected;
+  return Object.entries(named).flatMap(([field, parameter]) =>
+    typeof parameter === 'string' ? [[`expected.${field}`, parameter] as const] : [],
+  );
 }
 
 function modelParameters({ models }: TemplateManifest): readonly (readonly [string, string])[] {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { OUTPUT_KINDS } from '../../workflows/contracts/generation.js';
 
 const binding = z.strictObject({ node: z.string().min(1), input: z.string().min(1) });
 
@@ -83,11 +84,16 @@ export const templateManifest = z.strictObject({
   /** Node ids whose files are the result. */
   outputs: z.array(z.string()).min(1),
   pool: z.string().regex(/^[a-z0-9-]+$/),
-  /** Names of the parameters that say how large and how many the outputs must be; `null` where the graph decides. */
+  /** Names of the parameters that say what the outputs must be; `null` where the graph decides. */
   expected: z.strictObject({
+    kind: z.enum(OUTPUT_KINDS).default('image'),
     width: z.string().nullable(),
     height: z.string().nullable(),
     count: z.string().nullable(),
+    /** Pictures in each file, or the seconds that it takes, and how many pictures a second has. */
+    frames: z.string().optional(),
+    seconds: z.string().optional(),
+    fps: z.union([z.string(), z.number().positive()]).optional(),
   }),
   flatImages: z.enum(['allow', 'flag', 'fail']),
   /** What one output costs an account; 1 if absent. With ComfyUI's largest batch (4096) it still fits into an integer. */

@@ -111,6 +111,8 @@ export interface OutputsTable {
   sha256: string;
   width_px: number | null;
   height_px: number | null;
+  frames: number | null;
+  duration_seconds: number | null;
   is_flat: boolean;
 }
 

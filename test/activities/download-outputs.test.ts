@@ -22,6 +22,7 @@ import {
 import { queued } from './support/prompts.js';
 import { simulator, stopSimulators } from './support/simulators.js';
 import { closeStubs, startStub } from './support/stub-server.js';
+import { buildExpectedOutputs } from '../support/expected-outputs.js';
 
 let folder: string;
 beforeEach(() => {
@@ -215,8 +216,8 @@ describe('Validation', () => {
     const { spool, downloadOutputs } = downloading(server.url);
     const input = buildInput(buildReference(), buildReference({ filename: 'b.png' }));
     const outputs = await environment().run(downloadOutputs, input);
-    const validateOutputs = createValidateOutputs({ spool, maxDecodes: 2 });
-    const expected = { widthPx: null, heightPx: null, count: 3, flatImages: 'fail' } as const;
+    const validateOutputs = createValidateOutputs({ spool, maxDecodes: 2, ffmpegPath: null });
+    const expected = buildExpectedOutputs({ count: 3, flatImages: 'fail' });
     const failure = await failureOf(environment().run(validateOutputs, { ...input, outputs, expected }));
     expect(failure).toMatchObject({ type: 'OUTPUT_INVALID', nonRetryable: true });
     expect(factsOf(failure)).toMatchObject({
@@ -240,8 +241,8 @@ describe('Validation', () => {
     const { spool, downloadOutputs } = downloading(comfy.url);
     const input = buildInput(...state.finished.outputs);
     const outputs = await environment().run(downloadOutputs, input);
-    const expected = { widthPx: 16, heightPx: 16, count: 1, flatImages: 'flag' } as const;
-    const validateOutputs = createValidateOutputs({ spool, maxDecodes: 1 });
+    const expected = buildExpectedOutputs({ widthPx: 16, heightPx: 16, count: 1, flatImages: 'flag' });
+    const validateOutputs = createValidateOutputs({ spool, maxDecodes: 1, ffmpegPath: null });
     const [valid] = await environment().run(validateOutputs, { ...input, outputs, expected });
     expect(valid).toMatchObject({ mediaType: 'image/png', extension: 'png', widthPx: 16, heightPx: 16, isFlat: true });
     expect(valid).toMatchObject({ ...outputs[0] });

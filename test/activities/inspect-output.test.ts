@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import sharp from 'sharp';
 import { inspectOutput } from '../../activities/media/inspect-output.js';
 import type { ExpectedOutputs, OutputKind } from '../../workflows/contracts/generation.js';
+import { buildExpectedOutputs } from '../support/expected-outputs.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'inspect-'));
 afterAll(() => {
@@ -15,7 +16,7 @@ afterAll(() => {
 const [widthPx, heightPx] = [64, 48];
 
 function buildExpected(facts: Partial<ExpectedOutputs> = {}): ExpectedOutputs {
-  return { widthPx, heightPx, count: 1, flatImages: 'fail', ...facts };
+  return buildExpectedOutputs({ widthPx, heightPx, count: 1, flatImages: 'fail', ...facts });
 }
 
 /** Different colours everywhere; with more than one frame an animation. */
@@ -61,7 +62,9 @@ async function inspected(bytes: Uint8Array, expected = buildExpected(), kind: Ou
   files += 1;
   const path = join(folder, `${files}.png`);
   writeFileSync(path, bytes);
-  return inspectOutput(path, kind, expected);
+  const file = { filename: `${files}.png`, subfolder: '', type: 'output' };
+  const reference = { nodeId: '9', kind, file, textIndex: 0 };
+  return inspectOutput({ path, reference, expected, ffmpegPath: null, signal: new AbortController().signal });
 }
 
 describe('R3.2 Pictures', () => {
@@ -73,7 +76,7 @@ describe('R3.2 Pictures', () => {
   test('a whole PNG passes with what was measured', async () => {
     expect(await inspected(png)).toEqual({
       ...{ ok: true, mediaType: 'image/png', extension: 'png' },
-      ...{ widthPx, heightPx, isFlat: false },
+      ...{ widthPx, heightPx, frames: null, durationSeconds: null, isFlat: false },
     });
   });
 
@@ -214,9 +217,35 @@ describe('R3.2 Other outputs', () => {
     expect(await inspected(Buffer.alloc(0), buildExpected(), 'text')).toMatchObject({ fault: 'empty' });
   });
 
-  test.each(['video', 'audio', 'latent', 'file'] as const)('a %s is never delivered unchecked', async (kind) => {
-    expect(await inspected(Buffer.from('anything'), buildExpected(), kind)).toMatchObject({
-      fault: 'unsupported_kind',
-    });
+  test('another kind than was asked is refused, whatever its bytes are', async () => {
+    const verdict = await inspected(Buffer.from('text'), buildExpected({ kind: 'image' }), 'text');
+    expect(verdict).toMatchObject({ fault: 'wrong_kind', detail: 'it is of kind text, asked was image' });
+  });
+
+  test('a file that nobody here can open is delivered as bytes, under its own extension', async () => {
+    const verdict = await inspected(Buffer.from('<svg onload="alert(1)"/>'), buildExpected(), 'file');
+    expect(verdict).toMatchObject({ ok: true, mediaType: 'application/octet-stream', extension: 'png' });
+    expect(await inspected(Buffer.alloc(0), buildExpected(), 'file')).toMatchObject({ fault: 'empty' });
+  });
+
+  test('a latent is whole when its header accounts for every byte', async () => {
+    const tensors = { latent_tensor: { dtype: 'F32', shape: [1, 4, 2, 2], data_offsets: [0, 64] }, __metadata__: {} };
+    const latent = latentOf(tensors, 64);
+    expect(await inspected(latent, buildExpected(), 'latent')).toMatchObject({ ok: true, extension: 'latent' });
+    const faults = await Promise.all(
+      [latent.subarray(0, -1), latent.subarray(0, 20), latent.subarray(0, 5), Buffer.concat([latent, Buffer.from('x')])]
+        .concat([latentOf({ weights: tensors.latent_tensor }, 64), Buffer.from('no latent at all'), Buffer.alloc(0)])
+        .map(async (bytes) => inspected(bytes, buildExpected(), 'latent')),
+    );
+    expect(faults.map((verdict) => (verdict.ok ? null : verdict.fault))).toEqual([
+      ...['truncated', 'truncated', 'truncated', 'trailing_bytes', 'unknown_signature', 'unknown_signature', 'empty'],
+    ]);
   });
 });
+
+function latentOf(tensors: Readonly<Record<string, unknown>>, dataBytes: number): Buffer {
+  const header = Buffer.from(JSON.stringify(tensors));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(header.length));
+  return Buffer.concat([length, header, Buffer.alloc(dataBytes)]);
+}

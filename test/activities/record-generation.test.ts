@@ -48,7 +48,7 @@ async function accepted(
 function buildOutput(index = 0): StoredOutput {
   return {
     ...{ index, kind: 'image', objectKey: `jobs/a/image_${index}.png`, mediaType: 'image/png', bytes: 5_000_000_000 },
-    ...{ sha256: 'a'.repeat(64), widthPx: 64, heightPx: 64, isFlat: false },
+    ...{ sha256: 'a'.repeat(64), widthPx: 64, heightPx: 64, frames: null, durationSeconds: null, isFlat: false },
   };
 }
 

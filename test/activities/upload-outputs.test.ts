@@ -41,7 +41,7 @@ function buildOutput(text: string, index = 0, kind: OutputKind = 'image'): Valid
     bytes: Buffer.byteLength(text),
     sha256: sha256Of(text),
     ...(kind === 'text' ? { mediaType: 'text/plain', extension: 'txt' } : { mediaType: 'image/png', extension: 'png' }),
-    ...{ widthPx: 1, heightPx: 1, isFlat: false },
+    ...{ widthPx: 1, heightPx: 1, frames: null, durationSeconds: null, isFlat: false },
   };
 }
 

@@ -189,7 +189,15 @@ describe('R5.7 Recovery', () => {
     expect(storyOf(forever(buildFailure('OUTPUT_INVALID', ['truncated', 'missing'])))).toEqual(story);
   });
 
-  test.each(['wrong_size', 'too_many_pixels', 'flat', 'not_text', 'wrong_count', 'unsupported_kind'] as const)(
+  test.each([
+    'wrong_size',
+    'too_many_pixels',
+    'flat',
+    'not_text',
+    'wrong_count',
+    'wrong_kind',
+    'wrong_duration',
+  ] as const)(
     'an output with the fault %s is given up, alone and beside a damaged file: it would be the same again',
     (fault) => {
       expect(decideRecovery(buildFailure('OUTPUT_INVALID', [fault]), [], DEFAULT_RECOVERY)).toEqual([]);

@@ -10,6 +10,7 @@ import type { GenerationInput } from '../../workflows/contracts/generation.js';
 import { GENERATE_MEDIA, generationWorkflowId } from '../../workflows/contracts/generation.js';
 import type { generateMedia } from '../../workflows/generate-media.js';
 import { createTestNamespace, testServers } from './stack.js';
+import { buildExpectedOutputs } from './expected-outputs.js';
 
 export type ScriptedActivities = ClaimActivities & BackendActivities & ControlActivities;
 
@@ -122,7 +123,16 @@ function healthy(): ScriptedActivities {
     textIndex: 0,
   } as const;
   const spooled = { index: 0, reference, bytes: 100, sha256: 'a'.repeat(64) };
-  const valid = { ...spooled, mediaType: 'image/png', extension: 'png', widthPx: 64, heightPx: 64, isFlat: false };
+  const valid = {
+    ...spooled,
+    mediaType: 'image/png',
+    extension: 'png',
+    widthPx: 64,
+    heightPx: 64,
+    frames: null,
+    durationSeconds: null,
+    isFlat: false,
+  };
   return {
     async discoverBackend() {
       submission += 1;
@@ -154,7 +164,7 @@ function buildInput(limits: Partial<GenerationInput['limits']>): GenerationInput
     template: 'test-card',
     graph: { key: 'graphs/a.json', sha256: 'a'.repeat(64) },
     pool: 'default',
-    expected: { widthPx: null, heightPx: null, count: null, flatImages: 'allow' },
+    expected: buildExpectedOutputs(),
     limits: {
       startSeconds: 60,
       renderSeconds: 600,

@@ -1,3 +1,4 @@
+import { FFMPEG_PATH } from './ffmpeg.js';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -104,6 +105,7 @@ export async function startService(options: {
     COMFYUI_URL: options.comfyUrls.join(','),
     DATA_DIR: dataDir,
     PORT: '0',
+    FFMPEG_PATH,
     ...options.env,
   };
   const spawnNode = (name: string, main: string, extra: Readonly<Record<string, string>> = {}) =>

@@ -2,7 +2,7 @@ import type { Adaptation, GraphChange, GraphParameters } from '../domain/adaptat
 import type { FailureKind } from '../domain/failure.js';
 import type { ParameterAdjustment } from '../domain/recovery-rule.js';
 import type { TerminalStatus } from '../domain/generation-status.js';
-import type { ExpectedOutputs, GraphReference, OutputKind, RecoveryNote, StoredOutput } from './generation.js';
+import type { ExpectedOutputs, GraphReference, MediaFacts, OutputKind, RecoveryNote, StoredOutput } from './generation.js';
 
 /** What a backend renders with; limits for a CPU are ten times longer (R3.5). */
 export type DeviceKind = 'gpu' | 'cpu';
@@ -98,12 +98,8 @@ export interface ValidateOutputsInput {
 }
 
 /** An output whose bytes have been decoded and found to be what was asked for. */
-export interface ValidOutput extends SpooledOutput {
-  readonly mediaType: string;
+export interface ValidOutput extends SpooledOutput, MediaFacts {
   readonly extension: string;
-  readonly widthPx: number | null;
-  readonly heightPx: number | null;
-  readonly isFlat: boolean;
 }
 
 export interface UploadOutputsInput {

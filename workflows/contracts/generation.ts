@@ -26,10 +26,14 @@ export interface GraphReference {
 
 /** What the outputs must be to count as delivered; a field that the request leaves open is `null`. */
 export interface ExpectedOutputs {
+  readonly kind: OutputKind | null;
   readonly widthPx: number | null;
   readonly heightPx: number | null;
   /** Number of files, all output nodes together. */
   readonly count: number | null;
+  /** Pictures in each file: 1 for a still, more for a video or an animation. */
+  readonly frames: number | null;
+  readonly durationSeconds: number | null;
   readonly flatImages: FlatImagePolicy;
 }
 
@@ -67,19 +71,27 @@ export interface GenerationInput {
   readonly acceptedAtMs: number;
 }
 
+/** What was found out about a file by decoding it; `null` where its kind has no such thing. */
+export interface MediaFacts {
+  readonly mediaType: string;
+  readonly widthPx: number | null;
+  readonly heightPx: number | null;
+  /** Pictures in a video or an animation. */
+  readonly frames: number | null;
+  /** Of a video, an animation or a sound. */
+  readonly durationSeconds: number | null;
+  /** True when every pixel of a picture has the same colour. */
+  readonly isFlat: boolean;
+}
+
 /** One stored result. */
-export interface StoredOutput {
+export interface StoredOutput extends MediaFacts {
   readonly index: number;
   readonly kind: OutputKind;
   readonly objectKey: string;
-  readonly mediaType: string;
   readonly bytes: number;
   /** Lower-case hex. */
   readonly sha256: string;
-  readonly widthPx: number | null;
-  readonly heightPx: number | null;
-  /** True when every pixel of a picture has the same colour. */
-  readonly isFlat: boolean;
 }
 
 export const OUTPUT_KINDS = ['image', 'video', 'audio', 'text', 'file', 'latent'] as const;

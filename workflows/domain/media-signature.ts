@@ -6,12 +6,16 @@ export const MEDIA_FAULTS = [
   'trailing_bytes',
   'unknown_signature',
   'undecodable',
+  'wrong_kind',
+  'too_small',
+  'no_frames',
+  'wrong_frames',
+  'wrong_duration',
   'wrong_size',
   'too_many_pixels',
   'flat',
   'not_text',
   'wrong_count',
-  'unsupported_kind',
 ] as const;
 export type MediaFault = (typeof MEDIA_FAULTS)[number];
 

@@ -99,6 +99,7 @@ const TRANSFER_FAULTS: readonly MediaFault[] = [
   'trailing_bytes',
   'unknown_signature',
   'undecodable',
+  'no_frames',
 ];
 
 /**
