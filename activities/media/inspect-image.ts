@@ -5,7 +5,7 @@ import { inspectImageSignature } from '../../workflows/domain/media-signature.js
 import { withFileWindow } from './file-window.js';
 import { invalid } from './media-verdict.js';
 import type { MediaVerdict } from './media-verdict.js';
-import { sizeFault } from './size-fault.js';
+import { durationFault, sizeFault } from './expectation-faults.js';
 
 /** 10 000 × 10 000; ComfyUI's own nodes stop at 16384 a side, and a 20000² bomb has 389 kB on disk. */
 const MAX_PIXELS = 100_000_000;
@@ -32,7 +32,7 @@ export async function inspectImage(path: string, expected: ExpectedOutputs): Pro
     const first = sharp(path, { failOn: 'warning', limitInputPixels: MAX_PIXELS, animated: false });
     const { width, height, pages, delay, depth } = await first.metadata();
     const facts = { widthPx: width, heightPx: height, ...animationOf(pages, delay) };
-    const fault = sizeFault(facts, expected) ?? framesFault(facts.frames ?? 1, expected);
+    const fault = sizeFault(facts, expected) ?? animationFault(facts, expected);
     if (fault !== null) return fault;
     const frames = sharp(path, { failOn: 'warning', limitInputPixels: MAX_ANIMATION_PIXELS, animated: true });
     const fitsInMemory = depth === 'uchar' && width * height * (pages ?? 1) <= MAX_PIXELS_IN_MEMORY;
@@ -54,9 +54,19 @@ function animationOf(
   return { frames: pages, durationSeconds: delayMs.reduce((sum, each) => sum + each, 0) / 1000 };
 }
 
-function framesFault(frames: number, expected: ExpectedOutputs): MediaVerdict | null {
-  if (expected.frames === null || expected.frames === frames) return null;
-  return invalid('wrong_frames', `it has ${frames} pictures, asked were ${expected.frames}`);
+/**
+ * A still where an animation was asked, or the reverse, or one that ends too early. Fewer pictures are no fault: writers
+ * of WebP put equal ones together, and show them longer.
+ */
+function animationFault(
+  { frames, durationSeconds }: { readonly frames: number | null; readonly durationSeconds: number | null },
+  expected: ExpectedOutputs,
+): MediaVerdict | null {
+  const asked = expected.frames;
+  if (asked !== null && ((frames ?? 1) > asked || (frames === null) !== (asked === 1))) {
+    return invalid('wrong_frames', `it has ${frames ?? 1} pictures, asked were ${asked}`);
+  }
+  return durationSeconds === null ? null : durationFault(durationSeconds, expected);
 }
 
 /** Decodes it all, of an animation every frame: 5 ms for 512×512 pixels, where statistics of them take 45. */

@@ -4,12 +4,12 @@ import { checkContainer } from './check-container.js';
 import { checkFlacFrames } from './check-flac-frames.js';
 import { decodeWithFfmpeg } from './decode-with-ffmpeg.js';
 import { withFileWindow } from './file-window.js';
-import { sizeFault } from './size-fault.js';
+import { durationFault, sizeFault } from './expectation-faults.js';
 import { MediaFaultError, UNTIMED, invalid } from './media-verdict.js';
 import type { MediaVerdict } from './media-verdict.js';
 
-/** A frame more or less, and what containers round to. */
-const DURATION_TOLERANCE_SECONDS = 0.25;
+/** What a header may promise beyond the last picture: the time for which that is shown. */
+const CUT_VIDEO_SECONDS = 0.25;
 /** An MP3 that lost its last frame is 26 ms short of what its header says. */
 const CUT_SECONDS = 0.015;
 /** R4.4: below this nobody believes a video that was not decoded. */
@@ -99,7 +99,7 @@ async function judged(
     ...(track.isVideoTrack() ? { ...(await sizeOf(track)), frames: packetCount } : {}),
     durationSeconds,
   };
-  const fault = sizeFault(facts, expected) ?? lengthFault(facts, expected);
+  const fault = sizeFault(facts, expected) ?? framesFault(facts, expected) ?? durationFault(durationSeconds, expected);
   return fault ?? { ok: true, ...facts, ...(await typeOf(asked.mediaType, track)) };
 }
 
@@ -107,7 +107,7 @@ async function judged(
 async function wholeDuration(input: Input, track: InputTrack): Promise<number> {
   const found = await input.computeDuration();
   const promised = (await input.getDurationFromMetadata([track])) ?? found;
-  if (found < promised - (track.isVideoTrack() ? DURATION_TOLERANCE_SECONDS : CUT_SECONDS)) {
+  if (found < promised - (track.isVideoTrack() ? CUT_VIDEO_SECONDS : CUT_SECONDS)) {
     throw new MediaFaultError('truncated', `it ends after ${found.toFixed(2)} of ${promised.toFixed(2)} s`);
   }
   return found;
@@ -117,16 +117,9 @@ async function sizeOf(track: InputVideoTrack): Promise<{ readonly widthPx: numbe
   return { widthPx: await track.getDisplayWidth(), heightPx: await track.getDisplayHeight() };
 }
 
-function lengthFault(
-  { frames, durationSeconds }: { readonly frames: number | null; readonly durationSeconds: number },
-  expected: ExpectedOutputs,
-): MediaVerdict | null {
-  if (frames !== null && expected.frames !== null && frames !== expected.frames) {
-    return invalid('wrong_frames', `it has ${frames} pictures, asked were ${expected.frames}`);
-  }
-  const wanted = expected.durationSeconds ?? durationSeconds;
-  if (Math.abs(durationSeconds - wanted) <= DURATION_TOLERANCE_SECONDS) return null;
-  return invalid('wrong_duration', `it takes ${durationSeconds.toFixed(2)} s, asked were ${wanted.toFixed(2)} s`);
+function framesFault({ frames }: { readonly frames: number | null }, expected: ExpectedOutputs): MediaVerdict | null {
+  if (frames === null || expected.frames === null || frames === expected.frames) return null;
+  return invalid('wrong_frames', `it has ${frames} pictures, asked were ${expected.frames}`);
 }
 
 async function typeOf(

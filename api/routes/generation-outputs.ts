@@ -32,11 +32,12 @@ export function generationOutputRoutes(deps: OutputRoutesDeps): Router {
 
 /** The file was made by strangers' models and nodes: the browser must neither guess its type nor run anything in it. */
 function fileHeaders(file: OutputFile, filename: string): Readonly<Record<string, string>> {
+  const isShown = /^(image|video|audio|text)\//.test(file.mediaType);
   return {
     ETag: `"${file.sha256}"`,
     'Cache-Control': 'private, max-age=31536000, immutable',
     'Accept-Ranges': 'bytes',
-    'Content-Disposition': `inline; filename="${filename}"`,
+    'Content-Disposition': `${isShown ? 'inline' : 'attachment'}; filename="${filename}"`,
     'Content-Security-Policy': 'sandbox',
     'X-Content-Type-Options': 'nosniff',
   };

@@ -206,6 +206,25 @@ describe('R3.2 Pictures', () => {
   });
 });
 
+describe('Animations', () => {
+  test.each(['webp', 'gif'] as const)('a %s is told with its pictures and how long it takes', async (format) => {
+    const delay = [400, 400, 400];
+    const bytes = await (format === 'webp' ? noise(3).webp({ delay }) : noise(3).gif({ delay })).toBuffer();
+    const facts = { widthPx, heightPx, frames: 3, durationSeconds: 1.2 };
+    expect(await inspected(bytes)).toMatchObject({ ok: true, ...facts });
+    expect(await inspected(bytes, buildExpected({ frames: 3, durationSeconds: 1.2 }))).toMatchObject({ ok: true });
+    expect(await inspected(bytes, buildExpected({ frames: 1 }))).toMatchObject({ fault: 'wrong_frames' });
+    expect(await inspected(bytes, buildExpected({ frames: 2 }))).toMatchObject({ fault: 'wrong_frames' });
+    expect(await inspected(bytes, buildExpected({ durationSeconds: 3 }))).toMatchObject({ fault: 'wrong_duration' });
+  });
+
+  test('a still where an animation was asked is told, too', async () => {
+    const still = await noise().png().toBuffer();
+    expect(await inspected(still, buildExpected({ frames: 1 }))).toMatchObject({ ok: true });
+    expect(await inspected(still, buildExpected({ frames: 12 }))).toMatchObject({ fault: 'wrong_frames' });
+  });
+});
+
 describe('R3.2 Other outputs', () => {
   test('R2.6 a text is UTF-8 that is not empty', async () => {
     expect(await inspected(Buffer.from('Привет'), buildExpected(), 'text')).toMatchObject({

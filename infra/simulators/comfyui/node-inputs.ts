@@ -1,6 +1,15 @@
-import type { ConditioningValue, ImageValue, LatentValue, ModelValue, NodeValue, SettingsValue } from './node-value.js';
+import type {
+  ConditioningValue,
+  ImageValue,
+  LatentValue,
+  ModelValue,
+  NodeValue,
+  SettingsValue,
+  SoundValue,
+  VideoValue,
+} from './node-value.js';
 
-type Kinds = LatentValue | ImageValue | ModelValue | ConditioningValue | SettingsValue;
+type Kinds = LatentValue | ImageValue | VideoValue | SoundValue | ModelValue | ConditioningValue | SettingsValue;
 
 /** The resolved inputs of one node: literals, and for links what the upstream node gave. */
 export class NodeInputs {
@@ -26,6 +35,14 @@ export class NodeInputs {
 
   image(name: string): ImageValue {
     return this.#kind(name, 'image');
+  }
+
+  video(name: string): VideoValue {
+    return this.#kind(name, 'video');
+  }
+
+  sound(name: string): SoundValue {
+    return this.#kind(name, 'sound');
   }
 
   latent(name: string): LatentValue {

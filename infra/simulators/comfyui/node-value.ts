@@ -34,6 +34,20 @@ export interface ImageValue {
   readonly frames: readonly Buffer[];
 }
 
+/** Pictures and how fast they are shown (VIDEO); `soundSeconds` is `null` without sound. */
+export interface VideoValue {
+  readonly kind: 'video';
+  readonly images: ImageValue;
+  readonly fps: number;
+  readonly soundSeconds: number | null;
+}
+
+/** Silence (AUDIO): of a sound only its length matters. */
+export interface SoundValue {
+  readonly kind: 'sound';
+  readonly seconds: number;
+}
+
 /** MODEL, CLIP, VAE and the like: all that matters of them is which file they came from. */
 export interface ModelValue {
   readonly kind: 'model';
@@ -63,6 +77,8 @@ export type NodeValue =
   | null
   | LatentValue
   | ImageValue
+  | VideoValue
+  | SoundValue
   | ModelValue
   | ConditioningValue
   | SettingsValue

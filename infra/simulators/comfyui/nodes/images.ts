@@ -20,6 +20,18 @@ export const imageNodes: Readonly<Record<string, NodeRunner>> = {
     return { outputs: [image, image] };
   },
 
+  ImageBatch: async ({ inputs }) => {
+    const [first, second] = [inputs.image('image1'), inputs.image('image2')];
+    const { frames } = await resized(second, first, 'cover');
+    return { outputs: [{ ...first, frames: [...first.frames, ...frames] }] };
+  },
+
+  RepeatImageBatch: async ({ inputs }) => {
+    const image = inputs.image('image');
+    const frames = Array.from({ length: inputs.number('amount', 1) }, () => image.frames).flat();
+    return { outputs: [{ ...image, frames }] };
+  },
+
   ImageInvert: async ({ inputs }) => ({
     outputs: [await changed(inputs.image('image'), (frame) => sharp(frame).negate({ alpha: false }))],
   }),

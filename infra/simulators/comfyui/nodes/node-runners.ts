@@ -4,6 +4,7 @@ import { imageNodes } from './images.js';
 import { latentNodes } from './latents.js';
 import { modelNodes } from './models.js';
 import { outputNodes } from './outputs.js';
+import { recordingNodes } from './recordings.js';
 import { samplerNodes } from './samplers.js';
 
 /** Every class the simulator can run; the others are known to validation only. */
@@ -15,5 +16,6 @@ export const nodeRunners: ReadonlyMap<string, NodeRunner> = new Map(
     ...samplerNodes,
     ...imageNodes,
     ...outputNodes,
+    ...recordingNodes,
   }),
 );
