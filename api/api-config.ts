@@ -1,5 +1,7 @@
+import { resolve } from 'node:path';
 import { ConfigError, booleanFrom, integerFrom, numberFrom, stringFrom } from '../infra/runtime/env.js';
 import type { Env } from '../infra/runtime/env.js';
+import { projectRoot } from '../infra/runtime/project-root.js';
 import { storageConfigFrom } from '../infra/runtime/storage-config.js';
 import type { StorageConfig } from '../infra/runtime/storage-config.js';
 import { temporalConfigFrom } from '../infra/runtime/temporal-connection.js';
@@ -19,6 +21,8 @@ export interface ApiConfig {
   readonly databasePoolSize: number;
   readonly storage: StorageConfig;
   readonly temporal: TemporalConnectionConfig;
+  /** Of the operators' own templates, beside those that come with the project. */
+  readonly templateFolders: readonly string[];
   readonly maxOpenGenerations: number;
   readonly limits: LimitDefaults;
   readonly recovery: RecoveryPolicy;
@@ -48,6 +52,7 @@ export function apiConfigFrom(env: Env): ApiConfig {
     databasePoolSize: integerFrom(env, 'DATABASE_POOL_SIZE', { fallback: 10, min: 2, max: 100 }),
     storage: storageConfigFrom(env),
     temporal: temporalConfigFrom(env),
+    templateFolders: listOf(stringFrom(env, 'TEMPLATES_DIR', '')).map((folder) => resolve(projectRoot, folder)),
     maxOpenGenerations: integerFrom(env, 'MAX_OPEN_GENERATIONS', { fallback: 10_000, min: 1, max: 1_000_000 }),
     limits: {
       startSeconds: integerFrom(env, 'START_DEADLINE_SECONDS', {

@@ -42,7 +42,7 @@ export interface ApiStart {
 
 /** Connects everything and listens; answers the address. Needs a migrated database, but works while others are away. */
 export async function startApi({ config, logger, resources }: ApiStart): Promise<{ readonly url: string }> {
-  const templates = await loadTemplates(join(projectRoot, 'comfy-workflows'));
+  const templates = await loadTemplates(join(projectRoot, 'comfy-workflows'), ...config.templateFolders);
   const { database, temporal, store, hub } = connect({ config, logger, resources });
   const progress = createProgressWatcher(createReadLiveProgress({ temporal, logger }));
   const directory = createBackendDirectory({ store });

@@ -3,8 +3,9 @@ import type { Sharp } from 'sharp';
 import type { ExpectedOutputs } from '../../workflows/contracts/generation.js';
 import { inspectImageSignature } from '../../workflows/domain/media-signature.js';
 import { withFileWindow } from './file-window.js';
-import { invalid } from './media-verdict.js';
-import type { MediaVerdict } from './media-verdict.js';
+import { inspectPngChunks } from './inspect-png-chunks.js';
+import { MediaFaultError, invalid } from './media-verdict.js';
+import type { AnimationFacts, MediaVerdict } from './media-verdict.js';
 import { durationFault, sizeFault } from './expectation-faults.js';
 
 /** 10 000 × 10 000; ComfyUI's own nodes stop at 16384 a side, and a 20000² bomb has 389 kB on disk. */
@@ -31,7 +32,8 @@ export async function inspectImage(path: string, expected: ExpectedOutputs): Pro
     const { mediaType, extension } = signature;
     const first = sharp(path, { failOn: 'warning', limitInputPixels: MAX_PIXELS, animated: false });
     const { width, height, pages, delay, depth } = await first.metadata();
-    const facts = { widthPx: width, heightPx: height, ...animationOf(pages, delay) };
+    const animation = mediaType === 'image/png' ? await inspectPngChunks(path) : animationOf(pages, delay);
+    const facts = { widthPx: width, heightPx: height, ...animation };
     const fault = sizeFault(facts, expected) ?? animationFault(facts, expected);
     if (fault !== null) return fault;
     const frames = sharp(path, { failOn: 'warning', limitInputPixels: MAX_ANIMATION_PIXELS, animated: true });
@@ -40,16 +42,14 @@ export async function inspectImage(path: string, expected: ExpectedOutputs): Pro
     if (isFlat && expected.flatImages === 'fail') return invalid('flat', 'every pixel has the same colour');
     return { ok: true, ...{ mediaType, extension }, ...facts, isFlat };
   } catch (error) {
+    if (error instanceof MediaFaultError) return invalid(error.fault, error.message);
     const detail = error instanceof Error ? error.message : String(error);
     return invalid(/pixel limit/i.test(detail) ? 'too_many_pixels' : 'undecodable', detail);
   }
 }
 
 /** A WebP or a GIF says how many pictures it has, and for how many milliseconds each is shown. */
-function animationOf(
-  pages = 1,
-  delayMs: readonly number[] = [],
-): { readonly frames: number | null; readonly durationSeconds: number | null } {
+function animationOf(pages = 1, delayMs: readonly number[] = []): AnimationFacts {
   if (pages === 1) return { frames: null, durationSeconds: null };
   return { frames: pages, durationSeconds: delayMs.reduce((sum, each) => sum + each, 0) / 1000 };
 }
@@ -58,10 +58,7 @@ function animationOf(
  * A still where an animation was asked, or the reverse, or one that ends too early. Fewer pictures are no fault: writers
  * of WebP put equal ones together, and show them longer.
  */
-function animationFault(
-  { frames, durationSeconds }: { readonly frames: number | null; readonly durationSeconds: number | null },
-  expected: ExpectedOutputs,
-): MediaVerdict | null {
+function animationFault({ frames, durationSeconds }: AnimationFacts, expected: ExpectedOutputs): MediaVerdict | null {
   const asked = expected.frames;
   if (asked !== null && ((frames ?? 1) > asked || (frames === null) !== (asked === 1))) {
     return invalid('wrong_frames', `it has ${frames ?? 1} pictures, asked were ${asked}`);

@@ -19,11 +19,36 @@ export interface OutputInspection {
 
 /** Judges a file by its bytes, with the tools of its kind; a name only says which kind it wants to be. */
 export async function inspectOutput(inspection: OutputInspection): Promise<MediaVerdict> {
-  const { path, reference, expected } = inspection;
+  const { reference, expected } = inspection;
   const { kind } = reference;
   if (expected.kind !== null && expected.kind !== kind) {
     return invalid('wrong_kind', `it is of kind ${kind}, asked was ${expected.kind}`);
   }
+  const verdict = await inspectedByKind(inspection);
+  return typeFault(verdict, reference.file?.filename ?? '') ?? verdict;
+}
+
+/** Other names for the same. */
+const SAME_EXTENSION: Readonly<Record<string, string>> = {
+  jpeg: 'jpg',
+  opus: 'ogg',
+  oga: 'ogg',
+  m4a: 'mp4',
+  mka: 'mkv',
+};
+
+/** ComfyUI names what it writes by what it is; other bytes under that name have come from somewhere else. */
+function typeFault(verdict: MediaVerdict, filename: string): MediaVerdict | null {
+  if (!verdict.ok) return null;
+  const claimed = extname(filename).slice(1).toLowerCase();
+  const plain = (extension: string) => SAME_EXTENSION[extension] ?? extension;
+  if (claimed === '' || plain(claimed) === plain(verdict.extension)) return null;
+  return invalid('wrong_type', `it is ${verdict.mediaType}, under the name of a .${claimed}`);
+}
+
+async function inspectedByKind(inspection: OutputInspection): Promise<MediaVerdict> {
+  const { path, reference, expected } = inspection;
+  const { kind } = reference;
   switch (kind) {
     case 'image':
       return inspectImage(path, expected);

@@ -17,6 +17,9 @@ export class MediaFaultError extends Error {
   }
 }
 
+/** `null` for a still. */
+export type AnimationFacts = Pick<MediaFacts, 'frames' | 'durationSeconds'>;
+
 /** What kinds without pictures and time have of them. */
 export const UNTIMED = { widthPx: null, heightPx: null, frames: null, durationSeconds: null, isFlat: false } as const;
 

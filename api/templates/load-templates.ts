@@ -14,12 +14,28 @@ export class TemplateError extends Error {
   override readonly name = 'TemplateError';
 }
 
-/** Reads every template of a folder; one that is wrong stops the start, because a caller would find it later. */
-export async function loadTemplates(folder: string): Promise<Templates> {
-  const entries = await readdir(folder, { withFileTypes: true });
-  const names = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
-  const templates = await Promise.all(names.sort().map(async (name) => loadTemplate(folder, name)));
-  return new Map(templates.map((template) => [template.name, template]));
+/** Reads every template of these folders; one that is wrong stops the start, because a caller would find it later. */
+export async function loadTemplates(...folders: readonly string[]): Promise<Templates> {
+  const templates = new Map<string, Template>();
+  for (const folder of folders) {
+    for (const name of await namesIn(folder)) {
+      if (templates.has(name)) throw new TemplateError(`${join(folder, name)}: there is another template of this name`);
+      templates.set(name, await loadTemplate(folder, name));
+    }
+  }
+  return templates;
+}
+
+async function namesIn(folder: string): Promise<readonly string[]> {
+  try {
+    const entries = await readdir(folder, { withFileTypes: true });
+    const names = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+    return names.sort();
+  } catch (error) {
+    throw new TemplateError(`${folder} cannot be read: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    });
+  }
 }
 
 async function loadTemplate(folder: string, name: string): Promise<Template> {

@@ -58,11 +58,15 @@ function bomb(sidePx: number): Buffer {
 
 let files = 0;
 
-async function inspected(bytes: Uint8Array, expected = buildExpected(), kind: OutputKind = 'image') {
+async function inspected(
+  bytes: Uint8Array,
+  expected = buildExpected(),
+  { kind = 'image', extension = 'png' }: { readonly kind?: OutputKind; readonly extension?: string } = {},
+) {
   files += 1;
   const path = join(folder, `${files}.png`);
   writeFileSync(path, bytes);
-  const file = { filename: `${files}.png`, subfolder: '', type: 'output' };
+  const file = { filename: `${files}.${extension}`, subfolder: '', type: 'output' };
   const reference = { nodeId: '9', kind, file, textIndex: 0 };
   return inspectOutput({ path, reference, expected, ffmpegPath: null, signal: new AbortController().signal });
 }
@@ -112,13 +116,31 @@ describe('R3.2 Pictures', () => {
     expect(await inspected(Buffer.from(text))).toMatchObject({ ok: false, fault });
   });
 
-  test.each(['jpeg', 'webp', 'gif'] as const)('a %s is taken by its bytes, whatever its name says', async (format) => {
+  test.each(['jpeg', 'webp', 'gif'] as const)('a %s is one under its own name only', async (format) => {
     const bytes = await noise().toFormat(format).toBuffer();
-    expect(await inspected(bytes)).toMatchObject({
+    expect(await inspected(bytes, buildExpected(), { extension: format })).toMatchObject({
       ...{ ok: true, mediaType: `image/${format}`, widthPx, heightPx },
       extension: format === 'jpeg' ? 'jpg' : format,
     });
+    expect(await inspected(bytes)).toMatchObject({
+      ...{ ok: false, fault: 'wrong_type', detail: `it is image/${format}, under the name of a .png` },
+    });
   });
+
+  test.each([
+    ['zTXt', (text: Buffer) => Buffer.concat([Buffer.from('workflow\0\0', 'latin1'), text])],
+    ['iTXt', (text: Buffer) => Buffer.concat([Buffer.from('workflow\0\x01\0en\0w\0', 'latin1'), text])],
+  ] as const)(
+    'a text in a %s that would fill the memory of its reader is refused, a usual one is not',
+    async (type, of) => {
+      const withText = (bytes: number) => {
+        const text = deflateSync(Buffer.alloc(bytes));
+        return Buffer.concat([png.subarray(0, 33), chunk(type, of(text)), png.subarray(33)]);
+      };
+      expect(await inspected(withText(500_000))).toMatchObject({ ok: true });
+      expect(await inspected(withText(200_000_000))).toMatchObject({ ok: false, fault: 'hidden_bomb' });
+    },
+  );
 
   test.each([
     ['jpeg', 'undecodable'],
@@ -134,8 +156,14 @@ describe('R3.2 Pictures', () => {
     ['gif', 'truncated'],
   ] as const)('an animated %s with half of its frames is %s', async (format, fault) => {
     const animation = await noise(6).toFormat(format).toBuffer();
-    expect(await inspected(animation)).toMatchObject({ ok: true, widthPx, heightPx });
-    expect(await inspected(animation.subarray(0, animation.length / 2))).toMatchObject({ ok: false, fault });
+    expect(await inspected(animation, buildExpected(), { extension: format })).toMatchObject({
+      ok: true,
+      widthPx,
+      heightPx,
+    });
+    expect(
+      await inspected(animation.subarray(0, animation.length / 2), buildExpected(), { extension: format }),
+    ).toMatchObject({ ok: false, fault });
   });
 
   test('damage in the last frame of an animation is noticed', async () => {
@@ -211,11 +239,19 @@ describe('Animations', () => {
     const delay = [400, 400, 400];
     const bytes = await (format === 'webp' ? noise(3).webp({ delay }) : noise(3).gif({ delay })).toBuffer();
     const facts = { widthPx, heightPx, frames: 3, durationSeconds: 1.2 };
-    expect(await inspected(bytes)).toMatchObject({ ok: true, ...facts });
-    expect(await inspected(bytes, buildExpected({ frames: 3, durationSeconds: 1.2 }))).toMatchObject({ ok: true });
-    expect(await inspected(bytes, buildExpected({ frames: 1 }))).toMatchObject({ fault: 'wrong_frames' });
-    expect(await inspected(bytes, buildExpected({ frames: 2 }))).toMatchObject({ fault: 'wrong_frames' });
-    expect(await inspected(bytes, buildExpected({ durationSeconds: 3 }))).toMatchObject({ fault: 'wrong_duration' });
+    expect(await inspected(bytes, buildExpected(), { extension: format })).toMatchObject({ ok: true, ...facts });
+    expect(
+      await inspected(bytes, buildExpected({ frames: 3, durationSeconds: 1.2 }), { extension: format }),
+    ).toMatchObject({ ok: true });
+    expect(await inspected(bytes, buildExpected({ frames: 1 }), { extension: format })).toMatchObject({
+      fault: 'wrong_frames',
+    });
+    expect(await inspected(bytes, buildExpected({ frames: 2 }), { extension: format })).toMatchObject({
+      fault: 'wrong_frames',
+    });
+    expect(await inspected(bytes, buildExpected({ durationSeconds: 3 }), { extension: format })).toMatchObject({
+      fault: 'wrong_duration',
+    });
   });
 
   test('a still where an animation was asked is told, too', async () => {
@@ -227,34 +263,49 @@ describe('Animations', () => {
 
 describe('R3.2 Other outputs', () => {
   test('R2.6 a text is UTF-8 that is not empty', async () => {
-    expect(await inspected(Buffer.from('Привет'), buildExpected(), 'text')).toMatchObject({
+    expect(await inspected(Buffer.from('Привет'), buildExpected(), { kind: 'text', extension: 'txt' })).toMatchObject({
       ...{ ok: true, mediaType: 'text/plain; charset=utf-8', extension: 'txt', widthPx: null, heightPx: null },
     });
-    expect(await inspected(Buffer.from([0xff, 0xfe, 0x00]), buildExpected(), 'text')).toMatchObject({
+    expect(
+      await inspected(Buffer.from([0xff, 0xfe, 0x00]), buildExpected(), { kind: 'text', extension: 'txt' }),
+    ).toMatchObject({
       fault: 'not_text',
     });
-    expect(await inspected(Buffer.alloc(0), buildExpected(), 'text')).toMatchObject({ fault: 'empty' });
+    expect(await inspected(Buffer.alloc(0), buildExpected(), { kind: 'text', extension: 'txt' })).toMatchObject({
+      fault: 'empty',
+    });
   });
 
   test('another kind than was asked is refused, whatever its bytes are', async () => {
-    const verdict = await inspected(Buffer.from('text'), buildExpected({ kind: 'image' }), 'text');
+    const verdict = await inspected(Buffer.from('text'), buildExpected({ kind: 'image' }), {
+      kind: 'text',
+      extension: 'txt',
+    });
     expect(verdict).toMatchObject({ fault: 'wrong_kind', detail: 'it is of kind text, asked was image' });
   });
 
   test('a file that nobody here can open is delivered as bytes, under its own extension', async () => {
-    const verdict = await inspected(Buffer.from('<svg onload="alert(1)"/>'), buildExpected(), 'file');
-    expect(verdict).toMatchObject({ ok: true, mediaType: 'application/octet-stream', extension: 'png' });
-    expect(await inspected(Buffer.alloc(0), buildExpected(), 'file')).toMatchObject({ fault: 'empty' });
+    const verdict = await inspected(Buffer.from('<svg onload="alert(1)"/>'), buildExpected(), {
+      kind: 'file',
+      extension: 'svg',
+    });
+    expect(verdict).toMatchObject({ ok: true, mediaType: 'application/octet-stream', extension: 'svg' });
+    expect(await inspected(Buffer.alloc(0), buildExpected(), { kind: 'file', extension: 'svg' })).toMatchObject({
+      fault: 'empty',
+    });
   });
 
   test('a latent is whole when its header accounts for every byte', async () => {
     const tensors = { latent_tensor: { dtype: 'F32', shape: [1, 4, 2, 2], data_offsets: [0, 64] }, __metadata__: {} };
     const latent = latentOf(tensors, 64);
-    expect(await inspected(latent, buildExpected(), 'latent')).toMatchObject({ ok: true, extension: 'latent' });
+    expect(await inspected(latent, buildExpected(), { kind: 'latent', extension: 'latent' })).toMatchObject({
+      ok: true,
+      extension: 'latent',
+    });
     const faults = await Promise.all(
       [latent.subarray(0, -1), latent.subarray(0, 20), latent.subarray(0, 5), Buffer.concat([latent, Buffer.from('x')])]
         .concat([latentOf({ weights: tensors.latent_tensor }, 64), Buffer.from('no latent at all'), Buffer.alloc(0)])
-        .map(async (bytes) => inspected(bytes, buildExpected(), 'latent')),
+        .map(async (bytes) => inspected(bytes, buildExpected(), { kind: 'latent', extension: 'latent' })),
     );
     expect(faults.map((verdict) => (verdict.ok ? null : verdict.fault))).toEqual([
       ...['truncated', 'truncated', 'truncated', 'trailing_bytes', 'unknown_signature', 'unknown_signature', 'empty'],

@@ -222,6 +222,13 @@ describe('a template that is wrong stops the start with file and field', () => {
     }
   });
 
+  test('a name that two folders have is refused, and so is a folder that is not there', async () => {
+    await expect(loadTemplates(folder, folder)).rejects.toThrow(
+      /sd15-text-to-image: there is another template of this name/,
+    );
+    await expect(loadTemplates(folder, '/nowhere')).rejects.toThrow(/^\/nowhere cannot be read: ENOENT/);
+  });
+
   test('JSON that cannot be read names the file', async () => {
     const copy = await mkdtemp(join(tmpdir(), 'api-templates-'));
     await cp(join(folder, 'test-card'), join(copy, 'test-card'), { recursive: true });

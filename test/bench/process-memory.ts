@@ -13,6 +13,12 @@ export function memoryOf(pid: number): ProcessMemory | null {
   return { rssMiB: mebibytesIn(text, 'Rss'), pssMiB: mebibytesIn(text, 'Pss') };
 }
 
+/** The most that the process ever had resident, in MiB; `null` where /proc is absent. */
+export function peakMemoryOf(pid: number): number | null {
+  const path = `/proc/${pid}/status`;
+  return existsSync(path) ? mebibytesIn(readFileSync(path, 'utf8'), 'VmHWM') : null;
+}
+
 function mebibytesIn(text: string, name: string): number {
   return Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(text)?.[1]) / 1024;
 }

@@ -101,7 +101,7 @@ const CASES = [
       ...pictures,
       '6': node('SaveAnimatedPNG', { images: ['3', 0], fps: FPS, compress_level: 4, ...prefix }),
     },
-    expected: { kind: 'image', mediaType: 'image/png', ...SIZE },
+    expected: { kind: 'image', mediaType: 'image/png', ...MOVING },
     extension: 'png',
   },
   {

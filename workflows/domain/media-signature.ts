@@ -7,6 +7,8 @@ export const MEDIA_FAULTS = [
   'unknown_signature',
   'undecodable',
   'wrong_kind',
+  'wrong_type',
+  'hidden_bomb',
   'too_small',
   'no_frames',
   'wrong_frames',
