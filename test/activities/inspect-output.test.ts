@@ -1,12 +1,13 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { crc32, deflateSync } from 'node:zlib';
+import { deflateSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import sharp from 'sharp';
 import { inspectOutput } from '../../activities/media/inspect-output.js';
 import type { ExpectedOutputs, OutputKind } from '../../workflows/contracts/generation.js';
 import { buildExpectedOutputs } from '../support/expected-outputs.js';
+import { pixelBomb, pngChunk } from '../support/png-bombs.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'inspect-'));
 afterAll(() => {
@@ -31,29 +32,6 @@ function noise(frames = 1): ReturnType<typeof sharp> {
 
 function flat(): ReturnType<typeof sharp> {
   return sharp({ create: { width: widthPx, height: heightPx, channels: 3, background: '#336699' } });
-}
-
-function chunk(type: string, data: Buffer): Buffer {
-  const body = Buffer.concat([Buffer.from(type), data]);
-  const [length, sum] = [Buffer.alloc(4), Buffer.alloc(4)];
-  length.writeUInt32BE(data.length);
-  sum.writeUInt32BE(crc32(body));
-  return Buffer.concat([length, body, sum]);
-}
-
-/** A black picture of one bit a pixel: next to nothing on disk, gigabytes when it is decoded without a limit. */
-function bomb(sidePx: number): Buffer {
-  const header = Buffer.alloc(13);
-  header.writeUInt32BE(sidePx, 0);
-  header.writeUInt32BE(sidePx, 4);
-  header[8] = 1;
-  const rows = Buffer.alloc(sidePx * (1 + Math.ceil(sidePx / 8)));
-  return Buffer.concat([
-    Buffer.from('89504e470d0a1a0a', 'hex'),
-    chunk('IHDR', header),
-    chunk('IDAT', deflateSync(rows, { level: 1 })),
-    chunk('IEND', Buffer.alloc(0)),
-  ]);
 }
 
 let files = 0;
@@ -135,7 +113,7 @@ describe('R3.2 Pictures', () => {
     async (type, of) => {
       const withText = (bytes: number) => {
         const text = deflateSync(Buffer.alloc(bytes));
-        return Buffer.concat([png.subarray(0, 33), chunk(type, of(text)), png.subarray(33)]);
+        return Buffer.concat([png.subarray(0, 33), pngChunk(type, of(text)), png.subarray(33)]);
       };
       expect(await inspected(withText(500_000))).toMatchObject({ ok: true });
       expect(await inspected(withText(200_000_000))).toMatchObject({ ok: false, fault: 'hidden_bomb' });
@@ -225,7 +203,7 @@ describe('R3.2 Pictures', () => {
   });
 
   test('a bomb of 20000 × 20000 is refused before it is decoded', async () => {
-    const bytes = bomb(20_000);
+    const bytes = pixelBomb(20_000);
     expect(bytes.length).toBeLessThan(400_000);
     expect(await inspected(bytes, buildExpected({ widthPx: null, heightPx: null }))).toMatchObject({
       ok: false,

@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { crc32, deflateSync } from 'node:zlib';
+import { deflateSync } from 'node:zlib';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import sharp from 'sharp';
 import type { MediaFault } from '../../workflows/domain/media-signature.js';
@@ -9,6 +9,7 @@ import { memoryOf, peakMemoryOf } from '../bench/process-memory.js';
 import { makeMedia, movingPicture } from '../support/ffmpeg.js';
 import { startOutputSwapper } from '../support/output-swapper.js';
 import type { OutputSwapper, Spoil } from '../support/output-swapper.js';
+import { pixelBomb, pngChunk } from '../support/png-bombs.js';
 import { createRandom } from '../support/random.js';
 import { startService } from '../support/service.js';
 import type { SeenGeneration, Service } from '../support/service.js';
@@ -124,25 +125,6 @@ test('R4.5 every credit is given back', async () => {
   expect(account).toMatchObject({ balance: CREDITS, held: 0 });
 });
 
-function chunk(type: string, data: Buffer): Buffer {
-  const body = Buffer.concat([Buffer.from(type), data]);
-  const [length, sum] = [Buffer.alloc(4), Buffer.alloc(4)];
-  length.writeUInt32BE(data.length);
-  sum.writeUInt32BE(crc32(body));
-  return Buffer.concat([length, body, sum]);
-}
-
-/** A black picture of one bit a pixel: next to nothing on disk, gigabytes when it is decoded without a limit. */
-function pixelBomb(sidePx: number): Buffer {
-  const header = Buffer.alloc(13);
-  header.writeUInt32BE(sidePx, 0);
-  header.writeUInt32BE(sidePx, 4);
-  header[8] = 1;
-  const rows = deflateSync(Buffer.alloc(sidePx * (1 + Math.ceil(sidePx / 8))), { level: 1 });
-  const signature = Buffer.from('89504e470d0a1a0a', 'hex');
-  return Buffer.concat([signature, chunk('IHDR', header), chunk('IDAT', rows), chunk('IEND', Buffer.alloc(0))]);
-}
-
 async function flat(colour: string, size: { readonly width: number; readonly height: number } = SIZE): Promise<Buffer> {
   return sharp({ create: { ...size, channels: 3, background: colour } })
     .png()
@@ -173,7 +155,7 @@ async function badPictures(): Promise<readonly BadFile[]> {
     noise.clone().png().toBuffer(),
   ]);
   const gigabyte = deflateSync(Buffer.alloc(1_000_000_000), { level: 1 });
-  const text = chunk('zTXt', Buffer.concat([Buffer.from('workflow\0\0', 'latin1'), gigabyte]));
+  const text = pngChunk('zTXt', Buffer.concat([Buffer.from('workflow\0\0', 'latin1'), gigabyte]));
   const textBomb = Buffer.concat([png.subarray(0, 33), text, png.subarray(33)]);
   const pictures: Readonly<Record<string, Buffer>> = {
     black: await flat('#000000'),

@@ -2,7 +2,14 @@ import type { Adaptation, GraphChange, GraphParameters } from '../domain/adaptat
 import type { FailureKind } from '../domain/failure.js';
 import type { ParameterAdjustment } from '../domain/recovery-rule.js';
 import type { TerminalStatus } from '../domain/generation-status.js';
-import type { ExpectedOutputs, GraphReference, MediaFacts, OutputKind, RecoveryNote, StoredOutput } from './generation.js';
+import type {
+  ExpectedOutputs,
+  GraphReference,
+  MediaFacts,
+  OutputKind,
+  RecoveryNote,
+  StoredOutput,
+} from './generation.js';
 
 /** What a backend renders with; limits for a CPU are ten times longer (R3.5). */
 export type DeviceKind = 'gpu' | 'cpu';
