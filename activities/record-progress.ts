@@ -1,9 +1,10 @@
 import { log } from '@temporalio/activity';
 import { sql } from 'kysely';
-import type { Transaction } from 'kysely';
+import type { RawBuilder, Transaction } from 'kysely';
 import type { Database } from '../infra/postgres/database.js';
 import type { DatabaseSchema } from '../infra/postgres/database-schema.js';
 import type { ControlActivities, RecordProgressInput } from '../workflows/contracts/activities.js';
+import type { Correction } from '../workflows/domain/correct-graph.js';
 import { isTerminal } from '../workflows/domain/generation-status.js';
 import { appendEvent } from './database/append-event.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
@@ -51,7 +52,7 @@ type Recovering = Extract<RecordProgressInput['record'], { type: 'recovering' }>
 async function recordProcessing(
   transaction: Transaction<DatabaseSchema>,
   { generationId, submission }: RecordProgressInput,
-  { backendId, startedAtMs, provider, hasSwitched = true }: Processing,
+  { backendId, startedAtMs, provider, hasSwitched = true, corrections = [] }: Processing,
 ): Promise<void> {
   await transaction
     .updateTable('generations')
@@ -60,6 +61,7 @@ async function recordProcessing(
       backend_id: backendId,
       submission,
       ...(provider !== undefined && { provider }),
+      corrections: withNodeCorrections(corrections),
       // The first rendering is when the generation started; a recovery does not start it anew.
       started_at: sql<Date>`coalesce(started_at, ${new Date(startedAtMs)})`,
     })
@@ -70,9 +72,18 @@ async function recordProcessing(
     data: {
       ...{ status: 'PROCESSING', backendId, submission },
       ...(provider !== undefined && { provider }),
+      ...(corrections.length > 0 && { corrections }),
       ...(provider !== undefined && hasSwitched && { message: 'Successfully switched to fal.ai' }),
     },
   });
+}
+
+/** Those of the parameters, which were made at the door, and those of the nodes as this submission has them. */
+function withNodeCorrections(corrections: readonly Correction[]): RawBuilder<string> {
+  return sql<string>`(
+    SELECT coalesce(jsonb_agg(correction), '[]') FROM jsonb_array_elements(corrections) AS correction
+    WHERE correction -> 'node' = 'null'
+  ) || ${JSON.stringify(corrections)}::jsonb`;
 }
 
 async function recordRecovering(

@@ -5,10 +5,13 @@ import pLimit from 'p-limit';
 import type { BackendActivities, SubmitPromptInput, SubmittedPrompt } from '../workflows/contracts/activities.js';
 import type { FailureKind } from '../workflows/domain/failure.js';
 import type { ApiGraph } from '../workflows/domain/graph.js';
+import { correctGraph } from '../workflows/domain/correct-graph.js';
 import { prefixOutputs } from '../workflows/domain/prefix-outputs.js';
 import type { ComfyUIBackend } from './comfyui/comfyui-backend.js';
 import type { ComfyUIClient } from './comfyui/comfyui-client.js';
-import { ComfyUIUnreachableError } from './comfyui/errors.js';
+import { ComfyUIUnreachableError, PromptRejectedError } from './comfyui/errors.js';
+import { explainRejection } from './comfyui/explain-rejection.js';
+import type { NodeCatalogue } from './comfyui/node-catalogue.js';
 import type { GateSwitch } from './comfyui/gate-switch.js';
 import { PROMPT_MARKER } from './comfyui/prompt-marker.js';
 import type { PromptMarker } from './comfyui/prompt-marker.js';
@@ -17,6 +20,7 @@ import { superseded } from './failures/superseded.js';
 import type { OperatorRule } from './failures/operator-rules.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
 import { heartbeatWhile } from './heartbeat-while.js';
+import { untilAborted } from './until-aborted.js';
 import { readGraph } from './storage/graph-documents.js';
 import { readClaim } from './storage/claim-record.js';
 import type { ObjectStore } from './storage/object-store.js';
@@ -40,6 +44,7 @@ const GRACE_LOOK_MS = 500;
 /** How long a submission waits for others that were posted since the gate looked; then another backend may claim. */
 const MAX_WAIT_MS = 20_000;
 const WAIT_LOOK_MS = 250;
+const CATALOGUE_MS = 5_000;
 /** Between its looks and its POST a worker may have been paused, and been given up; after less than this it was not. */
 const PAUSED_MS = 5_000;
 
@@ -58,12 +63,19 @@ export function createSubmitPrompt(deps: SubmitPromptDeps): BackendActivities['s
     const waitUntilMs = performance.now() + MAX_WAIT_MS;
     try {
       return await heartbeatWhile(async () => {
-        const graph = await readGraph(store, input.graph);
-        const state = await exclusive(async () =>
-          backend.use(async (client) => ensureSubmitted({ ...deps, client, input, graph, signal, waitUntilMs })),
+        const accepted = await readGraph(store, input.graph);
+        const { state, graph, corrections } = await exclusive(async () =>
+          backend.use(async (client) => {
+            const known = await corrected(client, accepted, signal);
+            return {
+              ...known,
+              state: await ensureSubmitted({ ...deps, ...known, client, input, signal, waitUntilMs }),
+            };
+          }),
         );
         backend.forecast.submitted(input.promptId, graph); // before the claim stops counting
-        return { state, nodeCount: Object.keys(graph).length };
+        const nodeCount = Object.keys(graph).length;
+        return { state, nodeCount, ...(corrections.length > 0 && { corrections }) };
       });
     } catch (error) {
       throw toApplicationFailure(error, { rules: deps.rules });
@@ -71,6 +83,26 @@ export function createSubmitPrompt(deps: SubmitPromptDeps): BackendActivities['s
       settled();
     }
   };
+}
+
+/** R3.4. Without its catalogue ComfyUI itself judges the graph as it is. */
+async function corrected(
+  client: ComfyUIClient,
+  ...[graph, signal]: [ApiGraph, AbortSignal]
+): Promise<ReturnType<typeof correctGraph>> {
+  try {
+    const catalogue = await catalogueOf(client, signal);
+    return correctGraph(graph, (classType, input) => catalogue.optionsOf(classType, input));
+  } catch (error) {
+    signal.throwIfAborted();
+    log.warn('The node classes of ComfyUI could not be read; the graph is submitted as it is', { error });
+    return { graph, corrections: [] };
+  }
+}
+
+/** Others wait for this submission: whoever needs longer to say what he offers is not waited for. */
+async function catalogueOf(client: ComfyUIClient, signal: AbortSignal): Promise<NodeCatalogue> {
+  return untilAborted(AbortSignal.any([signal, AbortSignal.timeout(CATALOGUE_MS)]), client.nodeCatalogue());
 }
 
 interface Submission extends SubmitPromptDeps {
@@ -146,6 +178,7 @@ async function post(submission: Submission): Promise<boolean> {
       signal,
     );
   } catch (error) {
+    if (error instanceof PromptRejectedError) throw await explained(submission, error);
     if (!(error instanceof ComfyUIUnreachableError) || signal.aborted) throw error;
     await lookAgain(submission, error);
     return false;
@@ -153,6 +186,20 @@ async function post(submission: Submission): Promise<boolean> {
   crashPoint('submitPrompt.mid');
   log.info('Submitted a prompt', { promptId: input.promptId, submission: input.submission });
   return true;
+}
+
+/** With the catalogue as it is now: what was refused may have been removed since it was read. */
+async function explained(
+  { client, graph, signal }: Submission,
+  error: PromptRejectedError,
+): Promise<PromptRejectedError> {
+  try {
+    return explainRejection(error, { graph, catalogue: await catalogueOf(client, signal) });
+  } catch (unreadable) {
+    signal.throwIfAborted();
+    log.warn('The node classes of ComfyUI could not be read; its refusal is told as it is', { error: unreadable });
+    return error;
+  }
 }
 
 /** ComfyUI never de-duplicates: a POST that was late beside its repetition is a second prompt under the same id. */

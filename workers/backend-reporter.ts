@@ -1,18 +1,15 @@
 import { createHash } from 'node:crypto';
-import { z } from 'zod';
 import { backendHealthOf } from '../activities/comfyui/backend-health.js';
 import type { ComfyUIBackend } from '../activities/comfyui/comfyui-backend.js';
-import type { DiscoveredComfyUI } from '../activities/comfyui/discover-comfyui.js';
-import { capabilitiesFrom } from '../activities/comfyui/capabilities.js';
 import { ComfyUIError } from '../activities/comfyui/errors.js';
 import type { GateSwitch } from '../activities/comfyui/gate-switch.js';
+import type { NodeCatalogue } from '../activities/comfyui/node-catalogue.js';
 import type { ObjectStore } from '../activities/storage/object-store.js';
 import { backendReportKey } from '../workflows/contracts/backend-report.js';
 import type { BackendReport } from '../workflows/contracts/backend-report.js';
 import type { Logger } from '../infra/runtime/logger.js';
 
 const REPORT_MS = 10_000;
-const OBJECT_INFO_MS = 60_000;
 
 export interface ReporterOptions {
   readonly backend: ComfyUIBackend;
@@ -29,7 +26,7 @@ export interface ReporterOptions {
  */
 export class BackendReporter {
   readonly #options: ReporterOptions;
-  #capabilities: { readonly found: DiscoveredComfyUI; readonly key: string } | null = null;
+  #capabilities: { readonly catalogue: NodeCatalogue; readonly key: string } | null = null;
   #timer: NodeJS.Timeout | null = null;
   #isStopped = false;
   #reporting: Promise<void> | null = null;
@@ -100,7 +97,7 @@ export class BackendReporter {
       vramTotalBytes: found?.vramTotalBytes ?? null,
       queueRemaining,
       maxGpuJobs,
-      capabilitiesKey: found === null ? null : await this.#capabilitiesKey(found),
+      capabilitiesKey: found === null ? null : await this.#capabilitiesKey(),
       reportedAt: new Date().toISOString(),
     };
   }
@@ -114,19 +111,17 @@ export class BackendReporter {
     }
   }
 
-  /** Read once for each time that a ComfyUI is found: `/object_info` runs custom code and may block its event loop. */
-  async #capabilitiesKey(found: DiscoveredComfyUI): Promise<string | null> {
-    if (this.#capabilities?.found === found) return this.#capabilities.key;
+  /** Of the catalogue that the client has: it is read again when ComfyUI is found again, and after a refusal. */
+  async #capabilitiesKey(): Promise<string | null> {
     const { backend, store, logger } = this.#options;
     try {
-      const info = await backend.use(async (client) =>
-        client.http.json({ path: '/api/object_info', signal: undefined, totalMs: OBJECT_INFO_MS }),
-      );
-      const capabilities = capabilitiesFrom(z.record(z.string(), z.unknown()).parse(info));
+      const catalogue = await backend.use(async (client) => client.nodeCatalogue());
+      if (this.#capabilities?.catalogue === catalogue) return this.#capabilities.key;
+      const capabilities = catalogue.capabilities();
       const hash = createHash('sha256').update(JSON.stringify(capabilities)).digest('hex');
       const key = `capabilities/${hash}.json`;
       await store.writeJson(key, capabilities, { kind: 'absent' });
-      this.#capabilities = { found, key };
+      this.#capabilities = { catalogue, key };
       return key;
     } catch (error) {
       logger.warn({ err: error, backendId: backend.backendId }, 'Could not read the node classes of a backend');

@@ -1,5 +1,6 @@
 import { log } from '@temporalio/workflow';
 import { recordProgress } from './activity-options.js';
+import type { Correction } from './domain/correct-graph.js';
 import type { AdaptedGraph, BackendClaim, Checkpoint, ProgressRecord, RenderedSoFar } from './contracts/activities.js';
 import type {
   ExpectedOutputs,
@@ -65,6 +66,7 @@ export class GenerationRun {
   #unsuitable: readonly string[] = [];
   /** Of the parts of the batch that are done. */
   #stored: readonly StoredOutput[] = [];
+  #corrections: readonly Correction[] = [];
   /** What was delivered otherwise than asked. */
   #changed: Readonly<Record<string, unknown>> = {};
   #isOnFal = false;
@@ -164,13 +166,19 @@ export class GenerationRun {
     return leftMs;
   }
 
+  /** What ComfyUI was handed otherwise than it was written, told with the beginning of the rendering. */
+  noteCorrections(corrections: readonly Correction[]): void {
+    this.#corrections = corrections;
+  }
+
   /** Rendering has begun. Said once for each submission, whoever says it first. */
   noteProcessing(startedAtMs: number): void {
     const { status, backendId } = this.#progress;
     if (status === 'PROCESSING' || backendId === null) return;
     this.advance({ status: 'PROCESSING', phase: 'rendering' });
     if (this.#progress.recoveries.length === 0) publishStatus(this.#progress, null);
-    this.#record({ type: 'processing', backendId, startedAtMs });
+    const corrections = this.#corrections;
+    this.#record({ type: 'processing', backendId, startedAtMs, ...(corrections.length > 0 && { corrections }) });
   }
 
   /** A claim follows; it may adopt the submission when that may still render. */

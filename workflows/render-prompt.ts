@@ -10,6 +10,7 @@ export async function renderPrompt(run: GenerationRun, claim: BackendClaim): Pro
   const gpu = new GpuOccupation(claim);
   try {
     const submitted = await submit(run, claim);
+    run.noteCorrections(submitted.corrections ?? []);
     if (submitted.state === 'running') run.noteProcessing(Date.now());
     if (submitted.state === 'pending') run.advance({ phase: 'pending' });
     gpu.freeWhenCancelled();

@@ -4,6 +4,8 @@ import type { ComfyUIAddress } from './comfyui-address.js';
 import { createComfyUIHttp } from './comfyui-http.js';
 import type { ComfyUIAnswer, ComfyUIHttp, ComfyUIRequest } from './comfyui-http.js';
 import { ComfyUIHttpError, NotComfyUIError, PromptRejectedError } from './errors.js';
+import { nodeCatalogueFrom } from './node-catalogue.js';
+import type { NodeCatalogue } from './node-catalogue.js';
 import { nodeFaultsOf } from './node-faults.js';
 import { PROMPT_MARKER, promptMarkerSchema } from './prompt-marker.js';
 import type { PromptMarker } from './prompt-marker.js';
@@ -14,6 +16,10 @@ import type { PromptState } from './prompt-state.js';
 const LOOK_MS = 15_000;
 /** Validation runs inside `POST /prompt` and may touch disks (VALIDATE_INPUTS of custom nodes). */
 const SUBMIT_MS = 60_000;
+/** `/object_info` runs code of custom nodes, and blocks the event loop while it does. */
+const OBJECT_INFO_MS = 60_000;
+/** Where that fails it is not asked for at every submission. */
+const CATALOGUE_PAUSE_MS = 60_000;
 
 export interface SubmittedGraph {
   readonly graph: ApiGraph;
@@ -33,6 +39,8 @@ export interface ComfyUIClient {
   /** Prompts that run or wait: the cheapest question there is. */
   queueRemaining(signal?: AbortSignal): Promise<number>;
   promptState(promptId: string, signal?: AbortSignal): Promise<PromptState>;
+  /** What `/object_info` says, read once for this client; a refusal lets it be read again, because models are copied in. */
+  nodeCatalogue(): Promise<NodeCatalogue>;
   /** Queues a graph under our own prompt id. Throws `PromptRejectedError` when any part of the graph is refused. */
   submit(prompt: SubmittedGraph, signal?: AbortSignal): Promise<void>;
   /** Prompts that run or wait and carry our marker, whichever installation of ours submitted them. */
@@ -76,6 +84,8 @@ const rejectedSchema = z.object({
 
 export function createComfyUIClient(address: ComfyUIAddress): ComfyUIClient {
   const http = createComfyUIHttp(address);
+  let catalogue: Promise<NodeCatalogue> | null = null;
+  let readableAgainAtMs = 0;
   return {
     address,
     http,
@@ -92,7 +102,24 @@ export function createComfyUIClient(address: ComfyUIAddress): ComfyUIClient {
       });
     },
     promptState: async (promptId, signal) => promptState(http, promptId, signal),
-    submit: async (prompt, signal) => submit(http, prompt, signal),
+    async nodeCatalogue() {
+      if (performance.now() < readableAgainAtMs)
+        throw new NotComfyUIError('/api/object_info could not be read a moment ago');
+      catalogue ??= readCatalogue(http).catch((error: unknown) => {
+        readableAgainAtMs = performance.now() + CATALOGUE_PAUSE_MS;
+        catalogue = null;
+        throw error;
+      });
+      return catalogue;
+    },
+    async submit(prompt, signal) {
+      try {
+        await submit(http, prompt, signal);
+      } catch (error) {
+        if (error instanceof PromptRejectedError) catalogue = null;
+        throw error;
+      }
+    },
     stop: async (promptId, signal) => stop(http, promptId, signal),
     removePending: async (promptId, signal) => removePending(http, promptId, signal),
     // `free_memory` discards the results of nodes, which a second try begins with (ComfyUI 0.8.0, main.py, prompt_worker).
@@ -100,6 +127,13 @@ export function createComfyUIClient(address: ComfyUIAddress): ComfyUIClient {
       command(http, { path: '/api/free', body: { unload_models: true, free_memory: frees === 'all' }, signal }),
     close: async () => http.close(),
   };
+}
+
+/** Without the caller's signal: others wait for the same answer. */
+async function readCatalogue(http: ComfyUIHttp): Promise<NodeCatalogue> {
+  const path = '/api/object_info';
+  const info = await http.json({ path, signal: undefined, totalMs: OBJECT_INFO_MS });
+  return nodeCatalogueFrom(parsed(z.record(z.string(), z.unknown()), info, path));
 }
 
 /**

@@ -71,25 +71,46 @@ export interface NodeFault {
   readonly details: string;
   readonly inputName: string | null;
   readonly receivedValue: unknown;
+  /** What the graph calls the node. */
+  readonly title?: string | null;
+  /** At most five allowed values that look most like the one received. */
+  readonly closest?: readonly string[];
+}
+
+/** `error` of a refusal. */
+export interface Rejection {
+  readonly type: string;
+  readonly message: string;
+  readonly details: string;
 }
 
 /** ComfyUI validated the graph and said no; it will say no again. */
 export class PromptRejectedError extends ComfyUIError {
   override readonly name = 'PromptRejectedError';
-  readonly type: string;
+  readonly said: Rejection;
   readonly faults: readonly NodeFault[];
 
-  constructor(
-    error: { readonly type: string; readonly message: string; readonly details: string },
-    faults: readonly NodeFault[],
-  ) {
-    const list = faults.map((fault) => `node ${fault.nodeId} (${fault.nodeType}): ${fault.message}: ${fault.details}`);
+  constructor(said: Rejection, faults: readonly NodeFault[]) {
+    const list = faults.map(inWords);
     super(
-      [`ComfyUI refused the graph: ${error.message}`, error.details, ...list].filter((part) => part !== '').join('; '),
+      [`ComfyUI refused the graph: ${said.message}`, said.details, ...list].filter((part) => part !== '').join('; '),
     );
-    this.type = error.type;
+    this.said = said;
     this.faults = faults;
   }
+
+  get type(): string {
+    return this.said.type;
+  }
+}
+
+/** Lists of hundreds of allowed values push everything else out of the message. */
+const MAX_DETAIL_CHARACTERS = 300;
+
+function inWords({ nodeId, nodeType, title, message, details, closest = [] }: NodeFault): string {
+  const name = title === undefined || title === null || title === nodeType ? '' : ` "${title}"`;
+  const hint = closest.length === 0 ? '' : `; the closest are ${closest.join(', ')}`;
+  return `node ${nodeId}${name} (${nodeType}): ${message}: ${details.slice(0, MAX_DETAIL_CHARACTERS)}${hint}`;
 }
 
 /** A node raised an exception. */

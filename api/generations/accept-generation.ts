@@ -56,11 +56,11 @@ export function createAcceptGeneration(deps: AcceptanceDeps): AcceptGeneration {
       storeFalRequest(deps.store, request.fal),
       fleetState(deps.directory, request.pool),
     ]);
-    const { priority, asked, metadata } = request;
+    const { priority, asked, metadata, corrections } = request;
     const credits = request.account === null ? null : priceOf(request, deps.creditsPerGraph);
     const input = { ...inputOf(deps, request, graph), provider: request.provider ?? deps.provider, fal };
     return commitGeneration(deps, {
-      ...{ input, credits, priority, asked, metadata, retryOf: null, fleet, idempotency, language },
+      ...{ input, credits, priority, asked, metadata, corrections, retryOf: null, fleet, idempotency, language },
     });
   };
 }

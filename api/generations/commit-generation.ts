@@ -6,6 +6,7 @@ import { appendEvent } from '../../activities/database/append-event.js';
 import type { Database } from '../../infra/postgres/database.js';
 import type { DatabaseSchema } from '../../infra/postgres/database-schema.js';
 import { crashPoint } from '../../infra/runtime/crash-point.js';
+import type { Correction } from '../../workflows/domain/correct-graph.js';
 import type { GenerationInput } from '../../workflows/contracts/generation.js';
 import type { FleetState } from '../backends/fleet-state.js';
 import type { Language } from '../messages/messages.js';
@@ -31,6 +32,7 @@ export interface NewGeneration {
   readonly credits: number | null;
   readonly priority: number;
   readonly asked: Readonly<Record<string, unknown>>;
+  readonly corrections: readonly Correction[];
   readonly metadata: Readonly<Record<string, unknown>>;
   /** The generation that this one repeats. */
   readonly retryOf: string | null;
@@ -85,7 +87,7 @@ async function insertAll(
   transaction: Transaction<DatabaseSchema>,
   ...[deps, generation]: [CommitDeps, NewGeneration]
 ): Promise<string> {
-  const { input, credits, priority, asked, metadata, retryOf, idempotency } = generation;
+  const { input, credits, priority, asked, corrections, metadata, retryOf, idempotency } = generation;
   const { generationId, accountId, template, graph } = input;
   const { open, ahead, now, stoppedBecause } = await lookAtQueue(transaction, priority);
   if (stoppedBecause !== null) {
@@ -112,6 +114,7 @@ async function insertAll(
         credits,
       },
       asked: JSON.stringify(asked),
+      corrections: JSON.stringify(corrections),
       metadata: JSON.stringify(metadata),
       workflow_input: JSON.stringify(workflowInput),
     })

@@ -35,6 +35,7 @@ export function generationView(parts: ViewParts): GenerationView {
     provider: row.provider,
     asked: row.asked,
     delivered: row.delivered ?? (row.status === 'COMPLETED' ? row.asked : null),
+    corrections: [...row.corrections],
     attempts: parts.attempts.map(attemptView),
     abandonedRenderings: abandonedRenderingsIn(parts.attempts),
     progress: parts.progress,

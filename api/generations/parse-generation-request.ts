@@ -1,3 +1,4 @@
+import type { Correction } from '../../workflows/domain/correct-graph.js';
 import { danglingLinks } from '../../workflows/domain/graph.js';
 import type { ApiGraph } from '../../workflows/domain/graph.js';
 import { isJsonObject } from '../json-object.js';
@@ -20,6 +21,8 @@ import { refuseOtherForms, refuseOtherGraphs } from './refuse-other-forms.js';
 
 /** A request that can be accepted: the graph is complete, every value is decided. */
 export interface AcceptableRequest extends BoundTemplate {
+  /** Parameters that were given in another spelling. */
+  readonly corrections: readonly Correction[];
   /** Template name, or `graph`. */
   readonly template: string;
   readonly pool: string;
@@ -69,6 +72,7 @@ function fromTemplate(body: JsonObject, templates: Templates): AcceptableRequest
     pool: template.manifest.pool,
     renderSeconds: template.manifest.limits.renderSeconds ?? null,
     ...bound,
+    corrections: checked.corrections,
     metadata,
     priority,
     timeoutMinutes: timeoutMinutes ?? null,
@@ -87,7 +91,7 @@ function refuseIfNotOnFal(fal: BoundFal | NoFalRequest): void {
 }
 
 function checkedParameters(given: unknown, template: Template | undefined): CheckedParameters {
-  if (template === undefined || !isJsonObject(given)) return { values: {}, places: [] }; // the schema says so
+  if (template === undefined || !isJsonObject(given)) return { values: {}, corrections: [], places: [] }; // the schema says so
   return checkParameters(template.manifest.parameters, given);
 }
 
@@ -119,6 +123,7 @@ function fromGraph(body: JsonObject): AcceptableRequest {
     renderSeconds: null,
     graph,
     asked: {},
+    corrections: [],
     expected: { ...ANYTHING, flatImages: 'allow' },
     metadata,
     priority,

@@ -1,4 +1,4 @@
-import { closestNames } from '../closest-names.js';
+import { closestNames } from '../../workflows/domain/closest-names.js';
 import { isJsonObject } from '../json-object.js';
 import type { JsonObject } from '../json-object.js';
 import { ProblemError } from '../problems.js';

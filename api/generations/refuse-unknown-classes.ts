@@ -1,6 +1,6 @@
 import type { ApiGraph } from '../../workflows/domain/graph.js';
 import type { BackendDirectory } from '../backends/backend-directory.js';
-import { closestNames } from '../closest-names.js';
+import { closestNames } from '../../workflows/domain/closest-names.js';
 import { ProblemError } from '../problems.js';
 import { withDeadline } from '../with-deadline.js';
 

@@ -35,9 +35,10 @@ export function createRetryGeneration(
       throw new ProblemError('generation_not_failed', `Generation ${id} is ${status}.`);
     }
     const fleet = await fleetState(deps.directory, earlier.pool);
+    const corrections = row.corrections.filter(({ node }) => node === null);
     const input = { ...earlier, generationId: newGenerationId() };
     return commitGeneration(deps, {
-      ...{ input, credits, priority, asked, metadata, retryOf: id, fleet, idempotency, language },
+      ...{ input, credits, priority, asked, metadata, corrections, retryOf: id, fleet, idempotency, language },
     });
   };
 }

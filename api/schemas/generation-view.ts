@@ -65,6 +65,14 @@ export const generationErrorSchema = z.object({
   type: z.string().describe('Page that explains the kind.'),
 });
 
+const correctionSchema = z.object({
+  node: z.string().nullable().describe('Null for a parameter of the template.'),
+  title: z.string().nullable(),
+  input: z.string(),
+  from: z.string(),
+  to: z.string(),
+});
+
 export const generationViewSchema = z.object({
   id: z.string().regex(/^gen_[0-9a-f]{32}$/),
   status: z.enum(GENERATION_STATUSES),
@@ -73,6 +81,9 @@ export const generationViewSchema = z.object({
   provider: z.enum(['comfyui', 'fal']),
   asked: values.describe('Every parameter with the value that was asked for, defaults and random seeds included.'),
   delivered: values.nullable().describe('What was rendered, where a recovery changed what was asked; null until then.'),
+  corrections: z
+    .array(correctionSchema)
+    .describe('Values that were given in another spelling than they are known by (euler_a for euler_ancestral).'),
   attempts: z.array(attemptViewSchema),
   abandonedRenderings: z
     .int()

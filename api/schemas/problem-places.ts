@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { closestNames } from '../closest-names.js';
+import { closestNames } from '../../workflows/domain/closest-names.js';
 import type { ProblemPlace } from '../problems.js';
 
 /** Longer names are cut: a pointer must not repeat a megabyte of the body. */

@@ -1,5 +1,7 @@
 import { z } from 'zod';
-import { closestNames } from '../closest-names.js';
+import { aliasOf } from '../../workflows/domain/aliases.js';
+import { closestNames } from '../../workflows/domain/closest-names.js';
+import type { Correction } from '../../workflows/domain/correct-graph.js';
 import type { ProblemPlace } from '../problems.js';
 import { givenInstead } from '../schemas/kind-of-value.js';
 import type { JsonKind } from '../schemas/kind-of-value.js';
@@ -12,6 +14,8 @@ export type ParameterValue = string | number | boolean;
 export interface CheckedParameters {
   /** What was given, in the order of the template; defaults are not filled in. */
   readonly values: Readonly<Record<string, ParameterValue>>;
+  /** Values that were given in another spelling. */
+  readonly corrections: readonly Correction[];
   readonly places: readonly ProblemPlace[];
 }
 
@@ -31,9 +35,13 @@ type Specs = Readonly<Record<string, ParameterSpec>>;
 /** Everything that is wrong with the parameters at once; pointers begin at the parameters (`/width`). */
 export function checkParameters(specs: Specs, given: Readonly<Record<string, unknown>>): CheckedParameters {
   const values: Record<string, ParameterValue> = {};
+  const corrections: Correction[] = [];
   const places: ProblemPlace[] = [];
   for (const [name, spec] of Object.entries(specs)) {
-    const value = Object.hasOwn(given, name) ? given[name] : undefined;
+    const said = Object.hasOwn(given, name) ? given[name] : undefined;
+    const value = spec.type === 'enum' && typeof said === 'string' ? (aliasOf(name, said, spec.values) ?? said) : said;
+    if (value !== said)
+      corrections.push({ node: null, title: null, input: name, from: String(said), to: String(value) });
     if (value === undefined) {
       if (spec.required === true) places.push(placeOf(name, spec, 'is required'));
       continue;
@@ -42,7 +50,7 @@ export function checkParameters(specs: Specs, given: Readonly<Record<string, unk
     if (parsed.success) values[name] = parsed.data;
     else places.push(placeOf(name, spec, `must be ${rangeOf(spec)}${givenInstead(value, KINDS[spec.type])}`));
   }
-  return { values, places: [...places, ...unknownNames(specs, given)] };
+  return { values, corrections, places: [...places, ...unknownNames(specs, given)] };
 }
 
 /** The zod schema of one parameter. */

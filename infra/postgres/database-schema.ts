@@ -1,6 +1,7 @@
 import type { ColumnType, Generated, JSONColumnType } from 'kysely';
 import type { FailureKind } from '../../workflows/domain/failure.js';
 import type { EmergencyStopReport } from '../../workflows/contracts/emergency-stop.js';
+import type { Correction } from '../../workflows/domain/correct-graph.js';
 import type { GenerationStatus } from '../../workflows/domain/generation-status.js';
 import type { GenerationInput, OutputKind } from '../../workflows/contracts/generation.js';
 
@@ -45,6 +46,7 @@ export interface GenerationsTable {
   ended_by_run: string | null;
   event_sequence: Generated<number>;
   credits: number | null;
+  corrections: ColumnType<readonly Correction[], string | undefined, string>;
   created_at: DatabaseTime;
   started_at: OptionalTime;
   finished_at: OptionalTime;

@@ -108,12 +108,12 @@ describe.each(SIMULATED_VERSIONS)('Submission to ComfyUI %s', (version) => {
     const comfy = await simulator();
     const graph = buildGraph();
     const sampler = graph['3'];
-    const inputs = { ...sampler?.inputs, sampler_name: 'euler_a' };
+    const inputs = { ...sampler?.inputs, sampler_name: 'eulerish' };
     const { submitPrompt } = submitter(backendAt(comfy.url), { ...graph, '3': { class_type: 'KSampler', inputs } });
     const failure = await failureOf(environment().run(submitPrompt, buildSubmission()));
     expect(failure).toMatchObject({ type: 'WORKFLOW_ERROR', nonRetryable: true });
     expect(failure.message).toMatch(/node 3 \(KSampler\).*sampler_name/);
-    expect(factsOf(failure)).toMatchObject({ faults: [{ nodeId: '3', receivedValue: 'euler_a' }] });
+    expect(factsOf(failure)).toMatchObject({ faults: [{ nodeId: '3', receivedValue: 'eulerish' }] });
   });
 
   test('R2.4 a missing node type is a fault of the graph, named by its class and not only by its title', async () => {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { DEFAULT_RECOVERY } from '../../workflows/domain/recovery-policy.js';
+import { buildExpectedOutputs } from '../support/expected-outputs.js';
 import { CARD, NOWHERE, accept, call, createTestSetting, post } from './support/start-test-api.js';
 import type { TestSetting } from './support/start-test-api.js';
 
@@ -59,7 +60,10 @@ test('an accepted generation is in the database, the outbox and the object store
       leftOut: [],
     },
     pool: 'default',
-    expected: { widthPx: 512, heightPx: 512, count: 1, flatImages: 'flag' },
+    expected: {
+      ...{ kind: 'image', widthPx: 512, heightPx: 512, count: 1, frames: 1, durationSeconds: null },
+      flatImages: 'flag',
+    },
     limits: {
       startSeconds: 86_400,
       renderSeconds: 600,
@@ -133,7 +137,7 @@ test('a graph of the caller is accepted as it is', async () => {
     .selectAll()
     .where('id', '=', String(answer.json['id']))
     .executeTakeFirstOrThrow();
-  expect(row.workflow_input.expected).toEqual({ widthPx: null, heightPx: null, count: null, flatImages: 'allow' });
+  expect(row.workflow_input.expected).toEqual(buildExpectedOutputs());
   expect((await setting.store.readJson(row.graph_key))?.value).toEqual(graph);
 });
 

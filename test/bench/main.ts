@@ -4,11 +4,12 @@ import type { BenchSection } from './section.js';
 import { cancel } from './sections/cancel.js';
 import { events } from './sections/events.js';
 import { idle } from './sections/idle.js';
+import { media } from './sections/media.js';
 import { overhead } from './sections/overhead.js';
 import { start } from './sections/start.js';
 
 /** `npm run bench`, or some of it by name: `npm run bench -- overhead idle`. */
-const SECTIONS: readonly BenchSection[] = [start, overhead, events, idle, cancel];
+const SECTIONS: readonly BenchSection[] = [start, overhead, events, idle, cancel, media];
 
 const names = process.argv.slice(2);
 const unknown = names.filter((name) => !SECTIONS.some((section) => section.name === name));

@@ -1,4 +1,5 @@
 import type { Adaptation, GraphChange, GraphParameters } from '../domain/adaptation.js';
+import type { Correction } from '../domain/correct-graph.js';
 import type { FailureKind } from '../domain/failure.js';
 import type { ParameterAdjustment } from '../domain/recovery-rule.js';
 import type { TerminalStatus } from '../domain/generation-status.js';
@@ -50,6 +51,8 @@ export interface SubmittedPrompt {
   readonly state: 'pending' | 'running' | 'finished';
   /** Nodes of the graph, for the percentage. */
   readonly nodeCount: number;
+  /** What was written otherwise than this ComfyUI knows it; absent when nothing was. */
+  readonly corrections?: readonly Correction[];
 }
 
 export interface AwaitCompletionInput {
@@ -191,6 +194,7 @@ export type ProgressRecord =
       readonly provider?: 'fal';
       /** False where fal.ai was asked for from the beginning; absent in histories of earlier versions. */
       readonly hasSwitched?: boolean;
+      readonly corrections?: readonly Correction[];
     }
   | {
       readonly type: 'recovering';
