@@ -57,7 +57,10 @@ async function inspected(inspection: Inspection): Promise<MediaVerdict> {
   if (!verdict.ok) return verdict;
   if (ffmpegPath !== null) await decodeWithFfmpeg(ffmpegPath, path, signal);
   else if (inspection.kind === 'video' && bytes < MIN_VIDEO_BYTES) {
-    return invalid('too_small', `a video of ${bytes} bytes is believed only where ffmpeg can decode it`);
+    return invalid(
+      'too_small',
+      `a video of ${bytes} bytes is believed only when it was decoded: install ffmpeg beside the worker, or set FFMPEG_PATH`,
+    );
   }
   return verdict;
 }
