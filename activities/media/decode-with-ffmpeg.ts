@@ -31,8 +31,8 @@ export async function decodeWithFfmpeg(ffmpegPath: string, path: string, signal:
     if (stderr !== '') throw damaged(stderr, path);
   } catch (error) {
     signal.throwIfAborted();
-    if (error instanceof MediaFaultError || isMissing(error)) throw error;
-    throw damaged(types.isNativeError(error) && 'stderr' in error ? String(error.stderr) : String(error), path);
+    if (!hasJudged(error)) throw error;
+    throw damaged(error.stderr, path);
   }
 }
 
@@ -41,7 +41,8 @@ function damaged(said: string, path: string): MediaFaultError {
   return new MediaFaultError('undecodable', `ffmpeg: ${detail}`);
 }
 
-/** The program has gone since it was found: nothing is known about the file. */
-function isMissing(error: unknown): boolean {
-  return types.isNativeError(error) && 'code' in error && error.code === 'ENOENT';
+/** It ended by itself, or had more to complain of than fits. One that is gone, killed or out of time has judged nothing. */
+function hasJudged(error: unknown): error is { readonly stderr: string } {
+  if (!types.isNativeError(error) || !('stderr' in error) || !('code' in error)) return false;
+  return typeof error.code === 'number' || error.code === 'ERR_CHILD_PROCESS_STDIO_MAXBUFFER';
 }

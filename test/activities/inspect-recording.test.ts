@@ -191,6 +191,12 @@ test('a cancelled inspection is no verdict', async () => {
   await expect(inspected({ bytes: bytesOf('a.mp4'), name: 'a.mp4', signal: aborted })).rejects.toThrow('cancelled');
 });
 
+test('a program that was killed is no verdict', async () => {
+  const killed = join(folder, 'killed');
+  writeFileSync(killed, '#!/bin/sh\nkill -9 $$\n', { mode: 0o755 });
+  await expect(inspected({ bytes: bytesOf('a.mp4'), name: 'a.mp4', ffmpegPath: killed })).rejects.toThrow('killed');
+});
+
 test('a program that is gone is no verdict', async () => {
   const missing = join(folder, 'no-such-program');
   await expect(inspected({ bytes: bytesOf('a.mp4'), name: 'a.mp4', ffmpegPath: missing })).rejects.toThrow('ENOENT');
