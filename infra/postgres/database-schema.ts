@@ -23,6 +23,8 @@ export interface DatabaseSchema {
   emergency_stops: EmergencyStopsTable;
   accounts: AccountsTable;
   credit_entries: CreditEntriesTable;
+  uploads: UploadsTable;
+  generation_inputs: GenerationInputsTable;
 }
 
 export interface GenerationsTable {
@@ -83,6 +85,28 @@ export interface CreditEntriesTable {
   generation_id: string | null;
   reference: string | null;
   created_at: DatabaseTime;
+}
+
+export interface UploadsTable {
+  id: string;
+  account_id: Generated<string>;
+  /** A bigint: the driver delivers it as text. */
+  bytes: ColumnType<string, number, number>;
+  sha256: string | null;
+  object_key: string | null;
+  kind: 'image' | 'video' | 'audio' | null;
+  media_type: string | null;
+  width_px: number | null;
+  height_px: number | null;
+  duration_seconds: number | null;
+  created_at: DatabaseTime;
+  used_at: DatabaseTime;
+}
+
+export interface GenerationInputsTable {
+  generation_id: string;
+  sha256: string;
+  object_key: string;
 }
 
 export interface EmergencyStopsTable {

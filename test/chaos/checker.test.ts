@@ -89,10 +89,14 @@ test.each(MUTANTS)(
       });
       try {
         await generateOnce(service, crashAt !== undefined);
-        const caught = await until('the checker says so', async () => {
-          const violations = await checkInvariants(service.checked);
-          return violations.some((violation) => says.test(violation)) ? violations : null;
-        });
+        const caught = await until(
+          'the checker says so',
+          async () => {
+            const violations = await checkInvariants(service.checked);
+            return violations.some((violation) => says.test(violation)) ? violations : null;
+          },
+          60_000,
+        );
         expect(caught.join('\n')).toContain(`${invariant} `);
       } finally {
         await service.endUnchecked();

@@ -5,6 +5,7 @@ import type { OwnServers, ServerName } from '../support/own-servers.js';
 import { startService } from '../support/service.js';
 import type { SeenGeneration, Service } from '../support/service.js';
 import { startSimulator } from '../support/simulator-process.js';
+import { until } from '../support/until.js';
 import { untilStopped } from '../support/until-stopped.js';
 
 const ACTIVITIES = [
@@ -81,10 +82,16 @@ async function killIn(
 ): Promise<SeenGeneration> {
   await service.killWorker('SIGTERM');
   await service.startWorker({ CRASH_AT: `${activity}.mid:1:SIGSTOP` });
-  const { id } = await service.submit({
-    template: 'sd15-text-to-image',
-    parameters: { prompt: activity, width: 64, height: 64, steps: activity === STOPPING ? 150 : 15, seed: 1 },
-  });
+  // A server that has just come back may make the API answer 503, whose remedy is to try again.
+  const { id } = await until(`the request for ${activity} is accepted`, async () =>
+    service.submit(
+      {
+        template: 'sd15-text-to-image',
+        parameters: { prompt: activity, width: 64, height: 64, steps: activity === STOPPING ? 150 : 15, seed: 1 },
+      },
+      { 'Idempotency-Key': activity },
+    ),
+  );
   if (activity === STOPPING) {
     await service.untilStatus(id, 'PROCESSING', 60_000);
     await service.post(`/v1/generations/${id}/cancel`);

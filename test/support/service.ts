@@ -64,7 +64,7 @@ export interface Service {
   /** Resolves when the worker that runs now has ended by itself. */
   readonly workerEnded: () => Promise<ProcessEnd>;
   readonly post: (path: string, body?: unknown, headers?: Readonly<Record<string, string>>) => Promise<Response>;
-  readonly submit: (body: unknown) => Promise<SeenGeneration>;
+  readonly submit: (body: unknown, headers?: Readonly<Record<string, string>>) => Promise<SeenGeneration>;
   readonly get: (id: string) => Promise<SeenGeneration>;
   readonly untilStatus: (id: string, status: string, timeoutMs?: number) => Promise<SeenGeneration>;
   /** What the checker of invariants looks at. */
@@ -158,8 +158,8 @@ export async function startService(options: {
     workerEnded: async () => worker.ended,
     post,
     get,
-    submit: async (body) => {
-      const response = await post('/v1/generations', body);
+    submit: async (body, headers) => {
+      const response = await post('/v1/generations', body, headers);
       if (response.status !== 202) throw new Error(`${response.status}: ${await response.text()}`);
       return (await response.json()) as SeenGeneration;
     },
