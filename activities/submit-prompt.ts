@@ -5,6 +5,8 @@ import pLimit from 'p-limit';
 import type { BackendActivities, SubmitPromptInput, SubmittedPrompt } from '../workflows/contracts/activities.js';
 import type { FailureKind } from '../workflows/domain/failure.js';
 import type { ApiGraph } from '../workflows/domain/graph.js';
+import { inputFilesOf } from '../workflows/domain/input-files.js';
+import type { InputFile } from '../workflows/domain/input-files.js';
 import { correctGraph } from '../workflows/domain/correct-graph.js';
 import { prefixOutputs } from '../workflows/domain/prefix-outputs.js';
 import type { ComfyUIBackend } from './comfyui/comfyui-backend.js';
@@ -12,6 +14,7 @@ import type { ComfyUIClient } from './comfyui/comfyui-client.js';
 import { ComfyUIUnreachableError, PromptRejectedError } from './comfyui/errors.js';
 import { explainRejection } from './comfyui/explain-rejection.js';
 import type { NodeCatalogue } from './comfyui/node-catalogue.js';
+import type { InputFiles } from './comfyui/input-files.js';
 import type { GateSwitch } from './comfyui/gate-switch.js';
 import { PROMPT_MARKER } from './comfyui/prompt-marker.js';
 import type { PromptMarker } from './comfyui/prompt-marker.js';
@@ -29,6 +32,7 @@ import { crashPoint } from '../infra/runtime/crash-point.js';
 export interface SubmitPromptDeps {
   readonly backend: ComfyUIBackend;
   readonly store: ObjectStore;
+  readonly inputs: InputFiles;
   readonly gate: GateSwitch;
   /** Prompts of everybody that ComfyUI may hold before one more is posted. */
   readonly maxQueued: number;
@@ -64,14 +68,16 @@ export function createSubmitPrompt(deps: SubmitPromptDeps): BackendActivities['s
     try {
       return await heartbeatWhile(async () => {
         const accepted = await readGraph(store, input.graph);
-        const { state, graph, corrections } = await exclusive(async () =>
-          backend.use(async (client) => {
-            const known = await corrected(client, accepted, signal);
-            return {
-              ...known,
-              state: await ensureSubmitted({ ...deps, ...known, client, input, signal, waitUntilMs }),
-            };
-          }),
+        const { state, graph, corrections } = await withInputs(deps, { graph: accepted, signal }, async () =>
+          exclusive(async () =>
+            backend.use(async (client) => {
+              const known = await corrected(client, accepted, signal);
+              return {
+                ...known,
+                state: await ensureSubmitted({ ...deps, ...known, client, input, signal, waitUntilMs }),
+              };
+            }),
+          ),
         );
         backend.forecast.submitted(input.promptId, graph); // before the claim stops counting
         const nodeCount = Object.keys(graph).length;
@@ -83,6 +89,30 @@ export function createSubmitPrompt(deps: SubmitPromptDeps): BackendActivities['s
       settled();
     }
   };
+}
+
+/** The files first, without holding up others; once more where ComfyUI refuses the graph because they are gone. */
+async function withInputs<T>(
+  { backend, inputs }: SubmitPromptDeps,
+  ...[{ graph, signal }, submit]: [{ readonly graph: ApiGraph; readonly signal: AbortSignal }, () => Promise<T>]
+): Promise<T> {
+  const files = inputFilesOf(graph);
+  const bring = async () => backend.use(async (client) => inputs.bring(client, files, signal));
+  await bring();
+  try {
+    return await submit();
+  } catch (error) {
+    const missing = error instanceof PromptRejectedError ? files.filter((file) => isNamed(file, error)) : [];
+    if (missing.length === 0) throw error;
+    log.warn('ComfyUI has lost input files; they are brought again', { files: missing.length });
+    inputs.forget(await backend.client(), missing);
+    await bring();
+    return submit();
+  }
+}
+
+function isNamed({ filename }: InputFile, { faults }: PromptRejectedError): boolean {
+  return faults.some(({ details, receivedValue }) => `${details} ${String(receivedValue)}`.includes(filename));
 }
 
 /** R3.4. Without its catalogue ComfyUI itself judges the graph as it is. */

@@ -4,16 +4,21 @@ import { z } from 'zod';
 import type { FalActivities, FalSubmission, FalSubmitHeartbeat, SubmitToFalInput } from '../workflows/contracts/fal.js';
 import { crashPoint } from '../infra/runtime/crash-point.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
+import { embedFiles } from './fal/embed-files.js';
 import { FalSubmissionUnknownError, NoFalKeyError } from './fal/errors.js';
 import type { FalClient } from './fal/fal-client.js';
 import { heartbeatWhile } from './heartbeat-while.js';
 import { falRecordKey, falRecordOf } from './storage/fal-record.js';
+import type { ObjectStore } from './storage/object-store.js';
 import type { FalRecord, FalRecords, FalRecordStore } from './storage/fal-record.js';
+
+/** Records, and the files of callers. */
+type FalInputStore = FalRecordStore & Pick<ObjectStore, 'open'>;
 
 export interface SubmitToFalDeps {
   /** `null`: no key is set. */
   readonly fal: FalClient | null;
-  readonly store: FalRecordStore;
+  readonly store: FalInputStore;
 }
 
 export function createSubmitToFal({ fal, store }: SubmitToFalDeps): FalActivities['submitToFal'] {
@@ -43,7 +48,7 @@ export function createSubmitToFal({ fal, store }: SubmitToFalDeps): FalActivitie
 
 interface Submission {
   readonly fal: FalClient;
-  readonly store: FalRecordStore;
+  readonly store: FalInputStore;
   readonly record: FalRecords;
   readonly input: SubmitToFalInput;
 }
@@ -103,8 +108,11 @@ async function cancelIfAsked(fal: FalClient, submission: FalSubmission): Promise
 
 const inputSchema = z.record(z.string(), z.unknown());
 
-async function loadInput(store: FalRecordStore, { input }: SubmitToFalInput): Promise<Record<string, unknown>> {
+async function loadInput(
+  store: FalInputStore,
+  { input }: SubmitToFalInput,
+): Promise<Readonly<Record<string, unknown>>> {
   const stored = await store.readJson(input.key);
   if (stored === null) throw new Error(`The input ${input.key} is not in the object store: was it deleted?`);
-  return inputSchema.parse(stored.value);
+  return embedFiles(inputSchema.parse(stored.value), store);
 }

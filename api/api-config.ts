@@ -1,6 +1,9 @@
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
+import { createAddressRules } from '../infra/network/address-rules.js';
+import type { AddressRules } from '../infra/network/address-rules.js';
 import { ConfigError, booleanFrom, integerFrom, numberFrom, stringFrom } from '../infra/runtime/env.js';
 import type { Env } from '../infra/runtime/env.js';
+import { ffmpegPathFrom } from '../infra/runtime/ffmpeg-path.js';
 import { projectRoot } from '../infra/runtime/project-root.js';
 import { storageConfigFrom } from '../infra/runtime/storage-config.js';
 import type { StorageConfig } from '../infra/runtime/storage-config.js';
@@ -30,6 +33,18 @@ export interface ApiConfig {
   /** What a graph of the caller's own costs an account. */
   readonly creditsPerGraph: number;
   readonly recoverySettings: RecoverySettings;
+  readonly inputs: InputConfig;
+}
+
+/** Of files that callers bring. */
+export interface InputConfig {
+  /** Where they lie on their way through this process. */
+  readonly scratchFolder: string;
+  readonly maxUploadBytes: number;
+  readonly maxInputPixels: number;
+  readonly ffmpegPath: string | null;
+  /** Which addresses they are fetched from; `null`: from none. */
+  readonly addressRules: AddressRules | null;
 }
 
 /** What is told of recoveries. */
@@ -71,7 +86,30 @@ export function apiConfigFrom(env: Env): ApiConfig {
       alertThreshold: numberFrom(env, 'RECOVERY_ALERT_THRESHOLD', { fallback: 0.8, min: 0, max: 1 }),
       hasStatistics: booleanFrom(env, 'RECOVERY_STATISTICS_ENABLED', true),
     },
+    inputs: {
+      scratchFolder: join(resolve(projectRoot, stringFrom(env, 'DATA_DIR', '.data')), 'uploads'),
+      // ComfyUI's own limit for a request is 100 MB (--max-upload-size): a little less, for the form around the file.
+      maxUploadBytes: integerFrom(env, 'MAX_UPLOAD_BYTES', { fallback: 99 * MIB, min: 1, max: 4_096 * MIB }),
+      maxInputPixels: integerFrom(env, 'MAX_INPUT_PIXELS', { fallback: 50_000_000, min: 1, max: 100_000_000 }),
+      ffmpegPath: ffmpegPathFrom(env),
+      addressRules: addressRulesFrom(env),
+    },
   };
+}
+
+const MIB = 1_048_576;
+const INPUT_URLS = ['https', 'http', 'off'] as const;
+
+function addressRulesFrom(env: Env): AddressRules | null {
+  const text = stringFrom(env, 'INPUT_URLS', 'https');
+  const mode = INPUT_URLS.find((known) => known === text);
+  if (mode === undefined) throw new ConfigError(`INPUT_URLS is "${text}", but must be one of ${INPUT_URLS.join(', ')}`);
+  const ports = listOf(stringFrom(env, 'INPUT_URL_PORTS', mode === 'http' ? '443,80' : '443')).map(Number);
+  if (!ports.every((port) => Number.isInteger(port) && port >= 1 && port <= 65_535)) {
+    throw new ConfigError('INPUT_URL_PORTS must be ports from 1 to 65535, such as 443,8443');
+  }
+  const networks = listFrom(env, 'INPUT_URL_NETWORKS');
+  return mode === 'off' ? null : createAddressRules({ allowsHttp: mode === 'http', ports, networks });
 }
 
 function recoveryFrom(env: Env): RecoveryPolicy {

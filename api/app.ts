@@ -6,7 +6,7 @@ import { createErrorHandler } from './error-handler.js';
 import { createOriginGuard } from './middleware/guard-origin.js';
 import type { OriginRules } from './middleware/guard-origin.js';
 import { createRequestLog } from './middleware/request-log.js';
-import { ProblemError } from './problems.js';
+import { ProblemError } from './problem-error.js';
 import { accountRoutes } from './routes/accounts.js';
 import type { AccountRoutesDeps } from './routes/accounts.js';
 import { backendRoutes } from './routes/backends.js';
@@ -26,6 +26,8 @@ import type { HealthRoutesDeps } from './routes/health.js';
 import { statisticsRoutes } from './routes/statistics.js';
 import type { StatisticsRoutesDeps } from './routes/statistics.js';
 import { templateRoutes } from './routes/templates.js';
+import { uploadRoutes } from './routes/uploads.js';
+import type { UploadRoutesDeps } from './routes/uploads.js';
 
 const MAX_URL_LENGTH = 4_096;
 
@@ -37,6 +39,7 @@ export type AppDeps = GenerationRoutesDeps &
   ErrorRecoveryRoutesDeps &
   EmergencyStopRoutesDeps &
   AccountRoutesDeps &
+  UploadRoutesDeps &
   Parameters<typeof generationEventRoutes>[0] &
   Parameters<typeof templateRoutes>[0] &
   Parameters<typeof backendRoutes>[0] & { readonly logger: Logger; readonly origin: OriginRules };
@@ -53,6 +56,7 @@ export function createApp(deps: AppDeps): Express {
     healthRoutes(deps),
     templateRoutes(deps),
     backendRoutes(deps),
+    uploadRoutes(deps),
     generationRoutes(deps),
     statisticsRoutes(deps),
     errorRecoveryRoutes(deps),

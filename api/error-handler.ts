@@ -2,7 +2,8 @@ import type { ErrorRequestHandler, Request, Response } from 'express';
 import type { Logger } from '../infra/runtime/logger.js';
 import { ObjectStoreError } from '../activities/storage/errors.js';
 import { isDatabaseUnavailable } from '../infra/postgres/database-unavailable.js';
-import { PROBLEMS, ProblemError } from './problems.js';
+import { ProblemError } from './problem-error.js';
+import { PROBLEMS } from './problems.js';
 import { requestIdOf } from './middleware/request-log.js';
 
 const RETRY_AFTER_SECONDS = '5';

@@ -52,6 +52,12 @@ export const PROBLEMS = {
     remedy: 'Check the name, or create the account with POST /v1/accounts.',
     retryable: false,
   },
+  upload_not_found: {
+    status: 404,
+    title: 'There is no such upload',
+    remedy: 'Check the id, or upload the file again; files that nothing uses are removed after a while.',
+    retryable: false,
+  },
   backend_not_found: {
     status: 404,
     title: 'There is no such backend',
@@ -114,6 +120,12 @@ export const PROBLEMS = {
     remedy: 'Results are kept for a limited time; generate again with the parameters in asked.',
     retryable: false,
   },
+  input_gone: {
+    status: 410,
+    title: 'A file that this generation needs has been removed',
+    remedy: 'Upload the file again and send a new request.',
+    retryable: false,
+  },
   body_too_large: {
     status: 413,
     title: 'The body is too large',
@@ -148,6 +160,18 @@ export const PROBLEMS = {
     status: 422,
     title: 'The request is not valid',
     remedy: 'Correct the fields listed in errors.',
+    retryable: false,
+  },
+  invalid_upload: {
+    status: 422,
+    title: 'The upload cannot be used',
+    remedy: 'Send one picture, video or sound that opens elsewhere, too; the detail says what is wrong.',
+    retryable: false,
+  },
+  input_unusable: {
+    status: 422,
+    title: 'A file of the request cannot be used',
+    remedy: 'Upload the file with POST /v1/uploads and name it by its id; errors lists each place and what is wrong.',
     retryable: false,
   },
   unknown_account: {
@@ -255,42 +279,3 @@ export const PROBLEMS = {
 } as const satisfies Record<string, ProblemKind>;
 
 export type ProblemCode = keyof typeof PROBLEMS;
-
-/** One place of the request that is wrong. */
-export interface ProblemPlace {
-  /** JSON pointer into the body, or `?name` for a query parameter. */
-  readonly pointer: string;
-  readonly message: string;
-  /** Node of the graph, where there is one. */
-  readonly nodeId?: string;
-  /** The values or the range that would be right, where that can be said in full. */
-  readonly allowed?: unknown;
-  /** The names most like an unknown one, best first. */
-  readonly closest?: readonly string[];
-}
-
-export interface ProblemExtras {
-  readonly places?: readonly ProblemPlace[];
-  readonly headers?: Readonly<Record<string, string>>;
-  /** Where more can be said than the remedy of the code. */
-  readonly remedy?: string;
-  /** For the log, never for the caller. */
-  readonly cause?: unknown;
-}
-
-/** A problem whose words are written for callers: the only error whose message leaves the process. */
-export class ProblemError extends Error {
-  override readonly name = 'ProblemError';
-  readonly code: ProblemCode;
-  readonly places: readonly ProblemPlace[];
-  readonly headers: Readonly<Record<string, string>>;
-  readonly remedy: string;
-
-  constructor(code: ProblemCode, detail: string, more: ProblemExtras = {}) {
-    super(detail, { cause: more.cause });
-    this.code = code;
-    this.places = more.places ?? [];
-    this.headers = more.headers ?? {};
-    this.remedy = more.remedy ?? PROBLEMS[code].remedy;
-  }
-}

@@ -5,6 +5,7 @@ import { createCancelGeneration } from '../activities/database/cancel-generation
 import { createObjectStore } from '../activities/storage/object-store.js';
 import { openDatabase } from '../infra/postgres/database.js';
 import type { Logger } from '../infra/runtime/logger.js';
+import { createScratch } from '../infra/runtime/scratch.js';
 import { projectRoot } from '../infra/runtime/project-root.js';
 import type { ResourceStack } from '../infra/runtime/resource-stack.js';
 import type { TemporalConnectionConfig } from '../infra/runtime/temporal-connection.js';
@@ -32,6 +33,9 @@ import { createOutputFiles } from './outputs/output-files.js';
 import { createOpenApiDocument } from './schemas/openapi-document.js';
 import { createReadStatistics } from './statistics/read-statistics.js';
 import { loadTemplates } from './templates/load-templates.js';
+import { createFetchInput } from './uploads/fetch-input.js';
+import { createResolveInputs } from './uploads/resolve-inputs.js';
+import { createUploads } from './uploads/uploads.js';
 
 export interface ApiStart {
   readonly config: ApiConfig;
@@ -52,6 +56,11 @@ export async function startApi({ config, logger, resources }: ApiStart): Promise
   const { maxOpenGenerations } = config;
   const accepting = { database, directory, temporalUrlOf, maxOpenGenerations };
   const retryGeneration = createRetryGeneration(accepting);
+  const { maxUploadBytes, addressRules } = config.inputs;
+  const scratch = await createScratch(config.inputs.scratchFolder);
+  const uploads = createUploads({ database, store, scratch, ...config.inputs });
+  const fetchInput = createFetchInput({ rules: addressRules, maxBytes: maxUploadBytes });
+  const resolveInputs = createResolveInputs({ database, uploads, fetchInput });
   const app = createApp({
     logger,
     origin: { host: config.host, allowedHosts: config.allowedHosts },
@@ -64,7 +73,9 @@ export async function startApi({ config, logger, resources }: ApiStart): Promise
     files: createOutputFiles({ database, store }),
     reader: createGenerationReader({ database, directory, progress, temporalUrlOf }),
     waitForEnd: createWaitForEnd({ database, hub, stopping: stopping.signal }),
-    acceptGeneration: createAcceptGeneration({ ...accepting, store, templates, ...config }),
+    acceptGeneration: createAcceptGeneration({ ...accepting, store, templates, resolveInputs, ...config }),
+    uploads,
+    maxUploadBytes,
     retryGeneration,
     checkpoints: createCheckpoints(database),
     retryFailed: createRetryFailed({ database, retryGeneration }),

@@ -10,6 +10,8 @@ import { createFetchOutput } from '../activities/comfyui/fetch-output.js';
 import { GateSwitch } from '../activities/comfyui/gate-switch.js';
 import { createSpool } from '../activities/spool/spool.js';
 import type { Spool } from '../activities/spool/spool.js';
+import { createInputFiles } from '../activities/comfyui/input-files.js';
+import type { InputFiles } from '../activities/comfyui/input-files.js';
 import { createDiscoverBackend } from '../activities/discover-backend.js';
 import { createFreeMemory } from '../activities/free-memory.js';
 import { createLateAttempt } from '../activities/late-attempt.js';
@@ -29,6 +31,7 @@ import { backendTaskQueue, gpuTaskQueue } from '../workflows/contracts/task-queu
 import type { ComfyUITarget } from '../infra/runtime/comfyui-config.js';
 import type { OperatorRule } from '../activities/failures/operator-rules.js';
 import type { Logger } from '../infra/runtime/logger.js';
+import { createScratch } from '../infra/runtime/scratch.js';
 import type { ResourceStack } from '../infra/runtime/resource-stack.js';
 import { backendIdOf } from './backend-identity.js';
 import { BackendLease } from './backend-lease.js';
@@ -68,6 +71,7 @@ interface Backing extends GpuWorkerOptions {
   readonly hold: BackendHold;
   readonly slots: GpuSlots;
   readonly spool: Spool;
+  readonly inputs: InputFiles;
   readonly client: Client;
   readonly late: LateAttempt;
 }
@@ -97,7 +101,9 @@ export async function createGpuWorker(options: GpuWorkerOptions): Promise<readon
   const late = createLateAttempt();
   resources.add(`pauses ${backendId}`, async () => late.close());
   const spool = createSpool({ folder: spoolFolderOf(config, backend), fetch: createFetchOutput({ backend, logger }) });
-  const backing = { ...options, backend, gate, hold: lease, slots, spool, client, late };
+  const scratch = await createScratch(join(config.dataDir, 'inputs', backendId));
+  const inputs = createInputFiles({ store, scratch });
+  const backing = { ...options, backend, gate, hold: lease, slots, spool, inputs, client, late };
   const workers = await createWorkers(backing, connection);
   reporter.start();
   const sweep = startOrphanSweep({ backend, spool, store, client, intervalMs: gpu.sweepIntervalMs, logger });
@@ -148,9 +154,10 @@ function spoolFolderOf({ dataDir }: WorkerConfig, { backendId }: ComfyUIBackend)
   return join(dataDir, 'spool', backendId);
 }
 
-function backendActivities({ backend, gate, store, slots, spool, config, late, rules }: Backing): BackendActivities {
+function backendActivities(backing: Backing): BackendActivities {
+  const { backend, gate, store, slots, spool, inputs, config, late, rules } = backing;
   return {
-    submitPrompt: createSubmitPrompt({ backend, store, gate, rules, maxQueued: slots.capacity, claims: slots }),
+    submitPrompt: createSubmitPrompt({ backend, store, inputs, gate, rules, maxQueued: slots.capacity, claims: slots }),
     awaitCompletion: createAwaitCompletion({
       backend,
       rules,

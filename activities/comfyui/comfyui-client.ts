@@ -1,9 +1,12 @@
+import type { Blob } from 'node:buffer';
+import { FormData } from 'undici';
 import { z } from 'zod';
 import type { ApiGraph } from '../../workflows/domain/graph.js';
+import { INPUT_SUBFOLDER } from '../../workflows/domain/input-files.js';
 import type { ComfyUIAddress } from './comfyui-address.js';
 import { createComfyUIHttp } from './comfyui-http.js';
 import type { ComfyUIAnswer, ComfyUIHttp, ComfyUIRequest } from './comfyui-http.js';
-import { ComfyUIHttpError, NotComfyUIError, PromptRejectedError } from './errors.js';
+import { ComfyUIHttpError, InputRefusedError, NotComfyUIError, PromptRejectedError } from './errors.js';
 import { nodeCatalogueFrom } from './node-catalogue.js';
 import type { NodeCatalogue } from './node-catalogue.js';
 import { nodeFaultsOf } from './node-faults.js';
@@ -20,6 +23,8 @@ const SUBMIT_MS = 60_000;
 const OBJECT_INFO_MS = 60_000;
 /** Where that fails it is not asked for at every submission. */
 const CATALOGUE_PAUSE_MS = 60_000;
+/** 100 MB at 350 kB/s. */
+const UPLOAD_MS = 300_000;
 
 export interface SubmittedGraph {
   readonly graph: ApiGraph;
@@ -52,6 +57,8 @@ export interface ComfyUIClient {
   stop(promptId: string, signal?: AbortSignal): Promise<void>;
   /** Takes a pending prompt out of the queue; does nothing to a running or unknown one. */
   removePending(promptId: string, signal?: AbortSignal): Promise<void>;
+  /** Writes a file below the input folder, over one of the same name. Throws `InputRefusedError`. */
+  uploadInput(file: { readonly filename: string; readonly bytes: Blob }, signal?: AbortSignal): Promise<void>;
   /** Models are unloaded and caches emptied before the next prompt; what runs now is not disturbed. */
   freeMemory(frees: 'models' | 'all', signal?: AbortSignal): Promise<void>;
   close(): Promise<void>;
@@ -71,6 +78,7 @@ const jobSchema = z.looseObject({
 });
 const jobAbsentSchema = z.object({ error: z.string() });
 const cancelledSchema = z.object({ cancelled: z.boolean() });
+const uploadedSchema = z.object({ name: z.string(), subfolder: z.string() });
 const submittedSchema = z.object({ prompt_id: z.string(), node_errors: z.unknown().optional() });
 const rejectedSchema = z.object({
   error: z.object({
@@ -125,8 +133,26 @@ export function createComfyUIClient(address: ComfyUIAddress): ComfyUIClient {
     // `free_memory` discards the results of nodes, which a second try begins with (ComfyUI 0.8.0, main.py, prompt_worker).
     freeMemory: async (frees, signal) =>
       command(http, { path: '/api/free', body: { unload_models: true, free_memory: frees === 'all' }, signal }),
+    uploadInput: async (file, signal) => uploadInput(http, file, signal),
     close: async () => http.close(),
   };
+}
+
+async function uploadInput(
+  http: ComfyUIHttp,
+  ...[file, signal]: [{ readonly filename: string; readonly bytes: Blob }, AbortSignal | undefined]
+): Promise<void> {
+  const path = '/api/upload/image'; // of any kind of file, whatever the route is called
+  const form = new FormData();
+  form.append('image', file.bytes, file.filename);
+  form.append('subfolder', INPUT_SUBFOLDER);
+  form.append('overwrite', 'true'); // else one that was half written stays, and ours is called "… (1)"
+  const answer = await http.send({ method: 'POST', path, form, signal, totalMs: UPLOAD_MS });
+  if (answer.status === 500) throw new InputRefusedError(file.filename, answer.text);
+  if (answer.status !== 200) throw new ComfyUIHttpError(path, answer.status, answer.text);
+  const { name, subfolder } = parsed(uploadedSchema, answer.json, path);
+  if (name === file.filename && subfolder === INPUT_SUBFOLDER) return;
+  throw new NotComfyUIError(`ComfyUI stored ${file.filename} as ${subfolder}/${name}`);
 }
 
 /** Without the caller's signal: others wait for the same answer. */

@@ -1,5 +1,5 @@
 import { Agent, request } from 'undici';
-import type { Dispatcher } from 'undici';
+import type { Dispatcher, FormData } from 'undici';
 import type { ComfyUIAddress } from './comfyui-address.js';
 import { urlOf } from './comfyui-address.js';
 import { ComfyUIHttpError, ComfyUIUnreachableError, NotComfyUIError } from './errors.js';
@@ -10,7 +10,9 @@ export interface ComfyUIRequest {
   readonly method?: 'GET' | 'POST';
   readonly path: string;
   readonly query?: Readonly<Record<string, string>>;
+  /** Sent as JSON. */
   readonly body?: unknown;
+  readonly form?: FormData;
   readonly signal: AbortSignal | undefined;
   /** Whole exchange, connect to last byte. */
   readonly totalMs: number;
@@ -54,7 +56,7 @@ export function createComfyUIHttp(address: ComfyUIAddress): ComfyUIHttp {
         dispatcher,
         method: ask.method ?? 'GET',
         headers: { ...address.headers, ...(ask.body !== undefined && { 'content-type': 'application/json' }) },
-        body: ask.body === undefined ? null : JSON.stringify(ask.body),
+        body: ask.form ?? (ask.body === undefined ? null : JSON.stringify(ask.body)),
         signal: signalOf(ask),
       });
     } catch (error) {

@@ -57,6 +57,15 @@ export class ComfyUIHttpError extends ComfyUIError {
   }
 }
 
+/** ComfyUI could not write an input file: it answers a bare 500, as a rule because its disk is full. */
+export class InputRefusedError extends ComfyUIError {
+  override readonly name = 'InputRefusedError';
+
+  constructor(filename: string, text: string) {
+    super(`ComfyUI could not store the input ${filename}, its disk may be full: ${text.trim().slice(0, 300)}`);
+  }
+}
+
 /** The address answers, but not as a ComfyUI does: a login page, a proxy, another program. */
 export class NotComfyUIError extends ComfyUIError {
   override readonly name = 'NotComfyUIError';

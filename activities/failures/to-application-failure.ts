@@ -11,6 +11,7 @@ import {
   ComfyUIUnreachableError,
   DownloadError,
   ExecutionFailedError,
+  InputRefusedError,
   NoComfyUIError,
   NoOutputError,
   NotComfyUIError,
@@ -21,6 +22,7 @@ import {
   ZombieBackendError,
 } from '../comfyui/errors.js';
 import type { NodeFault } from '../comfyui/errors.js';
+import { InputMissingError } from '../comfyui/input-files.js';
 import { classifyFalFailure } from '../fal/classify-fal-failure.js';
 import { FalError } from '../fal/errors.js';
 import { OutputInvalidError } from '../media/errors.js';
@@ -111,6 +113,8 @@ function kindByClass(error: unknown): FailureKind {
   if (error instanceof PromptLostError) return 'PROMPT_LOST';
   if (error instanceof PromptInterruptedError) return 'INTERRUPTED';
   if (error instanceof BackendCrashedError) return 'BACKEND_CRASHED';
+  if (error instanceof InputMissingError) return 'BAD_INPUT';
+  if (error instanceof InputRefusedError) return 'DISK_FULL';
   if (isErrno(error, 'ENOSPC')) return 'DISK_FULL'; // the spool
   if (isDatabaseUnavailable(error) || isGrpcServiceError(error)) return 'NETWORK_ERROR';
   return 'UNEXPECTED';

@@ -3,7 +3,7 @@ import type { Selectable } from 'kysely';
 import { addEntry, lockBalance } from '../../activities/database/credits.js';
 import type { Database } from '../../infra/postgres/database.js';
 import type { CreditEntriesTable } from '../../infra/postgres/database-schema.js';
-import { ProblemError } from '../problems.js';
+import { ProblemError } from '../problem-error.js';
 import type { AccountView, CreditEntryView } from '../schemas/account-view.js';
 
 export interface Grant {

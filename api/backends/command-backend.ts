@@ -4,7 +4,7 @@ import { OPERATE_BACKEND, backendWorkflowId, drainSignal, resumeSignal } from '.
 import { GENERATION_TASK_QUEUE } from '../../workflows/contracts/task-queues.js';
 import { gateWishOf } from '../../workflows/domain/backend-gate.js';
 import type { operateBackend } from '../../workflows/operate-backend.js';
-import { ProblemError } from '../problems.js';
+import { ProblemError } from '../problem-error.js';
 import type { BackendDirectory } from './backend-directory.js';
 
 export type BackendCommand = 'drain' | 'resume';

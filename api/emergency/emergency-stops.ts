@@ -6,7 +6,7 @@ import type { Database } from '../../infra/postgres/database.js';
 import type { EmergencyStopsTable } from '../../infra/postgres/database-schema.js';
 import { EMERGENCY_STOP, emergencyStopOptions, resumeServiceSignal } from '../../workflows/contracts/emergency-stop.js';
 import type { emergencyStop } from '../../workflows/emergency-stop.js';
-import { ProblemError } from '../problems.js';
+import { ProblemError } from '../problem-error.js';
 import type { EmergencyStopView } from '../schemas/emergency-stop.js';
 
 export interface EmergencyStops {

@@ -3,7 +3,7 @@ import { Bell } from '../../infra/runtime/bell.js';
 import type { Database } from '../../infra/postgres/database.js';
 import { isTerminal } from '../../workflows/domain/generation-status.js';
 import type { GenerationStatus } from '../../workflows/domain/generation-status.js';
-import { ProblemError } from '../problems.js';
+import { ProblemError } from '../problem-error.js';
 import type { EventHub } from './event-hub.js';
 import { eventsAfter } from './events-after.js';
 import type { ProgressWatcher } from './progress-watcher.js';

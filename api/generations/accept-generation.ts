@@ -10,6 +10,7 @@ import { fleetState } from '../backends/fleet-state.js';
 import type { Language } from '../messages/messages.js';
 import { isJsonObject } from '../json-object.js';
 import type { Templates } from '../templates/template.js';
+import type { ResolveInputs } from '../uploads/resolve-inputs.js';
 import { commitGeneration, replayOf } from './commit-generation.js';
 import type { Acceptance, CommitDeps, NewGeneration } from './commit-generation.js';
 import { generationLimits } from './generation-limits.js';
@@ -27,6 +28,7 @@ const NO_ACCOUNT = 'default';
 export interface AcceptanceDeps extends CommitDeps {
   readonly store: ObjectStore;
   readonly templates: Templates;
+  readonly resolveInputs: ResolveInputs;
   readonly directory: BackendDirectory;
   readonly limits: LimitDefaults;
   readonly recovery: RecoveryPolicy;
@@ -49,18 +51,30 @@ export function createAcceptGeneration(deps: AcceptanceDeps): AcceptGeneration {
     const idempotency = idempotentRequest(body, idempotencyKey);
     const replay = idempotency === null ? null : await replayOf(deps.database, idempotency);
     if (replay !== null) return replay;
-    const request = parseGenerationRequest(body, deps.templates);
+    const request = await parseGenerationRequest(body, deps);
     if (request.template === 'graph') await refuseUnknownClasses(deps.directory, request.graph);
     const [graph, fal, fleet] = await Promise.all([
       storeGraph(deps.store, request.graph),
       storeFalRequest(deps.store, request.fal),
       fleetState(deps.directory, request.pool),
     ]);
-    const { priority, asked, metadata, corrections } = request;
+    const { priority, asked, metadata, corrections, inputs } = request;
     const credits = request.account === null ? null : priceOf(request, deps.creditsPerGraph);
     const input = { ...inputOf(deps, request, graph), provider: request.provider ?? deps.provider, fal };
     return commitGeneration(deps, {
-      ...{ input, credits, priority, asked, metadata, corrections, retryOf: null, fleet, idempotency, language },
+      ...{
+        input,
+        inputs,
+        credits,
+        priority,
+        asked,
+        metadata,
+        corrections,
+        retryOf: null,
+        fleet,
+        idempotency,
+        language,
+      },
     });
   };
 }

@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import type { Transaction } from 'kysely';
 import { addEntry, lockBalance } from '../../activities/database/credits.js';
+import { lockInput } from '../../activities/database/lock-input.js';
 import { enterIntake, stopInForce } from '../../activities/database/intake.js';
 import { appendEvent } from '../../activities/database/append-event.js';
 import type { Database } from '../../infra/postgres/database.js';
@@ -10,7 +11,7 @@ import type { Correction } from '../../workflows/domain/correct-graph.js';
 import type { GenerationInput } from '../../workflows/contracts/generation.js';
 import type { FleetState } from '../backends/fleet-state.js';
 import type { Language } from '../messages/messages.js';
-import { ProblemError } from '../problems.js';
+import { ProblemError } from '../problem-error.js';
 import type { GenerationView } from '../schemas/generation-view.js';
 import { generationView } from './generation-view.js';
 import type { GenerationRow } from './generation-view.js';
@@ -25,9 +26,16 @@ export interface CommitDeps {
   readonly temporalUrlOf: (generationId: string) => string | null;
 }
 
+export interface GenerationFile {
+  readonly sha256: string;
+  readonly objectKey: string;
+}
+
 /** A generation of which everything is decided but the moment. */
 export interface NewGeneration {
   readonly input: Omit<GenerationInput, 'acceptedAtMs'>;
+  /** Files that it is given, which are kept for as long as it needs them. */
+  readonly inputs: readonly GenerationFile[];
   /** What it costs its account; `null`: nothing. */
   readonly credits: number | null;
   readonly priority: number;
@@ -124,10 +132,32 @@ async function insertAll(
   if (idempotency !== null && !(await takeKey(transaction, idempotency, { generationId, body }))) {
     throw new KeyTakenError();
   }
+  await useInputs(transaction, generationId, generation.inputs);
   await appendEvent(transaction, generationId, { type: 'accepted', data: { status: 'QUEUED' } });
   if (credits !== null) await holdCredits(transaction, { generationId, accountId, credits });
   await transaction.insertInto('outbox').values({ kind: 'start', generation_id: generationId }).execute();
   return body;
+}
+
+/** In the order of their hashes, so that two generations never wait for each other. */
+async function useInputs(
+  transaction: Transaction<DatabaseSchema>,
+  ...[generationId, inputs]: [string, NewGeneration['inputs']]
+): Promise<void> {
+  const files = [...new Map(inputs.map((file) => [file.sha256, file])).values()];
+  for (const { sha256, objectKey } of files.sort((left, right) => left.sha256.localeCompare(right.sha256))) {
+    await lockInput(transaction, sha256);
+    const used = await transaction
+      .updateTable('uploads')
+      .set({ used_at: sql<Date>`now()` })
+      .where('sha256', '=', sha256)
+      .executeTakeFirst();
+    if (used.numUpdatedRows === 0n) throw new ProblemError('input_gone', `The file ${objectKey} has been removed.`);
+    await transaction
+      .insertInto('generation_inputs')
+      .values({ generation_id: generationId, sha256, object_key: objectKey })
+      .execute();
+  }
 }
 
 /** Last, because it holds the account until COMMIT: the next request of the same account waits for no more than that. */

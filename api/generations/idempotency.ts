@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import type { Transaction } from 'kysely';
 import type { DatabaseSchema } from '../../infra/postgres/database-schema.js';
 import type { Database } from '../../infra/postgres/database.js';
-import { ProblemError } from '../problems.js';
+import { ProblemError } from '../problem-error.js';
 
 /** Keys are remembered this long, by the database's clock. */
 const KEY_LIFETIME = sql<Date>`now() - interval '24 hours'`;

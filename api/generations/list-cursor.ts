@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ProblemError } from '../problems.js';
+import { ProblemError } from '../problem-error.js';
 
 const cursorSchema = z.tuple([z.string().regex(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[\d.+:-]*$/), z.string().max(64)]);
 

@@ -3,10 +3,10 @@ import { danglingLinks } from '../../workflows/domain/graph.js';
 import type { ApiGraph } from '../../workflows/domain/graph.js';
 import { isJsonObject } from '../json-object.js';
 import type { JsonObject } from '../json-object.js';
-import { ProblemError } from '../problems.js';
-import type { ProblemPlace } from '../problems.js';
+import { ProblemError } from '../problem-error.js';
+import type { ProblemPlace } from '../problem-error.js';
 import { issueWords } from '../schemas/issue-words.js';
-import { problemPlaces } from '../schemas/problem-places.js';
+import { pointerOf, problemPlaces } from '../schemas/problem-places.js';
 import { graphRequestSchema, templateRequestSchema } from '../schemas/generation-request.js';
 import type { GraphRequest, RecoveryRequest } from '../schemas/generation-request.js';
 import type { NoFalRequest, ProviderMode } from '../../workflows/contracts/fal.js';
@@ -16,11 +16,16 @@ import { bindTemplate } from '../templates/bind-template.js';
 import type { BoundTemplate } from '../templates/bind-template.js';
 import { checkParameters } from '../templates/check-parameters.js';
 import type { CheckedParameters } from '../templates/check-parameters.js';
+import { isFileParameter } from '../templates/template-manifest.js';
 import type { Template, Templates } from '../templates/template.js';
+import type { ResolveInputs, ResolvedInput, WantedInput } from '../uploads/resolve-inputs.js';
+import { placeFiles, unusedNames } from './place-files.js';
 import { refuseOtherForms, refuseOtherGraphs } from './refuse-other-forms.js';
 
 /** A request that can be accepted: the graph is complete, every value is decided. */
 export interface AcceptableRequest extends BoundTemplate {
+  /** Files that the graph is given. */
+  readonly inputs: readonly ResolvedInput[];
   /** Parameters that were given in another spelling. */
   readonly corrections: readonly Correction[];
   /** Template name, or `graph`. */
@@ -45,14 +50,22 @@ const DEFAULT_CREDITS = 1;
 
 const GRAPH_ON_FAL: NoFalRequest = { reason: 'a graph has no counterpart there; use a template that has one' };
 
-/** Judges a body; throws one `ProblemError` that lists everything that is wrong with it. */
-export function parseGenerationRequest(body: unknown, templates: Templates): AcceptableRequest {
-  if (!isJsonObject(body)) throw new ProblemError('invalid_request', 'The body is not a JSON object.');
-  refuseOtherForms(body, templates);
-  return Object.hasOwn(body, 'template') ? fromTemplate(body, templates) : fromGraph(body);
+export interface RequestWorld {
+  readonly templates: Templates;
+  readonly resolveInputs: ResolveInputs;
 }
 
-function fromTemplate(body: JsonObject, templates: Templates): AcceptableRequest {
+/**
+ * Judges a body; throws one `ProblemError` that lists everything that is wrong with it. Files are looked at last, when
+ * everything else is right.
+ */
+export async function parseGenerationRequest(body: unknown, world: RequestWorld): Promise<AcceptableRequest> {
+  if (!isJsonObject(body)) throw new ProblemError('invalid_request', 'The body is not a JSON object.');
+  refuseOtherForms(body, world.templates);
+  return Object.hasOwn(body, 'template') ? fromTemplate(body, world) : fromGraph(body, world);
+}
+
+async function fromTemplate(body: JsonObject, { templates, resolveInputs }: RequestWorld): Promise<AcceptableRequest> {
   const template = templateOf(body, templates);
   const parsed = templateRequestSchema.safeParse(body, { error: issueWords });
   const shape = parsed.success ? [] : problemPlaces(parsed.error, templateRequestSchema);
@@ -64,14 +77,18 @@ function fromTemplate(body: JsonObject, templates: Templates): AcceptableRequest
     throw new ProblemError(shape.length > 0 ? 'invalid_request' : 'invalid_parameters', countOf(places), { places });
   }
   const { metadata, priority, timeoutMinutes, recovery, provider, account } = parsed.data;
-  const bound = bindTemplate(template, checked.values);
-  const fal = bindFal(template, { asked: bound.asked, given: checked.values });
+  const files = await filesOf(template, checked.values, resolveInputs);
+  const ids = Object.fromEntries([...files].map(([name, { uploadId }]) => [name, uploadId]));
+  const given = { ...checked.values, ...ids };
+  const bound = bindTemplate(template, { given, files });
+  const fal = bindFal(template, { asked: bound.asked, given, files });
   if (provider === 'fal') refuseIfNotOnFal(fal);
   return {
     template: template.name,
     pool: template.manifest.pool,
     renderSeconds: template.manifest.limits.renderSeconds ?? null,
     ...bound,
+    inputs: [...files.values()],
     corrections: checked.corrections,
     metadata,
     priority,
@@ -106,7 +123,27 @@ function templateOf(body: JsonObject, templates: Templates): Template | undefine
   });
 }
 
-function fromGraph(body: JsonObject): AcceptableRequest {
+/** By name of the parameter. */
+async function filesOf(
+  { manifest }: Template,
+  ...[values, resolveInputs]: [CheckedParameters['values'], ResolveInputs]
+): Promise<ReadonlyMap<string, ResolvedInput>> {
+  const wanted = Object.entries(manifest.parameters).flatMap(([name, spec]): readonly WantedInput[] => {
+    const reference = values[name];
+    if (typeof reference !== 'string' || !isFileParameter(spec)) return [];
+    const { type, maxPixels, maxSeconds } = spec;
+    const limits = { ...(maxPixels !== undefined && { maxPixels }), ...(maxSeconds !== undefined && { maxSeconds }) };
+    return [{ pointer: pointerOf(['parameters', name]), reference, kind: type === 'mask' ? 'image' : type, ...limits }];
+  });
+  const resolved = await resolveInputs(wanted);
+  const byName = Object.keys(manifest.parameters).flatMap((name) => {
+    const file = resolved.get(pointerOf(['parameters', name]));
+    return file === undefined ? [] : [[name, file] as const];
+  });
+  return new Map(byName);
+}
+
+async function fromGraph(body: JsonObject, { resolveInputs }: RequestWorld): Promise<AcceptableRequest> {
   refuseOtherGraphs(body['graph']);
   const parsed = graphRequestSchema.safeParse(body, { error: issueWords });
   if (!parsed.success) {
@@ -114,14 +151,22 @@ function fromGraph(body: JsonObject): AcceptableRequest {
     const isAboutGraph = places.every(({ pointer }) => pointer.startsWith('/graph'));
     throw new ProblemError(isAboutGraph ? 'invalid_graph' : 'invalid_request', countOf(places), { places });
   }
-  const { graph, metadata, priority, timeoutMinutes, recovery, provider, account }: GraphRequest = parsed.data;
+  const { graph, images, metadata, priority, timeoutMinutes, recovery, provider, account }: GraphRequest = parsed.data;
   refuseDanglingLinks(graph);
+  const unused = unusedNames(graph, Object.keys(images));
+  if (unused.length > 0) throw new ProblemError('invalid_request', countOf(unused), { places: unused });
   if (provider === 'fal') refuseIfNotOnFal(GRAPH_ON_FAL);
+  const pointers = Object.keys(images).map((name) => [name, pointerOf(['images', name])] as const);
+  const files = await resolveInputs(
+    pointers.map(([name, pointer]) => ({ pointer, reference: images[name] ?? '', kind: null })),
+  );
+  const keys = pointers.map(([name, pointer]) => [name, files.get(pointer)?.objectKey ?? ''] as const);
   return {
     template: 'graph',
     pool: 'default',
     renderSeconds: null,
-    graph,
+    graph: placeFiles(graph, new Map(keys)),
+    inputs: [...files.values()],
     asked: {},
     corrections: [],
     expected: { ...ANYTHING, flatImages: 'allow' },

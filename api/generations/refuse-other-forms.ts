@@ -1,8 +1,8 @@
 import { closestNames } from '../../workflows/domain/closest-names.js';
 import { isJsonObject } from '../json-object.js';
 import type { JsonObject } from '../json-object.js';
-import { ProblemError } from '../problems.js';
-import type { ProblemPlace } from '../problems.js';
+import { ProblemError } from '../problem-error.js';
+import type { ProblemPlace } from '../problem-error.js';
 import { graphRequestSchema, templateRequestSchema } from '../schemas/generation-request.js';
 import { MAX_PLACES, pointerOf } from '../schemas/problem-places.js';
 import type { Templates } from '../templates/template.js';

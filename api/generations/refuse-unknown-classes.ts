@@ -1,7 +1,7 @@
 import type { ApiGraph } from '../../workflows/domain/graph.js';
 import type { BackendDirectory } from '../backends/backend-directory.js';
 import { closestNames } from '../../workflows/domain/closest-names.js';
-import { ProblemError } from '../problems.js';
+import { ProblemError } from '../problem-error.js';
 import { withDeadline } from '../with-deadline.js';
 
 const DEADLINE_MS = 3_000;

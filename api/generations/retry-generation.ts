@@ -1,11 +1,12 @@
 import { canonicalSha256 } from '../../activities/storage/canonical-json.js';
+import type { Database } from '../../infra/postgres/database.js';
 import { isTerminal } from '../../workflows/domain/generation-status.js';
 import { fleetState } from '../backends/fleet-state.js';
 import type { Language } from '../messages/messages.js';
-import { ProblemError } from '../problems.js';
+import { ProblemError } from '../problem-error.js';
 import type { AcceptanceDeps } from './accept-generation.js';
 import { commitGeneration, replayOf } from './commit-generation.js';
-import type { Acceptance } from './commit-generation.js';
+import type { Acceptance, GenerationFile } from './commit-generation.js';
 import { newGenerationId } from './new-generation-id.js';
 
 export interface RetryRequest {
@@ -37,8 +38,18 @@ export function createRetryGeneration(
     const fleet = await fleetState(deps.directory, earlier.pool);
     const corrections = row.corrections.filter(({ node }) => node === null);
     const input = { ...earlier, generationId: newGenerationId() };
+    const inputs = await inputsOf(deps.database, id);
     return commitGeneration(deps, {
-      ...{ input, credits, priority, asked, metadata, corrections, retryOf: id, fleet, idempotency, language },
+      ...{ input, inputs, credits, priority, asked, metadata, corrections, retryOf: id, fleet, idempotency, language },
     });
   };
+}
+
+async function inputsOf(database: Database, generationId: string): Promise<readonly GenerationFile[]> {
+  const rows = await database
+    .selectFrom('generation_inputs')
+    .select(['sha256', 'object_key'])
+    .where('generation_id', '=', generationId)
+    .execute();
+  return rows.map(({ sha256, object_key: objectKey }) => ({ sha256, objectKey }));
 }

@@ -1,5 +1,5 @@
 import type { Request, RequestHandler } from 'express';
-import { ProblemError } from '../problems.js';
+import { ProblemError } from '../problem-error.js';
 
 const LOOPBACK = ['localhost', '127.0.0.1', '[::1]'];
 const SAFE_METHODS = ['GET', 'HEAD', 'OPTIONS'];

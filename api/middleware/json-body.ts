@@ -1,6 +1,6 @@
 import { raw } from 'express';
 import type { Request, RequestHandler } from 'express';
-import { ProblemError } from '../problems.js';
+import { ProblemError } from '../problem-error.js';
 import { jsonErrorPosition } from './json-error-position.js';
 import { findUnusableValues } from './unusable-values.js';
 

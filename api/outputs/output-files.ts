@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import type { ObjectStore } from '../../activities/storage/object-store.js';
 import { ObjectStoreError } from '../../activities/storage/errors.js';
 import type { Database } from '../../infra/postgres/database.js';
-import { ProblemError } from '../problems.js';
+import { ProblemError } from '../problem-error.js';
 
 export interface OutputFile {
   readonly objectKey: string;

@@ -1,5 +1,5 @@
 import type { IRouter, RequestHandler } from 'express';
-import { ProblemError } from '../problems.js';
+import { ProblemError } from '../problem-error.js';
 
 /** The methods of one path; every other method is answered with 405 and what is allowed. */
 export interface RouteMethods {

@@ -1,6 +1,7 @@
 import { Router } from 'express';
 import { errorCodeOf, FAILURE_KINDS } from '../../workflows/domain/failure.js';
-import { PROBLEMS, ProblemError } from '../problems.js';
+import { ProblemError } from '../problem-error.js';
+import { PROBLEMS } from '../problems.js';
 import type { OpenApiDocument } from '../schemas/openapi-document.js';
 import { defineRoute } from './define-route.js';
 

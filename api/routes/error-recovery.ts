@@ -13,7 +13,7 @@ import type { RetryGeneration } from '../generations/retry-generation.js';
 import type { CheckReadiness } from '../health-checks.js';
 import { negotiateLanguage } from '../messages/negotiate-language.js';
 import { jsonBody, optionalJsonBody } from '../middleware/json-body.js';
-import { ProblemError } from '../problems.js';
+import { ProblemError } from '../problem-error.js';
 import { jobRetrySchema, jobSubmitSchema, retryFailedSchema } from '../schemas/error-recovery.js';
 import type { DetailedRecoveryStatisticsView, RecoveryStatisticsView } from '../schemas/error-recovery.js';
 import type { GenerationView } from '../schemas/generation-view.js';

@@ -1,7 +1,7 @@
 import { Router } from 'express';
 import type { Request } from 'express';
 import type { EventStreams } from '../events/event-streams.js';
-import { ProblemError } from '../problems.js';
+import { ProblemError } from '../problem-error.js';
 import { defineRoute } from './define-route.js';
 import { generationIdOf, generationNotFound } from './generation-id.js';
 

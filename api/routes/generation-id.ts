@@ -1,5 +1,5 @@
 import type { Request } from 'express';
-import { ProblemError } from '../problems.js';
+import { ProblemError } from '../problem-error.js';
 
 /** The id in the path; a malformed one names no generation, so it is answered like an unknown one. */
 export function generationIdOf(req: Request): string {

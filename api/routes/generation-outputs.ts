@@ -7,7 +7,7 @@ import { byteRangeFrom } from '../outputs/byte-range.js';
 import type { ByteRange } from '../outputs/byte-range.js';
 import { outputGone } from '../outputs/output-files.js';
 import type { OutputFile, OutputFiles } from '../outputs/output-files.js';
-import { ProblemError } from '../problems.js';
+import { ProblemError } from '../problem-error.js';
 import { defineRoute } from './define-route.js';
 import { generationIdOf } from './generation-id.js';
 

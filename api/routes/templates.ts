@@ -1,5 +1,5 @@
 import { Router } from 'express';
-import { ProblemError } from '../problems.js';
+import { ProblemError } from '../problem-error.js';
 import type { TemplateView } from '../schemas/template-view.js';
 import type { Template, Templates } from '../templates/template.js';
 import { defineRoute } from './define-route.js';

@@ -18,6 +18,8 @@ export interface DescribedRoute {
   readonly query?: z.ZodObject;
   readonly headers?: Readonly<Record<string, z.ZodType>>;
   readonly body?: z.ZodType;
+  /** JSON if absent. */
+  readonly bodyType?: 'multipart/form-data';
   readonly answers: Readonly<Record<string, DescribedAnswer>>;
   readonly problems: readonly ProblemCode[];
 }

@@ -5,6 +5,7 @@ import { GENERATION_STATUSES } from '../../workflows/domain/generation-status.js
 import { EVERYWHERE, READS, WRITES, id } from './described-route.js';
 import type { DescribedRoute } from './described-route.js';
 import { accountRoutes } from './described-accounts.js';
+import { uploadRoutes } from './described-uploads.js';
 import { emergencyStopRoutes } from './described-emergency-stop.js';
 import { errorRecoveryRoutes } from './described-error-recovery.js';
 
@@ -24,6 +25,7 @@ export function describedRoutes(schemas: Schemas): readonly DescribedRoute[] {
     ...errorRecoveryRoutes(),
     ...emergencyStopRoutes(),
     ...accountRoutes(),
+    ...uploadRoutes(),
     ...catalogueRoutes(schemas),
     ...serviceRoutes(),
   ];
@@ -50,6 +52,7 @@ function creationRoutes({ Generation, GenerationRequest }: Schemas): readonly De
         ...(['invalid_json', 'invalid_idempotency_key', 'unsupported_media_type', 'body_too_large'] as const),
         ...(['invalid_request', 'unknown_template', 'invalid_parameters', 'invalid_graph'] as const),
         ...(['graph_in_ui_format', 'graph_link_dangling', 'node_class_unknown', 'unsafe_number'] as const),
+        ...(['input_unusable', 'input_gone'] as const),
         ...([
           'idempotency_in_flight',
           'idempotency_mismatch',
@@ -124,7 +127,7 @@ function commandRoutes({ Generation }: Schemas): readonly DescribedRoute[] {
         ...WRITES,
         ...(['generation_not_found', 'generation_not_failed', 'invalid_idempotency_key'] as const),
         ...(['idempotency_in_flight', 'idempotency_mismatch', 'queue_full', 'service_stopped'] as const),
-        ...(['insufficient_credits', 'unknown_account'] as const),
+        ...(['insufficient_credits', 'unknown_account', 'input_gone'] as const),
       ],
     },
   ];

@@ -3,6 +3,12 @@ import { apiGraphSchema } from './api-graph.js';
 import { PROVIDER_MODES } from '../../workflows/contracts/fal.js';
 import { wholeNumber } from './whole-number.js';
 
+/** What a caller names where a file is wanted. */
+export const INPUT_REFERENCE = /^(upl_[0-9a-f]{32}|https?:\/\/\S+)$/;
+export const INPUT_WORDS = 'must be the id of an upload (POST /v1/uploads) or an address that begins with https://';
+export const MAX_REFERENCE_CHARS = 2_048;
+const MAX_IMAGES = 16;
+
 /** Names of accounts are the caller's own: user ids, mail addresses. */
 export const ACCOUNT_NAME = /^[A-Za-z0-9][A-Za-z0-9._:@-]{0,63}$/;
 
@@ -57,7 +63,13 @@ export const templateRequestSchema = z.strictObject({
   ...common,
 });
 
-export const graphRequestSchema = z.strictObject({ graph: apiGraphSchema, ...common });
+const images = z
+  .record(z.string().min(1).max(255), z.string().max(MAX_REFERENCE_CHARS).regex(INPUT_REFERENCE, INPUT_WORDS))
+  .refine((files) => Object.keys(files).length <= MAX_IMAGES, `has more than ${MAX_IMAGES} files`)
+  .default({})
+  .describe('Files for the graph, by the name that its nodes have for them: an upload (upl_…) or an address.');
+
+export const graphRequestSchema = z.strictObject({ graph: apiGraphSchema, images, ...common });
 
 /** The body of `POST /v1/generations`, for the OpenAPI document; the parser chooses one of the two by its keys. */
 export const generationRequestSchema = z.union([templateRequestSchema, graphRequestSchema]);

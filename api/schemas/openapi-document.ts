@@ -49,7 +49,7 @@ function register(registry: OpenAPIRegistry, route: DescribedRoute, problem: z.Z
     String(status),
     { description: codes.join(', '), content: { 'application/problem+json': { schema: problem } } },
   ]);
-  const { method, path, summary, operationId, query, params, headers, body } = route;
+  const { method, path, summary, operationId, query, params, headers, body, bodyType = 'application/json' } = route;
   registry.registerPath({
     method,
     path,
@@ -59,7 +59,7 @@ function register(registry: OpenAPIRegistry, route: DescribedRoute, problem: z.Z
       ...(params !== undefined && { params: z.object(params) }),
       ...(query !== undefined && { query }),
       ...(headers !== undefined && { headers: z.object(headers) }),
-      ...(body !== undefined && { body: { required: true, content: { 'application/json': { schema: body } } } }),
+      ...(body !== undefined && { body: { required: true, content: { [bodyType]: { schema: body } } } }),
     },
     responses: Object.fromEntries([...successes, ...problems]) as Parameters<
       OpenAPIRegistry['registerPath']

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { ProblemError } from '../problems.js';
+import { ProblemError } from '../problem-error.js';
 import { issueWords } from './issue-words.js';
 import { problemPlaces } from './problem-places.js';
 

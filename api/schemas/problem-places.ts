@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import { closestNames } from '../../workflows/domain/closest-names.js';
-import type { ProblemPlace } from '../problems.js';
+import type { ProblemPlace } from '../problem-error.js';
 
 /** Longer names are cut: a pointer must not repeat a megabyte of the body. */
 const MAX_POINTER_LENGTH = 300;

@@ -1,7 +1,7 @@
 import { z } from './openapi-zod.js';
 
 const parameterView = z.object({
-  type: z.enum(['string', 'integer', 'number', 'boolean', 'enum']),
+  type: z.enum(['string', 'integer', 'number', 'boolean', 'enum', 'image', 'mask', 'video', 'audio']),
   title: z.string().optional(),
   description: z.string().optional(),
   required: z.boolean(),
@@ -13,6 +13,8 @@ const parameterView = z.object({
   maxLength: z.int().optional(),
   pattern: z.string().optional(),
   values: z.array(z.string()).optional(),
+  maxPixels: z.int().optional().describe('Width × height of a file.'),
+  maxSeconds: z.number().optional(),
   random: z.boolean().optional().describe('Chosen at random when absent, and shown in asked.'),
 });
 

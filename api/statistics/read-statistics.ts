@@ -4,7 +4,7 @@ import type { FailureKind } from '../../workflows/domain/failure.js';
 import { GENERATION_STATUSES } from '../../workflows/domain/generation-status.js';
 import type { GenerationStatus } from '../../workflows/domain/generation-status.js';
 import type { RecoverySettings } from '../api-config.js';
-import { ProblemError } from '../problems.js';
+import { ProblemError } from '../problem-error.js';
 
 /** How failures of one kind, or recoveries by one strategy, went. */
 export interface RecoveryCounts {

@@ -1,4 +1,7 @@
 import type { NoFalRequest } from '../../workflows/contracts/fal.js';
+import { MAX_EMBEDDED_BYTES } from '../../activities/fal/embed-files.js';
+import type { FalFile } from '../../activities/fal/embed-files.js';
+import type { ResolvedInput } from '../uploads/resolve-inputs.js';
 import type { ParameterValue } from './check-parameters.js';
 import type { FalMapping } from './template-manifest.js';
 import type { Template } from './template.js';
@@ -14,21 +17,26 @@ export interface BoundFal {
 
 type Values = Readonly<Record<string, ParameterValue>>;
 
-/** The same request for fal.ai, or why there is none. `given` is what the caller has chosen, `asked` all of it. */
-export function bindFal(
-  { name, manifest }: Template,
-  { asked, given }: { readonly asked: Values; readonly given: Values },
-): BoundFal | NoFalRequest {
+interface FalValues {
+  readonly asked: Values;
+  /** What the caller has chosen of it. */
+  readonly given: Values;
+  /** By name of the parameter. */
+  readonly files: ReadonlyMap<string, ResolvedInput>;
+}
+
+/** The same request for fal.ai, or why there is none. */
+export function bindFal({ name, manifest }: Template, { asked, given, files }: FalValues): BoundFal | NoFalRequest {
   const { fal } = manifest;
   if (fal === undefined) return { reason: `the template ${name} has no counterpart there` };
-  const tooMuch = beyondLimits(fal, asked);
+  const tooMuch = beyondLimits(fal, asked) ?? tooLarge(files);
   if (tooMuch !== null) return { reason: tooMuch };
   const mapped = Object.values(fal.input).flatMap((from) => ('parameter' in from ? [from.parameter] : []));
   const unmapped = Object.keys(asked).filter((parameter) => !mapped.includes(parameter));
   const count = manifest.expected.count === null ? 1 : asked[manifest.expected.count];
   return {
     modelId: fal.model,
-    input: inputOf(fal, asked),
+    input: inputOf(fal, asked, files),
     usd: fal.usdPerOutput * (typeof count === 'number' ? count : 1),
     unmapped,
     leftOut: unmapped.filter((parameter) => Object.hasOwn(given, parameter)),
@@ -47,13 +55,30 @@ function beyondLimits({ model, input }: FalMapping, asked: Values): string | nul
   return null;
 }
 
-function inputOf({ input }: FalMapping, asked: Values): Readonly<Record<string, unknown>> {
+function tooLarge(files: FalValues['files']): string | null {
+  for (const [parameter, { bytes }] of files) {
+    if (bytes > MAX_EMBEDDED_BYTES)
+      return `${parameter} has ${bytes} bytes, and ${MAX_EMBEDDED_BYTES} can be sent there`;
+  }
+  return null;
+}
+
+function inputOf(
+  { input }: FalMapping,
+  ...[asked, files]: [Values, FalValues['files']]
+): Readonly<Record<string, unknown>> {
   const built: Record<string, unknown> = {};
   for (const [field, from] of Object.entries(input)) {
-    const value = 'parameter' in from ? asked[from.parameter] : from.value;
+    const file = 'parameter' in from ? files.get(from.parameter) : undefined;
+    const given = 'parameter' in from ? asked[from.parameter] : from.value;
+    const value = file === undefined ? given : falFile(file);
     if (value !== undefined) setAt(built, field.split('.'), value);
   }
   return built;
+}
+
+function falFile({ objectKey, mediaType }: ResolvedInput): FalFile {
+  return { inputFile: objectKey, mediaType };
 }
 
 function setAt(target: Record<string, unknown>, ...[path, value]: [readonly string[], unknown]): void {

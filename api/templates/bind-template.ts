@@ -1,9 +1,11 @@
 import { randomInt } from 'node:crypto';
 import type { ExpectedOutputs } from '../../workflows/contracts/generation.js';
+import { inputValue } from '../../workflows/domain/input-files.js';
 import { bindValue } from '../../workflows/domain/graph.js';
 import type { ApiGraph } from '../../workflows/domain/graph.js';
 import type { ParameterValue } from './check-parameters.js';
-import type { ParameterSpec, TemplateManifest } from './template-manifest.js';
+import type { ResolvedInput } from '../uploads/resolve-inputs.js';
+import type { Measure, ParameterSpec, TemplateManifest } from './template-manifest.js';
 import type { Template } from './template.js';
 
 /** A template with every parameter decided. */
@@ -14,30 +16,36 @@ export interface BoundTemplate {
   readonly expected: ExpectedOutputs;
 }
 
+export interface TemplateValues {
+  /** Of every parameter that was given; a file by the id of its upload. */
+  readonly given: Readonly<Record<string, ParameterValue>>;
+  /** By name of the parameter. */
+  readonly files: ReadonlyMap<string, ResolvedInput>;
+}
+
 /** Fills in defaults and random seeds and writes all values into the graph. */
-export function bindTemplate(
-  { manifest, graph }: Template,
-  given: Readonly<Record<string, ParameterValue>>,
-): BoundTemplate {
+export function bindTemplate({ manifest, graph }: Template, { given, files }: TemplateValues): BoundTemplate {
   const entries = Object.entries(manifest.parameters).flatMap(([name, spec]) => {
     const value = given[name] ?? spec.default ?? randomOf(spec);
     return value === undefined ? [] : [[name, value] as const];
   });
   const asked: Readonly<Record<string, ParameterValue>> = Object.fromEntries(entries);
-  const bound = entries.reduce<ApiGraph>(
-    (current, [name, value]) => bindValue(current, manifest.parameters[name]?.bindings ?? [], value),
-    graph,
-  );
+  const bound = entries.reduce<ApiGraph>((current, [name, value]) => {
+    const file = files.get(name);
+    const written = file === undefined ? value : inputValue(file.objectKey);
+    return bindValue(current, manifest.parameters[name]?.bindings ?? [], written);
+  }, graph);
   const { kind, width, height, count } = manifest.expected;
+  const lengths = { ...asked, ...lengthsOf(files) };
   return {
     graph: bound,
     asked,
     expected: {
       kind,
-      widthPx: numberOf(asked, width),
-      heightPx: numberOf(asked, height),
+      widthPx: measured(lengths, width),
+      heightPx: measured(lengths, height),
       count: numberOf(asked, count),
-      ...lengthOf(manifest.expected, asked),
+      ...lengthOf(manifest.expected, lengths),
       flatImages: manifest.flatImages,
     },
   };
@@ -49,7 +57,7 @@ function lengthOf(
   asked: BoundTemplate['asked'],
 ): Pick<ExpectedOutputs, 'frames' | 'durationSeconds'> {
   const rate = typeof fps === 'string' ? numberOf(asked, fps) : (fps ?? null);
-  const length = numberOf(asked, seconds ?? null);
+  const length = measured(asked, seconds ?? null);
   const pictures = numberOf(asked, frames ?? null);
   if (pictures !== null) return { frames: pictures, durationSeconds: rate === null ? null : pictures / rate };
   if (length === null) return { frames: kind === 'image' ? 1 : null, durationSeconds: null };
@@ -61,6 +69,26 @@ function randomOf(spec: ParameterSpec): number | undefined {
   if (spec.type !== 'integer' || spec.random !== true) return undefined;
   const wide = randomInt(2 ** 26) * 2 ** 27 + randomInt(2 ** 27);
   return spec.min === 0 && spec.max === Number.MAX_SAFE_INTEGER ? wide : spec.min + (wide % (spec.max - spec.min + 1));
+}
+
+/** What a manifest can name of the files: `image.width` and so on. */
+function lengthsOf(files: TemplateValues['files']): Readonly<Record<string, number>> {
+  const entries = [...files].flatMap(([name, { widthPx, heightPx, durationSeconds }]) => [
+    [`${name}.width`, widthPx] as const,
+    [`${name}.height`, heightPx] as const,
+    [`${name}.seconds`, durationSeconds] as const,
+  ]);
+  return Object.fromEntries(entries.flatMap(([name, length]) => (length === null ? [] : [[name, length] as const])));
+}
+
+/** `null` where one of its parts is not known. */
+function measured(lengths: Readonly<Record<string, ParameterValue>>, measure: Measure | null): number | null {
+  if (measure === null || typeof measure === 'string') return numberOf(lengths, measure);
+  const parts = measure.sum.map((name) => numberOf(lengths, name));
+  const sum = parts.reduce<number | null>((total, part) => (total === null || part === null ? null : total + part), 0);
+  if (sum === null) return null;
+  const { times = 1, multipleOf } = measure;
+  return multipleOf === undefined ? sum * times : Math.floor((sum * times) / multipleOf) * multipleOf;
 }
 
 function numberOf(asked: Readonly<Record<string, ParameterValue>>, name: string | null): number | null {

@@ -2,11 +2,12 @@ import { z } from 'zod';
 import { aliasOf } from '../../workflows/domain/aliases.js';
 import { closestNames } from '../../workflows/domain/closest-names.js';
 import type { Correction } from '../../workflows/domain/correct-graph.js';
-import type { ProblemPlace } from '../problems.js';
+import type { ProblemPlace } from '../problem-error.js';
 import { givenInstead } from '../schemas/kind-of-value.js';
 import type { JsonKind } from '../schemas/kind-of-value.js';
 import { MAX_PLACES, pointerOf } from '../schemas/problem-places.js';
 import { wholeNumberWords } from '../schemas/whole-number.js';
+import { INPUT_REFERENCE, INPUT_WORDS, MAX_REFERENCE_CHARS } from '../schemas/generation-request.js';
 import type { ParameterSpec } from './template-manifest.js';
 
 export type ParameterValue = string | number | boolean;
@@ -25,6 +26,10 @@ const KINDS = {
   number: 'a number',
   boolean: 'true or false',
   enum: 'a text',
+  image: 'a text',
+  mask: 'a text',
+  video: 'a text',
+  audio: 'a text',
 } as const satisfies Record<ParameterSpec['type'], JsonKind>;
 
 /** Up to here an unknown name is answered with all names of the template. */
@@ -73,6 +78,11 @@ export function parameterSchema(spec: ParameterSpec): z.ZodType<ParameterValue> 
       return z.boolean();
     case 'enum':
       return z.enum(spec.values);
+    case 'image':
+    case 'mask':
+    case 'video':
+    case 'audio':
+      return z.string().max(MAX_REFERENCE_CHARS).regex(INPUT_REFERENCE);
   }
 }
 
@@ -88,6 +98,11 @@ function rangeOf(spec: ParameterSpec): string {
       return 'true or false';
     case 'enum':
       return 'one of the allowed values';
+    case 'image':
+    case 'mask':
+    case 'video':
+    case 'audio':
+      return INPUT_WORDS.replace('must be ', '');
   }
 }
 
@@ -109,6 +124,11 @@ function allowedBy(spec: ParameterSpec): unknown {
       return [true, false];
     case 'enum':
       return spec.values;
+    case 'image':
+    case 'mask':
+    case 'video':
+    case 'audio':
+      return { maxPixels: spec.maxPixels, maxSeconds: spec.maxSeconds };
   }
 }
 

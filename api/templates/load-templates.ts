@@ -82,7 +82,7 @@ function complaintsAbout(manifest: TemplateManifest, graph: ApiGraph): readonly 
     ...fromParameters,
     ...outputs.map((node) => `outputs: graph.json has no node "${node}"`),
     ...references
-      .filter(([, parameter]) => !Object.hasOwn(manifest.parameters, parameter))
+      .filter(([, parameter]) => !isKnown(manifest, parameter))
       .map(([field, parameter]) => `${field}: there is no parameter "${parameter}"`),
     ...checkParameters(manifest.parameters, manifest.example).places.map(
       ({ pointer, message }) => `example${pointer}: ${message}`,
@@ -90,11 +90,22 @@ function complaintsAbout(manifest: TemplateManifest, graph: ApiGraph): readonly 
   ];
 }
 
+/** A parameter, or a length of a file: `image.width`. */
+function isKnown({ parameters }: TemplateManifest, reference: string): boolean {
+  const [, name = reference, length] = /^(.+)\.(width|height|seconds)$/.exec(reference) ?? [];
+  const spec = Object.hasOwn(parameters, name) ? parameters[name] : undefined;
+  if (spec === undefined || length === undefined) return spec !== undefined;
+  const timed = spec.type === 'video' || spec.type === 'audio';
+  return length === 'seconds' ? timed : ['image', 'mask', 'video'].includes(spec.type);
+}
+
 function expectedParameters({ expected }: TemplateManifest): readonly (readonly [string, string])[] {
   const { kind: _kind, ...named } = expected;
-  return Object.entries(named).flatMap(([field, parameter]) =>
-    typeof parameter === 'string' ? [[`expected.${field}`, parameter] as const] : [],
-  );
+  return Object.entries(named).flatMap(([field, measure]) => {
+    if (measure === null || measure === undefined || typeof measure === 'number') return [];
+    const names = typeof measure === 'string' ? [measure] : measure.sum;
+    return names.map((name) => [`expected.${field}`, name] as const);
+  });
 }
 
 function modelParameters({ models }: TemplateManifest): readonly (readonly [string, string])[] {

@@ -50,14 +50,30 @@ const enumParameter = z.strictObject({
   default: z.string().optional(),
 });
 
+/** A file that the caller brings: the id of an upload, or an address that it is fetched from. */
+const fileParameter = z.strictObject({
+  ...common,
+  type: z.enum(['image', 'mask', 'video', 'audio']),
+  /** Width × height; absent: as much as the service takes. */
+  maxPixels: z.int().min(1).optional(),
+  maxSeconds: z.number().positive().optional(),
+  default: z.undefined().optional(),
+});
+export type FileParameterSpec = z.infer<typeof fileParameter>;
+
 export const parameterSpec = z.discriminatedUnion('type', [
   stringParameter,
   integerParameter,
   numberParameter,
   booleanParameter,
   enumParameter,
+  fileParameter,
 ]);
 export type ParameterSpec = z.infer<typeof parameterSpec>;
+
+export function isFileParameter(spec: ParameterSpec): spec is FileParameterSpec {
+  return ['image', 'mask', 'video', 'audio'].includes(spec.type);
+}
 
 /** Where a field of fal's model takes its value from; limits are those of the model. */
 const falValue = z.union([
@@ -76,6 +92,20 @@ const falMapping = z.strictObject({
 });
 export type FalMapping = z.infer<typeof falMapping>;
 
+/**
+ * A length in pixels or seconds: the name of a parameter, or a sum of several, enlarged and then rounded down. Files have
+ * lengths of their own: `image.width`, `image.height`, `video.seconds`.
+ */
+const measure = z.union([
+  z.string(),
+  z.strictObject({
+    sum: z.array(z.string()).min(1),
+    times: z.number().positive().optional(),
+    multipleOf: z.int().min(1).optional(),
+  }),
+]);
+export type Measure = z.infer<typeof measure>;
+
 /** `template.json`: what may be asked for, and where it goes in `graph.json`. docs/templates.md explains each field. */
 export const templateManifest = z.strictObject({
   title: z.string().min(1),
@@ -87,12 +117,12 @@ export const templateManifest = z.strictObject({
   /** Names of the parameters that say what the outputs must be; `null` where the graph decides. */
   expected: z.strictObject({
     kind: z.enum(OUTPUT_KINDS).default('image'),
-    width: z.string().nullable(),
-    height: z.string().nullable(),
+    width: measure.nullable(),
+    height: measure.nullable(),
     count: z.string().nullable(),
     /** Pictures in each file, or the seconds that it takes, and how many pictures a second has. */
     frames: z.string().optional(),
-    seconds: z.string().optional(),
+    seconds: measure.optional(),
     fps: z.union([z.string(), z.number().positive()]).optional(),
   }),
   flatImages: z.enum(['allow', 'flag', 'fail']),

@@ -16,6 +16,7 @@ import {
   environment,
   failureOf,
   knownBackend,
+  NO_INPUTS,
   storeHolding,
 } from './support/activity-world.js';
 import { buildGraph, buildSubmission, queued } from './support/prompts.js';
@@ -42,6 +43,7 @@ function submitter(backend: ComfyUIBackend, options: { readonly claim?: ClaimRec
   const submitPrompt = createSubmitPrompt({
     backend,
     store: storeHolding(documents),
+    inputs: NO_INPUTS,
     gate,
     rules: [],
     maxQueued: 2,

@@ -14,6 +14,7 @@ import {
   factsOf,
   failureOf,
   knownBackend,
+  NO_INPUTS,
   storeHolding,
 } from './support/activity-world.js';
 import { buildGraph, buildSubmission, queued } from './support/prompts.js';
@@ -31,6 +32,7 @@ function submitter(backend: ComfyUIBackend, graph: ApiGraph) {
     rules: [],
     backend,
     store: storeHolding({ 'graphs/a.json': graph }),
+    inputs: NO_INPUTS,
     gate: new GateSwitch(),
     maxQueued: 2,
     claims: {

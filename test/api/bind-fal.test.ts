@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { parseGenerationRequest } from '../../api/generations/parse-generation-request.js';
-import { ProblemError } from '../../api/problems.js';
+import { ProblemError } from '../../api/problem-error.js';
 import { loadTemplates } from '../../api/templates/load-templates.js';
 import { projectRoot } from '../../infra/runtime/project-root.js';
 import { falRequestOf } from '../../workflows/fal-choice.js';
@@ -14,11 +14,12 @@ const bodyOf = (parameters: object = {}, extra: object = {}) => ({
   parameters: { ...PARAMETERS, ...parameters },
   ...extra,
 });
-const falOf = (body: unknown) => parseGenerationRequest(body, templates).fal;
+const world = { templates, resolveInputs: async () => new Map<string, never>() };
+const falOf = async (body: unknown) => (await parseGenerationRequest(body, world)).fal;
 
 describe('R1.2 The same request on fal.ai', () => {
-  test('has every value that the model knows, and names those that it does not', () => {
-    expect(falOf(bodyOf({ batch_size: 3, sampler: 'euler' }))).toEqual({
+  test('has every value that the model knows, and names those that it does not', async () => {
+    expect(await falOf(bodyOf({ batch_size: 3, sampler: 'euler' }))).toEqual({
       modelId: 'fal-ai/stable-diffusion-v15',
       input: {
         ...{ prompt: 'a heron', negative_prompt: 'blur', image_size: { width: 640, height: 448 } },
@@ -34,14 +35,18 @@ describe('R1.2 The same request on fal.ai', () => {
     [{ steps: 51 }, 'steps from 1 to 50, and 51 is asked for'],
     [{ batch_size: 5 }, 'batch_size from 1 to 4, and 5 is asked for'],
     [{ cfg: 25 }, 'cfg from 0 to 20, and 25 is asked for'],
-  ])('%j is more than the model takes: there is none', (parameters, reason) => {
-    expect(falOf(bodyOf(parameters))).toEqual({ reason: `fal-ai/stable-diffusion-v15 takes ${reason}` });
+  ])('%j is more than the model takes: there is none', async (parameters, reason) => {
+    expect(await falOf(bodyOf(parameters))).toEqual({ reason: `fal-ai/stable-diffusion-v15 takes ${reason}` });
   });
 
-  test('is none for a template without a counterpart, and for a graph', () => {
-    expect(falOf({ template: 'test-card' })).toEqual({ reason: 'the template test-card has no counterpart there' });
+  test('is none for a template without a counterpart, and for a graph', async () => {
+    expect(await falOf({ template: 'test-card' })).toEqual({
+      reason: 'the template test-card has no counterpart there',
+    });
     const graph = { '1': { class_type: 'EmptyImage', inputs: {} } };
-    expect(falOf({ graph })).toMatchObject({ reason: expect.stringMatching(/^a graph has no counterpart there/) });
+    expect(await falOf({ graph })).toMatchObject({
+      reason: expect.stringMatching(/^a graph has no counterpart there/),
+    });
   });
 });
 
@@ -50,14 +55,14 @@ describe('R1.4 A request that says fal', () => {
     [bodyOf({ steps: 51 })],
     [{ template: 'test-card' }],
     [{ graph: { '1': { class_type: 'A', inputs: {} } } }],
-  ])('and cannot run there is refused at the door', (body) => {
-    const parse = () => parseGenerationRequest({ ...body, provider: 'fal' }, templates);
-    expect(parse).toThrow(ProblemError);
-    expect(parse).toThrow(/\/provider: is fal, but /);
+  ])('and cannot run there is refused at the door', async (body) => {
+    const parsing = parseGenerationRequest({ ...body, provider: 'fal' }, world);
+    await expect(parsing).rejects.toThrow(ProblemError);
+    await expect(parsing).rejects.toThrow(/\/provider: is fal, but /);
   });
 
-  test('an unknown provider is refused with the known ones', () => {
-    expect(() => falOf(bodyOf({}, { provider: 'falai' }))).toThrow(/provider/);
+  test('an unknown provider is refused with the known ones', async () => {
+    await expect(falOf(bodyOf({}, { provider: 'falai' }))).rejects.toThrow(/provider/);
   });
 });
 

@@ -4,9 +4,11 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { parseGenerationRequest } from '../../api/generations/parse-generation-request.js';
-import { ProblemError } from '../../api/problems.js';
+import { ProblemError } from '../../api/problem-error.js';
 import { checkParameters } from '../../api/templates/check-parameters.js';
+import type { ResolveInputs } from '../../api/uploads/resolve-inputs.js';
 import { loadTemplates } from '../../api/templates/load-templates.js';
+import { isFileParameter } from '../../api/templates/template-manifest.js';
 import type { ParameterSpec } from '../../api/templates/template-manifest.js';
 import type { Template, Templates } from '../../api/templates/template.js';
 import { projectRoot } from '../../infra/runtime/project-root.js';
@@ -15,6 +17,21 @@ import type { Json, TestSetting } from './support/start-test-api.js';
 
 const folder = join(projectRoot, 'comfy-workflows');
 const templates: Templates = await loadTemplates(folder);
+const UPLOAD_ID = `upl_${'1'.repeat(32)}`;
+const SHA256 = 'a'.repeat(64);
+
+/** Every upload is the same picture. */
+const resolveInputs: ResolveInputs = async (wanted) =>
+  new Map(
+    wanted.map(({ pointer, reference, kind }) => [
+      pointer,
+      {
+        ...{ uploadId: reference, sha256: SHA256, objectKey: `inputs/${SHA256}.png`, bytes: 1_000 },
+        ...{ kind: kind ?? 'image', mediaType: 'image/png', widthPx: 64, heightPx: 64, durationSeconds: 1 },
+      },
+    ]),
+  );
+const world = { templates, resolveInputs };
 
 describe('over HTTP', () => {
   let setting: TestSetting;
@@ -66,6 +83,11 @@ function within(spec: ParameterSpec): fc.Arbitrary<unknown> {
       return fc.boolean();
     case 'enum':
       return fc.constantFrom(...spec.values);
+    case 'image':
+    case 'mask':
+    case 'video':
+    case 'audio':
+      return fc.constant(UPLOAD_ID);
   }
 }
 
@@ -98,6 +120,11 @@ function outside(spec: ParameterSpec): fc.Arbitrary<unknown> {
         wrongType,
         fc.string().filter((text) => !spec.values.includes(text)),
       );
+    case 'image':
+    case 'mask':
+    case 'video':
+    case 'audio':
+      return fc.oneof(wrongType, fc.constantFrom('', 'example.png', '../a.png', 'upl_1', 'file:///etc/passwd'));
   }
 }
 
@@ -110,14 +137,15 @@ function valuesOf({ manifest }: Template): fc.Arbitrary<Record<string, unknown>>
 }
 
 describe.each([...templates.values()].map((template) => [template.name, template] as const))('%s', (name, template) => {
-  test('every combination of values within the ranges is accepted and reaches the graph', () => {
-    fc.assert(
-      fc.property(valuesOf(template), (parameters) => {
-        const { asked, graph } = parseGenerationRequest({ template: name, parameters }, templates);
+  test('every combination of values within the ranges is accepted and reaches the graph', async () => {
+    await fc.assert(
+      fc.asyncProperty(valuesOf(template), async (parameters) => {
+        const { asked, graph } = await parseGenerationRequest({ template: name, parameters }, world);
         expect(asked).toMatchObject(parameters);
         expect(Object.keys(asked)).toEqual(Object.keys(template.manifest.parameters));
-        for (const [parameter, { bindings }] of Object.entries(template.manifest.parameters)) {
-          for (const { node, input } of bindings) expect(graph[node]?.inputs[input]).toBe(asked[parameter]);
+        for (const [parameter, spec] of Object.entries(template.manifest.parameters)) {
+          const written = isFileParameter(spec) ? `dg/inputs/${SHA256}.png` : asked[parameter];
+          for (const { node, input } of spec.bindings) expect(graph[node]?.inputs[input]).toBe(written);
         }
       }),
       { numRuns: 200 },
@@ -126,10 +154,10 @@ describe.each([...templates.values()].map((template) => [template.name, template
 
   test.each(Object.entries(template.manifest.parameters))(
     '%s out of its range is always refused by name',
-    (parameter, spec) => {
-      fc.assert(
-        fc.property(valuesOf(template), outside(spec), (parameters, wrong) => {
-          const pointers = pointersOf({ template: name, parameters: { ...parameters, [parameter]: wrong } });
+    async (parameter, spec) => {
+      await fc.assert(
+        fc.asyncProperty(valuesOf(template), outside(spec), async (parameters, wrong) => {
+          const pointers = await pointersOf({ template: name, parameters: { ...parameters, [parameter]: wrong } });
           expect(pointers).toEqual([`/parameters/${parameter}`]);
         }),
         { numRuns: 100 },
@@ -138,9 +166,9 @@ describe.each([...templates.values()].map((template) => [template.name, template
   );
 });
 
-function pointersOf(body: unknown): readonly string[] {
+async function pointersOf(body: unknown): Promise<readonly string[]> {
   try {
-    parseGenerationRequest(body, templates);
+    await parseGenerationRequest(body, world);
     return [];
   } catch (error) {
     if (error instanceof ProblemError) return error.places.map(({ pointer }) => pointer);

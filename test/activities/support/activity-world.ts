@@ -9,6 +9,7 @@ import type { ComfyUIClient } from '../../../activities/comfyui/comfyui-client.j
 import { parseComfyUIAddress } from '../../../activities/comfyui/comfyui-address.js';
 import { HistoryCanary } from '../../../activities/comfyui/history-canary.js';
 import { RenderingForecast } from '../../../activities/comfyui/rendering-forecast.js';
+import type { InputFiles } from '../../../activities/comfyui/input-files.js';
 import type { ObjectStore } from '../../../activities/storage/object-store.js';
 import type { ComfyUITarget } from '../../../infra/runtime/comfyui-config.js';
 import type { RenderingHeartbeat } from '../../../workflows/contracts/generation.js';
@@ -87,6 +88,12 @@ export function storeHolding(documents: Readonly<Record<string, unknown>>): Obje
     ...{ remove: unused, check: unused, createBucketIfAbsent: unused },
   };
 }
+
+/** Of graphs that name no files. */
+export const NO_INPUTS: InputFiles = {
+  bring: async () => undefined,
+  forget: () => undefined,
+};
 
 /** The failure that an activity ends with; anything else fails the test. */
 export async function failureOf(run: Promise<unknown>): Promise<ApplicationFailure> {

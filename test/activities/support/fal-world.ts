@@ -1,5 +1,6 @@
 import { createFalClient } from '../../../activities/fal/fal-client.js';
 import type { FalClient } from '../../../activities/fal/fal-client.js';
+import type { ObjectStore } from '../../../activities/storage/object-store.js';
 import type { FalRecordStore } from '../../../activities/storage/fal-record.js';
 import { SIMULATOR_KEY } from '../../../infra/simulators/fal/options.js';
 import { afterAll } from '@jest/globals';
@@ -50,11 +51,14 @@ export async function closeFal(): Promise<void> {
 }
 
 /** The conditional writes of an object store, in memory. */
-export function memoryStore(documents: Readonly<Record<string, unknown>>): FalRecordStore & { keys(): string[] } {
+export function memoryStore(
+  documents: Readonly<Record<string, unknown>>,
+): FalRecordStore & Pick<ObjectStore, 'open'> & { keys(): string[] } {
   const objects = new Map<string, string>(
     Object.entries(documents).map(([key, value]) => [key, JSON.stringify(value)]),
   );
   return {
+    open: async (key) => Promise.reject(new Error(`There are no files here, such as ${key}`)),
     async readJson(key) {
       const text = objects.get(key);
       return text === undefined ? null : { value: JSON.parse(text) as unknown, etag: text };

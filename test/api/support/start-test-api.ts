@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { request } from 'undici';
 import type { Dispatcher } from 'undici';
 import { apiConfigFrom } from '../../../api/api-config.js';
@@ -34,7 +37,10 @@ export async function createTestSetting(): Promise<TestSetting> {
   await migrate(databaseUrl, logger);
   const connection = openDatabase({ url: databaseUrl, poolSize: 5, onIdleError: () => undefined });
   resources.add('database', () => connection.close());
+  const dataDir = await mkdtemp(join(tmpdir(), 'test-api-'));
+  resources.add('data folder', async () => rm(dataDir, { recursive: true, force: true }));
   const settings: Env = {
+    DATA_DIR: dataDir,
     HOST: '127.0.0.1',
     PORT: '0',
     DATABASE_URL: databaseUrl,
