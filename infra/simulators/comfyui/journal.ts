@@ -13,6 +13,7 @@ export const JOURNAL_EVENTS = [
   'queue_deleted',
   'history_evicted',
   'view',
+  'upload',
   'fault',
   'worker_died',
 ] as const;

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { request } from 'undici';
@@ -24,6 +24,8 @@ export interface TestSetting {
   readonly storage: StorageConfig;
   readonly database: Database;
   readonly store: ObjectStore;
+  /** Files and folders of what is on its way through an API. */
+  scratchEntries(): Promise<number>;
   /** Starts one more API on this database and bucket; `env` overrides settings. */
   startApi(env?: Env): Promise<string>;
   release(): Promise<void>;
@@ -56,6 +58,7 @@ export async function createTestSetting(): Promise<TestSetting> {
     storage,
     database: connection.database,
     store: createObjectStore(storage),
+    scratchEntries: async () => (await readdir(join(dataDir, 'uploads'), { recursive: true })).length,
     async startApi(env = {}) {
       const { url } = await startApi({ config: apiConfigFrom({ ...settings, ...env }), logger, resources });
       return url;

@@ -20,7 +20,10 @@ interface Upload {
 }
 
 /** POST /upload/image and /upload/mask. */
-export function uploadRoutes({ files }: ServerParts): readonly Route[] {
+export function uploadRoutes({ files, journal }: ServerParts): readonly Route[] {
+  const stored = ({ subfolder, type, bytes }: Upload, filename: string | null) => {
+    if (filename !== null) journal.write('upload', { filename, subfolder, type, bytes: bytes.length });
+  };
   return [
     {
       method: 'POST',
@@ -28,7 +31,7 @@ export function uploadRoutes({ files }: ServerParts): readonly Route[] {
       handle: async (request, response) => {
         const upload = await uploadFrom(await formOf(request));
         if (upload === null) answers.bare(response, 400);
-        else store(files, upload, response);
+        else stored(upload, store(files, upload, response));
       },
     },
     {
@@ -44,7 +47,7 @@ export function uploadRoutes({ files }: ServerParts): readonly Route[] {
         const original = originalPath(files, JSON.parse(textOf(form, 'original_ref') ?? ''));
         // @NOTE without the original ComfyUI answers 200 and writes nothing.
         if (original === null) answers.json(response, 200, nameOf(upload, upload.filename));
-        else store(files, { ...upload, bytes: await masked(original, upload.bytes) }, response);
+        else stored(upload, store(files, { ...upload, bytes: await masked(original, upload.bytes) }, response));
       },
     },
   ];
@@ -74,17 +77,19 @@ async function uploadFrom(form: FormData): Promise<Upload | null> {
   };
 }
 
-function store(files: FileStore, upload: Upload, response: Response): void {
+/** The name that it has now; `null` when it was refused. */
+function store(files: FileStore, upload: Upload, response: Response): string | null {
   const root = files.folder(upload.type);
   const folder = resolve(root, upload.subfolder);
   if (!isInside(root, folder) || dirname(resolve(folder, upload.filename)) !== folder) {
     answers.bare(response, 400);
-    return;
+    return null;
   }
   mkdirSync(folder, { recursive: true });
   const filename = freeName(folder, upload);
   writeFileSync(join(folder, filename), upload.bytes);
   answers.json(response, 200, nameOf(upload, filename));
+  return filename;
 }
 
 /** Same name and content: the same name; same name, other content: `a (1).png`. */
