@@ -93,13 +93,15 @@ function tooLarge(maxBytes: number): InputFetchError {
 function inWords(error: unknown): unknown {
   if (error instanceof InputFetchError) return error;
   if (error instanceof AddressRefusedError) return new InputFetchError(error.message);
-  const refusal = error instanceof Error && error.cause instanceof AddressRefusedError ? error.cause : null;
-  if (refusal !== null) return new InputFetchError(refusal.message);
-  const isSlow = error instanceof Error && error.name === 'TimeoutError';
-  if (isSlow) return new InputFetchError(`took longer than ${TOTAL_MS / 1000} s`);
+  if (isTimeout(error)) return new InputFetchError(`took longer than ${TOTAL_MS / 1000} s`);
   const code = codeOf(error);
   if (code === null) return error;
   return new InputFetchError(NETWORK_WORDS[code] ?? `could not be fetched (${code})`);
+}
+
+/** What `AbortSignal.timeout` throws. */
+function isTimeout(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && 'name' in error && error.name === 'TimeoutError';
 }
 
 const NETWORK_WORDS: Readonly<Record<string, string>> = {

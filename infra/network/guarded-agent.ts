@@ -33,14 +33,10 @@ export function createGuardedAgent({ rules, connectMs, idleMs, resolveHost }: Gu
     bodyTimeout: idleMs,
     pipelining: 0, // judged anew for each request
     connect: (options, callback) => {
-      connect(options, (...[error, socket]) => {
-        if (error !== null) {
-          callback(error, null);
-          return;
-        }
-        const { remoteAddress = '' } = socket;
-        if (rules.permits(remoteAddress)) {
-          callback(null, socket);
+      connect(options, (...outcome) => {
+        const [error, socket] = outcome;
+        if (error !== null || rules.permits(socket.remoteAddress ?? '')) {
+          callback(...outcome);
           return;
         }
         socket.destroy();
@@ -78,8 +74,8 @@ function guardedLookup(rules: AddressRules, resolveHost: ResolveHost): LookupFun
         else if (options.all === true) callback(null, [...addresses]);
         else callback(null, first.address, first.family);
       },
-      (error: unknown) => {
-        callback(error instanceof Error ? error : new Error(String(error)), '');
+      (error: Error) => {
+        callback(error, '');
       },
     );
   };
