@@ -126,7 +126,8 @@ async function putFile(
   // Over TLS the client signs no payload, so the comparison after the upload is what catches a changed byte.
   const response = await target.client.makeRequestStreamAsync(
     { method: 'PUT', bucketName: target.bucket, objectName: target.key, headers },
-    createReadStream(upload.path),
+    // No byte more than announced, should the file have grown: it would be read as the next request of this connection.
+    createReadStream(upload.path, { end: upload.bytes - 1 }),
     target.isSecure ? '' : upload.sha256,
     [200],
     '',

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -25,6 +25,7 @@ const NAMES = [
 
 let store: ObjectStore;
 let folder: string;
+let files = 0;
 beforeAll(async () => {
   store = createObjectStore(await createTestBucket());
   folder = mkdtempSync(join(tmpdir(), 'object-store-'));
@@ -34,7 +35,8 @@ afterAll(() => {
 });
 
 function buildUpload(bytes: Buffer, facts: Partial<FileUpload> = {}): FileUpload {
-  const path = join(folder, 'file');
+  files += 1;
+  const path = join(folder, String(files)); // its own: an upload that was refused may still be reading
   writeFileSync(path, bytes);
   const sha256 = createHash('sha256').update(bytes).digest('hex');
   return {
@@ -124,6 +126,15 @@ describe('Files', () => {
       expect.any(String),
     );
     expect(await store.facts('files/wrong.png')).toBeNull();
+  });
+
+  test('that have grown since they were counted do not spill into the next request', async () => {
+    const counted = buildUpload(Buffer.from('12345'));
+    appendFileSync(counted.path, '6789');
+    for (let round = 0; round < 5; round += 1) {
+      expect(await store.putFile('files/grown', counted)).toMatchObject({ ok: true });
+      expect(await textOf(await store.open('files/grown'))).toBe('12345');
+    }
   });
 
   test('a condition that does not hold changes nothing', async () => {
