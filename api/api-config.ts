@@ -1,6 +1,8 @@
 import { join, resolve } from 'node:path';
 import { createAddressRules } from '../infra/network/address-rules.js';
 import type { AddressRules } from '../infra/network/address-rules.js';
+import { downloadLinkConfigFrom } from '../infra/runtime/download-link-config.js';
+import type { DownloadLinkConfig } from '../infra/runtime/download-link-config.js';
 import { ConfigError, booleanFrom, integerFrom, numberFrom, stringFrom } from '../infra/runtime/env.js';
 import type { Env } from '../infra/runtime/env.js';
 import { ffmpegPathFrom } from '../infra/runtime/ffmpeg-path.js';
@@ -23,6 +25,8 @@ export interface ApiConfig {
   readonly databaseUrl: string;
   readonly databasePoolSize: number;
   readonly storage: StorageConfig;
+  /** `null`: callers do not reach the object store. */
+  readonly downloadLinks: DownloadLinkConfig | null;
   readonly temporal: TemporalConnectionConfig;
   /** Of the operators' own templates, beside those that come with the project. */
   readonly templateFolders: readonly string[];
@@ -66,6 +70,7 @@ export function apiConfigFrom(env: Env): ApiConfig {
     databaseUrl: databaseUrlFrom(env),
     databasePoolSize: integerFrom(env, 'DATABASE_POOL_SIZE', { fallback: 10, min: 2, max: 100 }),
     storage: storageConfigFrom(env),
+    downloadLinks: downloadLinkConfigFrom(env),
     temporal: temporalConfigFrom(env),
     templateFolders: listOf(stringFrom(env, 'TEMPLATES_DIR', '')).map((folder) => resolve(projectRoot, folder)),
     maxOpenGenerations: integerFrom(env, 'MAX_OPEN_GENERATIONS', { fallback: 10_000, min: 1, max: 1_000_000 }),

@@ -83,6 +83,12 @@ export const PROBLEMS = {
     remedy: 'Read outputs of the generation for the numbers that exist; there are none before it is COMPLETED.',
     retryable: false,
   },
+  download_links_disabled: {
+    status: 404,
+    title: 'There are no links into the object store',
+    remedy: 'Fetch the output itself without /link, or set S3_PUBLIC_ENDPOINT for the API and start it again.',
+    retryable: false,
+  },
   statistics_disabled: {
     status: 404,
     title: 'There are no statistics',

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import { createCancelGeneration } from '../activities/database/cancel-generation.js';
+import { createDownloadLinks } from '../activities/storage/download-links.js';
 import { createObjectStore } from '../activities/storage/object-store.js';
 import { openDatabase } from '../infra/postgres/database.js';
 import type { Logger } from '../infra/runtime/logger.js';
@@ -71,6 +72,7 @@ export async function startApi({ config, logger, resources }: ApiStart): Promise
     recoverySettings: config.recoverySettings,
     readStatistics: createReadStatistics({ database, ...config }),
     files: createOutputFiles({ database, store }),
+    createDownloadLink: config.downloadLinks && createDownloadLinks(config.storage, config.downloadLinks),
     reader: createGenerationReader({ database, directory, progress, temporalUrlOf }),
     waitForEnd: createWaitForEnd({ database, hub, stopping: stopping.signal }),
     acceptGeneration: createAcceptGeneration({ ...accepting, store, templates, resolveInputs, ...config }),

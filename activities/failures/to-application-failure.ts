@@ -26,7 +26,8 @@ import { InputMissingError } from '../comfyui/input-files.js';
 import { classifyFalFailure } from '../fal/classify-fal-failure.js';
 import { FalError } from '../fal/errors.js';
 import { OutputInvalidError } from '../media/errors.js';
-import { ObjectStoreError } from '../storage/errors.js';
+import { OutputTooLargeError } from '../spool/errors.js';
+import { ObjectStoreError, refusalOf } from '../storage/errors.js';
 import type { RecoveryRule } from '../../workflows/domain/recovery-rule.js';
 import { ruleFor } from './operator-rules.js';
 import type { OperatorRule } from './operator-rules.js';
@@ -109,6 +110,7 @@ function classify(error: unknown): Classified {
 function kindByClass(error: unknown): FailureKind {
   if (error instanceof ComfyUIUnreachableError || error instanceof NotComfyUIError) return 'NETWORK_ERROR';
   if (error instanceof DownloadError) return 'NETWORK_ERROR';
+  if (error instanceof OutputTooLargeError) return 'OUTPUT_TOO_LARGE';
   if (error instanceof NoOutputError) return 'WORKFLOW_ERROR';
   if (error instanceof PromptLostError) return 'PROMPT_LOST';
   if (error instanceof PromptInterruptedError) return 'INTERRUPTED';
@@ -143,8 +145,15 @@ function httpKind({ status, isOfGateway }: ComfyUIHttpError): FailureKind {
   return 'UNEXPECTED';
 }
 
-function storageKind({ code }: ObjectStoreError): FailureKind {
-  return code === 'XMinioStorageFull' || code === 'EntityTooLarge' ? 'DISK_FULL' : 'NETWORK_ERROR';
+function storageKind(error: ObjectStoreError): FailureKind {
+  switch (refusalOf(error)) {
+    case 'full':
+      return 'DISK_FULL';
+    case 'too_large':
+      return 'OUTPUT_TOO_LARGE';
+    case null:
+      return 'NETWORK_ERROR';
+  }
 }
 
 function isErrno(error: unknown, code: string): boolean {

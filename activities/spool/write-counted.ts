@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { OutputTooLargeError } from './errors.js';
 import type { WrittenFile } from './spool.js';
 
 /** The errors of one provider for what can go wrong on the way to the disk. */
@@ -35,20 +36,19 @@ export async function writeCounted(download: Download): Promise<WrittenFile> {
   const { body, path, from, announced, signal, errors, maxBytes = MAX_FILE_BYTES } = download;
   const hash = createHash('sha256');
   let bytes = 0;
-  let tooLarge: Error | null = null;
   const count = new Transform({
     transform(chunk: Uint8Array, _encoding, done) {
       bytes += chunk.length;
       hash.update(chunk);
-      if (bytes > maxBytes) tooLarge = errors.refused(`${from} has more than ${maxBytes} bytes`);
-      done(tooLarge, chunk);
+      const isTooLarge = Math.max(bytes, Number(announced ?? 0)) > maxBytes;
+      done(isTooLarge ? new OutputTooLargeError(from, maxBytes) : null, chunk);
     },
   });
   try {
     await pipeline(body, count, createWriteStream(path), { signal });
   } catch (error) {
     if (signal.aborted) throw signal.reason;
-    if (error === tooLarge || isDiskError(error)) throw error;
+    if (error instanceof OutputTooLargeError || isDiskError(error)) throw error;
     throw errors.broken(error, bytes);
   }
   if (bytes === 0) throw errors.refused(`Downloaded 0 bytes from ${from}`);

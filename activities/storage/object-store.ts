@@ -1,9 +1,10 @@
 import { createReadStream } from 'node:fs';
 import type { Readable } from 'node:stream';
-import { Client } from 'minio';
+import type { Client } from 'minio';
 import type { StorageConfig } from '../../infra/runtime/storage-config.js';
 import { ObjectStoreError, codeOf } from './errors.js';
-import { createBoundedTransport } from './bounded-transport.js';
+import { listKeys } from './list-keys.js';
+import { createS3Client } from './s3-client.js';
 
 /** What must hold for a write to happen: compare-and-set, decided by the store. */
 export type WriteCondition =
@@ -52,19 +53,9 @@ const MAX_JSON_BYTES = 16 * 1024 * 1024;
 
 /** A store over the minio client, without the client's own retries: those are Temporal's. */
 export function createObjectStore(config: StorageConfig): ObjectStore {
-  const { bucket, endpoint } = config;
-  const isSecure = endpoint.protocol === 'https:';
-  const client = new Client({
-    endPoint: endpoint.hostname,
-    port: endpoint.port === '' ? (isSecure ? 443 : 80) : Number(endpoint.port),
-    useSSL: isSecure,
-    accessKey: config.accessKeyId,
-    secretKey: config.secretAccessKey,
-    region: config.region,
-    pathStyle: true,
-    transport: createBoundedTransport(isSecure),
-    retryOptions: { disableRetry: true },
-  });
+  const { bucket } = config;
+  const isSecure = config.endpoint.protocol === 'https:';
+  const client = createS3Client(config, config.endpoint);
 
   return {
     readJson: (key) => translate(key, async () => readJson(client, bucket, key)),
@@ -82,15 +73,7 @@ export function createObjectStore(config: StorageConfig): ObjectStore {
           ? client.getObject(bucket, key)
           : client.getPartialObject(bucket, key, range.offset, range.length),
       ),
-    keysUnder: (prefix) =>
-      translate(prefix, async () => {
-        const keys: string[] = [];
-        for await (const item of client.listObjectsV2(bucket, prefix, true)) {
-          const { name } = item as { name?: unknown };
-          if (typeof name === 'string') keys.push(name);
-        }
-        return keys;
-      }),
+    keysUnder: (prefix) => translate(prefix, async () => listKeys(client, bucket, prefix)),
     remove: (key) => translate(key, async () => client.removeObject(bucket, key)),
     check: () =>
       translate(bucket, async () => {
@@ -143,7 +126,8 @@ async function putFile(
   // Over TLS the client signs no payload, so the comparison after the upload is what catches a changed byte.
   const response = await target.client.makeRequestStreamAsync(
     { method: 'PUT', bucketName: target.bucket, objectName: target.key, headers },
-    createReadStream(upload.path),
+    // No byte more than announced, should the file have grown: it would be read as the next request of this connection.
+    createReadStream(upload.path, { end: upload.bytes - 1 }),
     target.isSecure ? '' : upload.sha256,
     [200],
     '',

@@ -22,6 +22,7 @@ const KEYS = {
   BAD_INPUT: 'workflow_error',
   INPUT_TOO_LARGE: 'workflow_error',
   OUTPUT_INVALID: 'workflow_error',
+  OUTPUT_TOO_LARGE: 'workflow_error',
   UNEXPECTED: 'workflow_error',
 } as const satisfies Record<FailureKind, string>;
 

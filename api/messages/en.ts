@@ -20,6 +20,7 @@ export const english: Messages = {
     BAD_INPUT: 'The file could not be read. Upload a photo as PNG, JPEG or WebP.',
     INPUT_TOO_LARGE: 'The file is too large. Upload a smaller one.',
     OUTPUT_INVALID: 'The picture could not be processed. Try another prompt or photo.',
+    OUTPUT_TOO_LARGE: 'The result is too large. Ask for a smaller or shorter one.',
     NO_CAPACITY: 'The generation server is unavailable. Try again later.',
     UNEXPECTED: 'The picture could not be processed. Try another prompt or photo.',
   },

@@ -1,10 +1,12 @@
-import { extname } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { Router } from 'express';
 import type { Request, Response } from 'express';
+import type { CreateDownloadLink, DownloadLink } from '../../activities/storage/download-links.js';
 import { byteRangeFrom } from '../outputs/byte-range.js';
 import type { ByteRange } from '../outputs/byte-range.js';
+import { contentDisposition } from '../outputs/content-disposition.js';
+import { deliveryQueryFrom, withEndingOf } from '../outputs/delivery-query.js';
 import { outputGone } from '../outputs/output-files.js';
 import type { OutputFile, OutputFiles } from '../outputs/output-files.js';
 import { ProblemError } from '../problem-error.js';
@@ -13,21 +15,44 @@ import { generationIdOf } from './generation-id.js';
 
 export interface OutputRoutesDeps {
   readonly files: OutputFiles;
+  /** `null`: callers do not reach the object store. */
+  readonly createDownloadLink: CreateDownloadLink | null;
 }
 
 export function generationOutputRoutes(deps: OutputRoutesDeps): Router {
   const router = Router();
   defineRoute(router, '/v1/generations/:id/outputs/:index', {
     get: async (req, res) => {
-      const id = generationIdOf(req);
-      const index = String(req.params['index']);
-      const file = /^\d{1,4}$/.test(index) ? await deps.files.find(id, Number(index)) : null;
-      if (file === null) throw new ProblemError('output_not_found', 'The generation has no output of this number.');
-      res.set(fileHeaders(file, `${id}_${index}${extname(file.objectKey)}`));
-      await send(deps, { req, res, file });
+      const { file, filename, mayRedirect } = await askedFor(deps, req);
+      const isCurrent = matches(req.get('If-None-Match'), file);
+      // A link is signed for GET alone.
+      if (mayRedirect && !isCurrent && req.method === 'GET' && deps.createDownloadLink !== null) {
+        const { url } = await linkTo(deps, file, filename);
+        res.set('Cache-Control', 'no-store').redirect(302, url);
+        return;
+      }
+      res.set(fileHeaders(file, filename));
+      if (isCurrent) res.status(304).end();
+      else await send(deps, { req, res, file });
+    },
+  });
+  defineRoute(router, '/v1/generations/:id/outputs/:index/link', {
+    get: async (req, res) => {
+      const { file, filename } = await askedFor(deps, req);
+      const { url, expiresAt } = await linkTo(deps, file, filename);
+      res.set('Cache-Control', 'no-store').json({ url, expiresAt: expiresAt.toISOString() });
     },
   });
   return router;
+}
+
+async function askedFor({ files }: OutputRoutesDeps, req: Request) {
+  const id = generationIdOf(req);
+  const { mayRedirect, filename } = deliveryQueryFrom(req.query);
+  const index = String(req.params['index']);
+  const file = /^\d{1,4}$/.test(index) ? await files.find(id, Number(index)) : null;
+  if (file === null) throw new ProblemError('output_not_found', 'The generation has no output of this number.');
+  return { file, mayRedirect, filename: withEndingOf(filename ?? `${id}_${index}`, file.objectKey) };
 }
 
 /** The file was made by strangers' models and nodes: the browser must neither guess its type nor run anything in it. */
@@ -37,10 +62,26 @@ function fileHeaders(file: OutputFile, filename: string): Readonly<Record<string
     ETag: `"${file.sha256}"`,
     'Cache-Control': 'private, max-age=31536000, immutable',
     'Accept-Ranges': 'bytes',
-    'Content-Disposition': `${isShown ? 'inline' : 'attachment'}; filename="${filename}"`,
+    'Content-Disposition': contentDisposition(isShown ? 'inline' : 'attachment', filename),
     'Content-Security-Policy': 'sandbox',
     'X-Content-Type-Options': 'nosniff',
   };
+}
+
+/**
+ * An address in the store that serves the file as an attachment: there it has neither `nosniff` nor a sandbox, which a
+ * store cannot be told to send. Pages show it all the same, in `<img>` or `<video>`.
+ */
+async function linkTo(
+  { files, createDownloadLink }: OutputRoutesDeps,
+  ...[file, filename]: [OutputFile, string]
+): Promise<DownloadLink> {
+  if (createDownloadLink === null) {
+    throw new ProblemError('download_links_disabled', 'S3_PUBLIC_ENDPOINT is not set for this API.');
+  }
+  if (!(await files.exists(file))) throw outputGone();
+  const pinned = { mediaType: file.mediaType, disposition: contentDisposition('attachment', filename) };
+  return createDownloadLink(file.objectKey, pinned);
 }
 
 interface Delivery {
@@ -50,10 +91,6 @@ interface Delivery {
 }
 
 async function send(deps: OutputRoutesDeps, { req, res, file }: Delivery): Promise<void> {
-  if (matches(req.get('If-None-Match'), file)) {
-    res.status(304).end();
-    return;
-  }
   const range = rangeOf(req, file);
   if (range.kind === 'unsatisfiable') {
     throw withoutFileHeaders(

@@ -7,6 +7,7 @@ import type { DescribedRoute } from './described-route.js';
 import { accountRoutes } from './described-accounts.js';
 import { uploadRoutes } from './described-uploads.js';
 import { emergencyStopRoutes } from './described-emergency-stop.js';
+import { outputRoutes } from './described-outputs.js';
 import { errorRecoveryRoutes } from './described-error-recovery.js';
 
 interface Schemas {
@@ -128,43 +129,6 @@ function commandRoutes({ Generation }: Schemas): readonly DescribedRoute[] {
         ...(['generation_not_found', 'generation_not_failed', 'invalid_idempotency_key'] as const),
         ...(['idempotency_in_flight', 'idempotency_mismatch', 'queue_full', 'service_stopped'] as const),
         ...(['insufficient_credits', 'unknown_account', 'input_gone'] as const),
-      ],
-    },
-  ];
-}
-
-function outputRoutes(): readonly DescribedRoute[] {
-  return [
-    {
-      method: 'get',
-      path: '/v1/generations/{id}/events',
-      operationId: 'streamGenerationEvents',
-      summary: 'Follow a generation by Server-Sent Events',
-      params: id,
-      query: z.object({ after: z.int().min(0).optional().describe('As Last-Event-ID.') }),
-      headers: { 'Last-Event-ID': z.string().optional() },
-      answers: {
-        '200': { description: 'Events until the end', schema: z.string(), mediaType: 'text/event-stream' },
-        '204': { description: 'The generation has ended and there is nothing to replay' },
-      },
-      problems: [...READS, 'generation_not_found', 'invalid_query', 'too_many_streams'],
-    },
-    {
-      method: 'get',
-      path: '/v1/generations/{id}/outputs/{index}',
-      operationId: 'getGenerationOutput',
-      summary: 'Fetch one result; takes Range, If-Range and If-None-Match',
-      params: { ...id, index: z.int().min(0) },
-      headers: { Range: z.string().optional(), 'If-None-Match': z.string().optional() },
-      answers: {
-        '200': { description: 'The file', schema: z.string(), mediaType: '*/*' },
-        '206': { description: 'A part of the file', schema: z.string(), mediaType: '*/*' },
-        '304': { description: 'The caller has the file already' },
-      },
-      problems: [
-        ...READS,
-        ...(['generation_not_found', 'output_not_found', 'output_gone'] as const),
-        ...(['range_not_satisfiable', 'storage_unavailable'] as const),
       ],
     },
   ];

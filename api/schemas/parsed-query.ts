@@ -4,10 +4,10 @@ import { issueWords } from './issue-words.js';
 import { problemPlaces } from './problem-places.js';
 
 /** The query of an address; throws `invalid_query` with every parameter that is wrong. */
-export function parsedQuery<Shape extends z.ZodRawShape>(
-  schema: z.ZodObject<Shape, z.core.$strict>,
+export function parsedQuery<Shape extends z.ZodRawShape, Strictness extends z.core.$strict | z.core.$strip>(
+  schema: z.ZodObject<Shape, Strictness>,
   query: unknown,
-): z.infer<z.ZodObject<Shape, z.core.$strict>> {
+): z.infer<z.ZodObject<Shape, Strictness>> {
   const parsed = schema.safeParse(query, { error: issueWords });
   if (parsed.success) return parsed.data;
   const places = problemPlaces(parsed.error, schema).map((place) => ({

@@ -1,5 +1,6 @@
 import { request } from 'undici';
 import type { Agent, Dispatcher } from 'undici';
+import { OutputTooLargeError } from '../../activities/spool/errors.js';
 import { writeCounted } from '../../activities/spool/write-counted.js';
 import type { WrittenFile } from '../../activities/spool/spool.js';
 import type { AddressRules } from '../../infra/network/address-rules.js';
@@ -41,7 +42,7 @@ export function createFetchInput({ rules, maxBytes, resolveHost }: FetchInputOpt
       if (Number(announced) > maxBytes) throw tooLarge(maxBytes);
       return await writeCounted({ body, path, from: 'the address', announced, signal, maxBytes, errors: FETCH_ERRORS });
     } catch (error) {
-      throw inWords(error);
+      throw inWords(error, maxBytes);
     } finally {
       await agent.destroy();
     }
@@ -90,8 +91,9 @@ function tooLarge(maxBytes: number): InputFetchError {
 }
 
 /** Nothing of what was found inside of a network leaves by the words of an error. */
-function inWords(error: unknown): unknown {
+function inWords(error: unknown, maxBytes: number): unknown {
   if (error instanceof InputFetchError) return error;
+  if (error instanceof OutputTooLargeError) return tooLarge(maxBytes);
   if (error instanceof AddressRefusedError) return new InputFetchError(error.message);
   if (isTimeout(error)) return new InputFetchError(`took longer than ${TOTAL_MS / 1000} s`);
   const code = codeOf(error);

@@ -3,6 +3,7 @@ import { workerConfigFrom } from '../../workers/worker-config.js';
 import { ConfigError } from '../runtime/env.js';
 import type { Env } from '../runtime/env.js';
 import { logLevelFrom } from '../runtime/logger.js';
+import { embeddedStoreFrom } from './store-part.js';
 
 /** What the servers will fill in, so that everything else can be checked before any of them is started. */
 const FILLED_IN = {
@@ -21,6 +22,7 @@ export function checkSettings(env: Env): void {
       'DATABASE_URL must be an address such as postgres://user:password@127.0.0.1:5432/durable_comfy',
     );
   }
+  embeddedStoreFrom(env);
   workerConfigFrom(complete);
   apiConfigFrom(complete);
 }

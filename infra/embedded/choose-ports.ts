@@ -10,6 +10,7 @@ export const DEFAULT_PORTS = {
   temporal: 7233,
   temporalUi: 8233,
   minio: 9000,
+  versitygw: 9000, // never both
   api: 8328,
   comfyui: 8188,
 } as const;
@@ -21,6 +22,7 @@ const WORDS: Readonly<Record<PortName, string>> = {
   temporal: 'Temporal',
   temporalUi: "Temporal's Web UI",
   minio: 'MinIO',
+  versitygw: 'versitygw',
   api: 'the API',
   comfyui: 'the simulator',
 };

@@ -1,10 +1,11 @@
 import { mkdirSync } from 'node:fs';
-import { Client } from 'minio';
 import type { StorageConfig } from '../runtime/storage-config.js';
+import { ensureBucket } from './ensure-bucket.js';
 import type { ProcessSpec } from './processes/process-spec.js';
 import { untilAnswers } from './until-answers.js';
 
-export interface MinioRequest {
+/** What one S3 server of ours needs to know. */
+export interface StoreRequest {
   readonly program: string;
   readonly folder: string;
   readonly storage: StorageConfig;
@@ -12,7 +13,7 @@ export interface MinioRequest {
 }
 
 /** MinIO on loopback with one bucket. Nothing here depends on more than S3; any other server fits `S3_ENDPOINT`. */
-export function minioServer(request: MinioRequest): ProcessSpec {
+export function minioServer(request: StoreRequest): ProcessSpec {
   mkdirSync(request.folder, { recursive: true });
   return {
     name: 'minio',
@@ -33,17 +34,4 @@ export function minioServer(request: MinioRequest): ProcessSpec {
     readyWithinMs: 60_000,
     untilReady: (_running, signal) => untilAnswers(() => ensureBucket(request.storage), signal),
   };
-}
-
-async function ensureBucket(storage: StorageConfig): Promise<void> {
-  const client = new Client({
-    endPoint: storage.endpoint.hostname,
-    port: Number(storage.endpoint.port),
-    useSSL: false,
-    accessKey: storage.accessKeyId,
-    secretKey: storage.secretAccessKey,
-    region: storage.region,
-    retryOptions: { disableRetry: true }, // who calls this asks again, and in silence
-  });
-  if (!(await client.bucketExists(storage.bucket))) await client.makeBucket(storage.bucket, storage.region);
 }

@@ -2,17 +2,16 @@ import { writeFileSync } from 'node:fs';
 import { ResourceStack } from '../runtime/resource-stack.js';
 import { stringFrom } from '../runtime/env.js';
 import type { Env } from '../runtime/env.js';
-import { storageConfigFrom } from '../runtime/storage-config.js';
 import { orAborted } from './or-aborted.js';
 import { choosePorts, DEFAULT_PORTS } from './choose-ports.js';
 import type { PortName } from './choose-ports.js';
-import { minioServer } from './minio-server.js';
+import { embeddedStoreFrom, storePart } from './store-part.js';
 import { postgresServer } from './postgres/postgres-server.js';
 import type { ProcessContext, ProcessSpec } from './processes/process-spec.js';
 import { supervise } from './processes/supervise.js';
 import type { Supervised } from './processes/supervise.js';
 import { findProgram } from './programs/find-program.js';
-import { MINIO, TEMPORAL } from './programs/known-programs.js';
+import { TEMPORAL } from './programs/known-programs.js';
 import { secretsOf } from './secrets.js';
 import { temporalServer } from './temporal/temporal-server.js';
 
@@ -69,17 +68,18 @@ export async function serverParts(options: ServerOptions): Promise<readonly Serv
   const isMissing = {
     postgres: isUnset(env, 'DATABASE_URL'),
     temporal: ['TEMPORAL_ADDRESS', 'TEMPORAL_CONFIG_FILE', 'TEMPORAL_PROFILE'].every((name) => isUnset(env, name)),
-    minio: isUnset(env, 'S3_ENDPOINT'),
+    store: isUnset(env, 'S3_ENDPOINT'),
   };
   // Programs first: when one is not to be had, nothing has been started in vain.
   const search = { env, report: context.report, signal };
   const temporal = isMissing.temporal ? await findProgram(TEMPORAL, search) : null;
-  const minio = isMissing.minio ? await findProgram(MINIO, search) : null;
+  const choice = embeddedStoreFrom(env);
+  const store = isMissing.store ? await findProgram(choice.program, search) : null;
   const ports = await choosePorts(
     [
       ...(isMissing.postgres ? (['postgres'] as const) : []),
       ...(isMissing.temporal ? (['temporal', 'temporalUi'] as const) : []),
-      ...(isMissing.minio ? (['minio'] as const) : []),
+      ...(isMissing.store ? [choice.name] : []),
     ],
     { folder: context.folder, wanted: {}, anyFree: throwaway, say: context.report.say },
   );
@@ -89,7 +89,7 @@ export async function serverParts(options: ServerOptions): Promise<readonly Serv
     ...(temporal === null
       ? []
       : [temporalPart(options, { program: temporal, port: portOf('temporal'), uiPort: portOf('temporalUi') })]),
-    ...(minio === null ? [] : [minioPart(options, { program: minio, port: portOf('minio') })]),
+    ...(store === null ? [] : [storePart(options, { choice, program: store, port: portOf(choice.name) })]),
   ];
 }
 
@@ -126,27 +126,6 @@ function temporalPart(
       TEMPORAL_CLI_PATH: server.program, // the same program is the command line
     },
   };
-}
-
-function minioPart(
-  { context, env }: ServerOptions,
-  server: { readonly program: string; readonly port: number },
-): ServerPart {
-  const { minioUser, minioPassword } = secretsOf(context.folder);
-  const storageEnv: Env = {
-    S3_ENDPOINT: `http://127.0.0.1:${server.port}`,
-    S3_ACCESS_KEY_ID: minioUser,
-    S3_SECRET_ACCESS_KEY: minioPassword,
-    S3_BUCKET: stringFrom(env, 'S3_BUCKET', 'durable-comfy'),
-    S3_REGION: stringFrom(env, 'S3_REGION', 'us-east-1'),
-  };
-  const spec = minioServer({
-    program: server.program,
-    folder: context.folder.path('minio'),
-    home: context.folder.root,
-    storage: storageConfigFrom(storageEnv),
-  });
-  return { spec, env: storageEnv };
 }
 
 function startingLine(parts: readonly ServerPart[]): string {

@@ -154,6 +154,17 @@ describe('Downloads', () => {
     expect(spooledFiles().filter((name) => name.endsWith('/0'))).toEqual([]);
   });
 
+  test('a file larger than a worker fetches ends the generation, after its first bytes', async () => {
+    const server = await serving((response) => {
+      response.writeHead(200, { 'Content-Length': String(5 * 1024 ** 3) }).write('first bytes');
+    });
+    const { downloadOutputs } = downloading(server.url);
+    const failure = await failureOf(environment().run(downloadOutputs, buildInput(buildReference())));
+    expect(failure).toMatchObject({ type: 'OUTPUT_TOO_LARGE', nonRetryable: true });
+    expect(failure.message).toMatch(/a\.png.* has more than 4294967296 bytes/);
+    expect(spooledFiles().filter((name) => name.includes('.part'))).toEqual([]);
+  });
+
   test('R3.2 a stream without an announced length that breaks is an error', async () => {
     const server = await serving((response) => {
       response.write('half', () => response.destroy());

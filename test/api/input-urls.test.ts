@@ -181,7 +181,7 @@ describe('An address that may be fetched', () => {
         response.write('chunked');
         response.end(Buffer.alloc(100_000));
       },
-      /more than 100000 bytes/,
+      /holds more than the 100000 bytes/,
     ],
     ['sends nothing', (_request, response) => response.end(), /Downloaded 0 bytes/],
     [

@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { OutputKind } from '../../workflows/contracts/generation.js';
 import { NOWHERE, accept, call, createTestSetting } from './support/start-test-api.js';
 import type { Call, TestSetting } from './support/start-test-api.js';
 
@@ -21,14 +22,22 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(async () => setting.release());
 
-async function store(generationId: string, object: { readonly key: string; readonly isStored: boolean }) {
+interface Stored {
+  readonly key: string;
+  readonly isStored: boolean;
+  readonly kind?: OutputKind;
+  readonly mediaType?: string;
+}
+
+async function store(generationId: string, object: Stored) {
+  const { kind = 'image', mediaType = 'image/png' } = object;
   const folder = await mkdtemp(join(tmpdir(), 'api-outputs-'));
   const path = join(folder, 'file');
   await writeFile(path, bytes);
-  const upload = { path, bytes: bytes.length, sha256, mediaType: 'image/png', metadata: {} };
+  const upload = { path, bytes: bytes.length, sha256, mediaType, metadata: {} };
   if (object.isStored) await setting.store.putFile(object.key, { ...upload, condition: { kind: 'always' } });
   await rm(folder, { recursive: true });
-  const facts = { kind: 'image', media_type: 'image/png', bytes: bytes.length, sha256, is_flat: false } as const;
+  const facts = { kind, media_type: mediaType, bytes: bytes.length, sha256, is_flat: false };
   await setting.database
     .insertInto('outputs')
     .values({ ...facts, generation_id: generationId, index: 0, object_key: object.key, width_px: 8, height_px: 8 })
@@ -65,6 +74,23 @@ test('a file is served so that a browser neither guesses nor runs it', async () 
     'x-content-type-options': 'nosniff',
     'cache-control': 'private, max-age=31536000, immutable',
     etag: `"${sha256}"`,
+  });
+});
+
+test.each([
+  ['video', 'video/mp4', 'mp4', 'inline'],
+  ['audio', 'audio/flac', 'flac', 'inline'],
+  ['text', 'text/plain; charset=utf-8', 'txt', 'inline'],
+  ['latent', 'application/octet-stream', 'latent', 'attachment'],
+  ['file', 'application/octet-stream', 'bin', 'attachment'],
+] as const)('R3.1 %s of the type %s is delivered as what it is', async (...[kind, mediaType, ending, disposition]) => {
+  const other = await accept(api);
+  await store(other, { key: `jobs/${other}/${kind}_0.${ending}`, isStored: true, kind, mediaType });
+  const { status, headers } = await call(`${api}/v1/generations/${other}/outputs/0`);
+  expect(status).toBe(200);
+  expect(headers).toMatchObject({
+    ...{ 'content-type': mediaType, 'x-content-type-options': 'nosniff', 'content-security-policy': 'sandbox' },
+    'content-disposition': `${disposition}; filename="${other}_0.${ending}"`,
   });
 });
 
@@ -110,10 +136,25 @@ describe('ranges', () => {
     },
   );
 
-  test('If-Range with another file ignores the range', async () => {
-    const part = await get({ headers: { range: 'bytes=0-9', 'if-range': `"${sha256}"` } });
-    const all = await get({ headers: { range: 'bytes=0-9', 'if-range': '"other"' } });
-    expect([part.status, all.status]).toEqual([206, 200]);
+  test('If-Range with another file, a weak tag or a date ignores the range', async () => {
+    const statusWith = async (tag: string) => (await get({ headers: { range: 'bytes=0-9', 'if-range': tag } })).status;
+    expect(await statusWith(`"${sha256}"`)).toBe(206);
+    for (const tag of ['"other"', `W/"${sha256}"`, sha256, new Date().toUTCString()]) {
+      expect([tag, await statusWith(tag)]).toEqual([tag, 200]);
+    }
+  });
+
+  test('a part is guarded like the whole', async () => {
+    const { headers } = await get({ headers: { range: 'bytes=0-9' } });
+    expect(headers).toMatchObject({
+      ...{ 'content-type': 'image/png', 'x-content-type-options': 'nosniff', 'content-security-policy': 'sandbox' },
+      ...{ 'content-disposition': `inline; filename="${id}_0.png"`, etag: `"${sha256}"`, 'accept-ranges': 'bytes' },
+    });
+  });
+
+  test('what the caller has already is not sent in part either', async () => {
+    const answer = await get({ headers: { range: 'bytes=0-9', 'if-none-match': `"${sha256}"` } });
+    expect([answer.status, answer.text]).toEqual([304, '']);
   });
 });
 

@@ -33,6 +33,7 @@ describe('Failure kinds', () => {
       'NO_FACE',
       'BAD_INPUT',
       'INPUT_TOO_LARGE',
+      'OUTPUT_TOO_LARGE',
       'MODEL_MISSING',
       'CUDA_OOM',
     ] as const;

@@ -76,6 +76,7 @@ describe('R5.7 Recovery', () => {
     'NO_FACE',
     'BAD_INPUT',
     'INPUT_TOO_LARGE',
+    'OUTPUT_TOO_LARGE',
     'NO_CAPACITY',
   ] as const)('R5.6 %s ends the generation at once', (kind) => {
     expect(decideRecovery(buildFailure(kind), [], DEFAULT_RECOVERY)).toEqual([]);

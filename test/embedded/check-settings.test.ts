@@ -16,6 +16,9 @@ test.each([
   ['WORKER_ROLES', 'gpus', 'knows only control and gpu'],
   ['POOL', 'my pool', 'letters, digits'],
   ['SEARCH_ATTRIBUTES', 'maybe', 'must be on or off'],
+  ['OBJECT_STORE', 's3', 'must be minio or versitygw'],
+  ['S3_PUBLIC_ENDPOINT', 'files.example.com', 'an address such as https://files.example.com'],
+  ['DOWNLOAD_LINK_SECONDS', '301', 'a whole number from 1 to 300'],
 ])(
   '%s=%s is one sentence that names the variable and what is allowed, before anything is started',
   (name, value, allowed) => {

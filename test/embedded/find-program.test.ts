@@ -15,12 +15,14 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { findProgram } from '../../infra/embedded/programs/find-program.js';
-import { TEMPORAL } from '../../infra/embedded/programs/known-programs.js';
+import { TEMPORAL, VERSITYGW } from '../../infra/embedded/programs/known-programs.js';
 import { startNode } from './stack-process.js';
 
 const USABLE = 'temporal version 1.5.1 (Server 1.29.1, UI 2.42.1)';
 // Port 9 would not do: fetch refuses it unasked.
 const NOTHING_LISTENS_HERE = 'http://127.0.0.1:2';
+
+const silent = { say: () => undefined, progress: () => undefined };
 
 let home = '';
 let said: string[] = [];
@@ -77,6 +79,21 @@ test('the official release is downloaded, tried out and kept in the cache', asyn
   expect(readFileSync(found, 'utf8')).toContain(USABLE);
   expect(await find({ DOWNLOAD_ORIGIN: origin })).toBe(found);
   expect(requested).toHaveLength(1);
+});
+
+test('R3.3 versitygw is taken out of the folder in which its releases pack it, by the names of `uname`', async () => {
+  const folder = process.arch === 'x64' ? 'versitygw_v1.8.0_Linux_x86_64' : `versitygw_v1.8.0_Linux_${process.arch}`;
+  program(`release/${folder}/versitygw`, 'Version  : 1.8.0');
+  const archive = execFileSync('tar', ['-czf', '-', '-C', join(home, 'release'), folder]);
+  const requested: string[] = [];
+  const origin = await serve((path) => {
+    requested.push(path);
+    return archive;
+  });
+  const env = envWith({ DOWNLOAD_ORIGIN: origin, PATH: `${join(home, 'path')}:/usr/bin:/bin` });
+  const found = await findProgram(VERSITYGW, { env, report: silent, signal: new AbortController().signal });
+  expect(found).toBe(join(home, 'cache/durable-comfy/programs/versitygw-v1.8.0/versitygw'));
+  expect(requested).toEqual([`/versity/versitygw/releases/download/v1.8.0/${folder}.tar.gz`]);
 });
 
 test('a download that does not run is thrown away, and Go builds the pinned version instead', async () => {

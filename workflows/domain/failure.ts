@@ -21,6 +21,7 @@ export const FAILURE_KINDS = [
   'BAD_INPUT',
   'INPUT_TOO_LARGE',
   'OUTPUT_INVALID',
+  'OUTPUT_TOO_LARGE',
   'NO_CAPACITY',
   'UNEXPECTED',
 ] as const;
@@ -144,6 +145,12 @@ const DESCRIPTIONS = {
     title: 'ComfyUI delivered a file that is not what it claims to be',
     remedy: 'Retry the generation; if it happens again, look at the save nodes of the graph.',
     isRetryableByCaller: true,
+    isRetryableInPlace: false,
+  },
+  OUTPUT_TOO_LARGE: {
+    title: 'A result is larger than can be stored',
+    remedy: 'Ask for a smaller or shorter result, or raise the limit named in the detail.',
+    isRetryableByCaller: false,
     isRetryableInPlace: false,
   },
   NO_CAPACITY: {

@@ -181,6 +181,7 @@ function onComfyUI(
     case 'NO_FACE':
     case 'BAD_INPUT':
     case 'INPUT_TOO_LARGE':
+    case 'OUTPUT_TOO_LARGE':
       return [];
     case 'TIMEOUT':
       return recoverTimeout(failure, past);

@@ -28,7 +28,7 @@ export async function downloadProgram(
   search.report.say(`Downloading ${program.name} ${program.release.version} from ${url.origin}`);
   try {
     const response = await fetch(url, { dispatcher, signal });
-    const file = join(search.scratch, program.release.isArchive ? 'archive.tar.gz' : program.name);
+    const file = join(search.scratch, program.release.pathInArchive === null ? program.name : 'archive.tar.gz');
     await save(response, { file, signal, onProgress: (done) => search.report.progress(`${program.name}: ${done}`) });
     return await unpacked(program, { file, scratch: search.scratch });
   } catch (error) {
@@ -78,10 +78,9 @@ async function save(response: Response, { file, signal, onProgress }: Saving): P
 }
 
 async function unpacked(program: KnownProgram, where: { file: string; scratch: string }): Promise<string> {
-  const path = join(where.scratch, program.name);
-  if (program.release.isArchive) {
-    await promisify(execFile)('tar', ['-xzf', where.file, '-C', where.scratch, program.name]);
-  }
+  const member = program.release.pathInArchive?.(process.platform, process.arch) ?? null;
+  if (member !== null) await promisify(execFile)('tar', ['-xzf', where.file, '-C', where.scratch, member]);
+  const path = join(where.scratch, member ?? program.name);
   chmodSync(path, 0o755);
   return path;
 }

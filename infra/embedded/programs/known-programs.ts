@@ -1,6 +1,6 @@
 /** A server program that npm does not carry. */
 export interface KnownProgram {
-  readonly name: 'temporal' | 'minio';
+  readonly name: 'temporal' | 'minio' | 'versitygw';
   /** What is installed with Go, and the version in the name of the cache folder. */
   readonly goModule: string;
   readonly goVersion: string;
@@ -9,7 +9,7 @@ export interface KnownProgram {
   /** Measured on two cores with an empty build cache. */
   readonly usualMinutes: number;
   readonly release: OfficialRelease;
-  readonly pathVariable: 'TEMPORAL_CLI_PATH' | 'MINIO_PATH';
+  readonly pathVariable: 'TEMPORAL_CLI_PATH' | 'MINIO_PATH' | 'VERSITYGW_PATH';
   readonly addressVariable: 'TEMPORAL_ADDRESS' | 'S3_ENDPOINT';
   /** Why this `--version` answer is not good enough, or `null`. */
   readonly objectionTo: (versionAnswer: string) => string | null;
@@ -18,7 +18,8 @@ export interface KnownProgram {
 export interface OfficialRelease {
   readonly version: string;
   readonly url: (platform: NodeJS.Platform, architecture: string) => string;
-  readonly isArchive: boolean;
+  /** Where in the `.tar.gz` it lies; `null`: what is downloaded is the program itself. */
+  readonly pathInArchive: ((platform: NodeJS.Platform, architecture: string) => string) | null;
 }
 
 /** Priority with fairness came with this server. */
@@ -36,7 +37,7 @@ export const TEMPORAL: KnownProgram = {
     url: (platform, architecture) =>
       'https://github.com/temporalio/cli/releases/download/v1.5.1/' +
       `temporal_cli_1.5.1_${platform}_${goArchitecture(architecture)}.tar.gz`,
-    isArchive: true,
+    pathInArchive: () => 'temporal',
   },
   pathVariable: 'TEMPORAL_CLI_PATH',
   addressVariable: 'TEMPORAL_ADDRESS',
@@ -61,12 +62,37 @@ export const MINIO: KnownProgram = {
     url: (platform, architecture) =>
       `https://dl.min.io/server/minio/release/${platform}-${goArchitecture(architecture)}/archive/` +
       'minio.RELEASE.2025-09-07T16-13-09Z',
-    isArchive: false,
+    pathInArchive: null,
   },
   pathVariable: 'MINIO_PATH',
   addressVariable: 'S3_ENDPOINT',
   objectionTo: (versionAnswer) => (versionAnswer.startsWith('minio version') ? null : 'is not the MinIO server'),
 };
+
+/** An S3 server under the Apache licence that keeps objects as plain files; for who does not want MinIO. */
+export const VERSITYGW: KnownProgram = {
+  name: 'versitygw',
+  goModule: 'github.com/versity/versitygw/cmd/versitygw',
+  goVersion: 'v1.8.0',
+  goPackages: 589,
+  usualMinutes: 2,
+  release: {
+    version: 'v1.8.0',
+    url: (platform, architecture) =>
+      `https://github.com/versity/versitygw/releases/download/v1.8.0/${versitygwFolder(platform, architecture)}.tar.gz`,
+    pathInArchive: (platform, architecture) => `${versitygwFolder(platform, architecture)}/versitygw`,
+  },
+  pathVariable: 'VERSITYGW_PATH',
+  addressVariable: 'S3_ENDPOINT',
+  // A build by "go install" does not know its version: it says "Version  : git".
+  objectionTo: (versionAnswer) => (/^Version *:/m.test(versionAnswer) ? null : 'is not the Versity S3 gateway'),
+};
+
+/** Its releases are named after what `uname` answers (its .goreleaser.yaml). */
+function versitygwFolder(platform: NodeJS.Platform, architecture: string): string {
+  const system = platform.charAt(0).toUpperCase() + platform.slice(1);
+  return `versitygw_v1.8.0_${system}_${architecture === 'x64' ? 'x86_64' : architecture}`;
+}
 
 function goArchitecture(architecture: string): string {
   return architecture === 'x64' ? 'amd64' : architecture;
