@@ -49,8 +49,8 @@ export async function startApi({ config, logger, resources }: ApiStart): Promise
   const stopping = new AbortController();
   const streams = createEventStreams({ database, hub, progress });
   const temporalUrlOf = temporalUrls(config.temporal);
-  const { maxOpenGenerations } = config;
-  const accepting = { database, directory, temporalUrlOf, maxOpenGenerations };
+  const { maxOpenGenerations, graphPolicy } = config;
+  const accepting = { database, store, directory, temporalUrlOf, maxOpenGenerations, graphPolicy };
   const retryGeneration = createRetryGeneration(accepting);
   const app = createApp({
     logger,
@@ -64,10 +64,10 @@ export async function startApi({ config, logger, resources }: ApiStart): Promise
     files: createOutputFiles({ database, store }),
     reader: createGenerationReader({ database, directory, progress, temporalUrlOf }),
     waitForEnd: createWaitForEnd({ database, hub, stopping: stopping.signal }),
-    acceptGeneration: createAcceptGeneration({ ...accepting, store, templates, ...config }),
+    acceptGeneration: createAcceptGeneration({ ...accepting, templates, ...config }),
     retryGeneration,
     checkpoints: createCheckpoints(database),
-    retryFailed: createRetryFailed({ database, retryGeneration }),
+    retryFailed: createRetryFailed({ database, retryGeneration, graphPolicy }),
     cancelGeneration: createCancelGeneration({ database }),
     accounts: createAccounts(database),
     emergencyStops: createEmergencyStops({ database, temporal }),

@@ -1,12 +1,15 @@
 import type { ObjectStore } from '../../activities/storage/object-store.js';
 import { canonicalSha256 } from '../../activities/storage/canonical-json.js';
 import { storeFalInput, storeGraph } from '../../activities/storage/graph-documents.js';
-import type { GraphReference } from '../../workflows/contracts/generation.js';
+import type { GraphReference, GraphRules } from '../../workflows/contracts/generation.js';
 import type { FalRequest, NoFalRequest, ProviderMode } from '../../workflows/contracts/fal.js';
 import type { BoundFal } from '../templates/bind-fal.js';
+import type { ApiGraph } from '../../workflows/domain/graph.js';
 import type { RecoveryPolicy } from '../../workflows/domain/recovery-policy.js';
 import type { BackendDirectory } from '../backends/backend-directory.js';
 import { fleetState } from '../backends/fleet-state.js';
+import type { GraphPolicy } from '../graphs/graph-policy.js';
+import { judgeGraph, refuseAnyGraph } from '../graphs/judge-graph.js';
 import type { Language } from '../messages/messages.js';
 import { isJsonObject } from '../json-object.js';
 import type { Templates } from '../templates/template.js';
@@ -31,6 +34,7 @@ export interface AcceptanceDeps extends CommitDeps {
   readonly limits: LimitDefaults;
   readonly recovery: RecoveryPolicy;
   readonly provider: ProviderMode;
+  readonly graphPolicy: GraphPolicy;
   /** What a graph costs an account. */
   readonly creditsPerGraph: number;
 }
@@ -49,8 +53,9 @@ export function createAcceptGeneration(deps: AcceptanceDeps): AcceptGeneration {
     const idempotency = idempotentRequest(body, idempotencyKey);
     const replay = idempotency === null ? null : await replayOf(deps.database, idempotency);
     if (replay !== null) return replay;
+    if (isJsonObject(body) && Object.hasOwn(body, 'graph')) refuseAnyGraph(deps.graphPolicy);
     const request = parseGenerationRequest(body, deps.templates);
-    if (request.template === 'graph') await refuseUnknownClasses(deps.directory, request.graph);
+    const graphRules = request.template === 'graph' ? await judgedGraph(deps, request.graph) : null;
     const [graph, fal, fleet] = await Promise.all([
       storeGraph(deps.store, request.graph),
       storeFalRequest(deps.store, request.fal),
@@ -58,11 +63,21 @@ export function createAcceptGeneration(deps: AcceptanceDeps): AcceptGeneration {
     ]);
     const { priority, asked, metadata, corrections } = request;
     const credits = request.account === null ? null : priceOf(request, deps.creditsPerGraph);
-    const input = { ...inputOf(deps, request, graph), provider: request.provider ?? deps.provider, fal };
+    const input = {
+      ...inputOf(deps, request, graph),
+      ...{ provider: request.provider ?? deps.provider, fal },
+      ...(graphRules !== null && { graphRules }),
+    };
     return commitGeneration(deps, {
       ...{ input, credits, priority, asked, metadata, corrections, retryOf: null, fleet, idempotency, language },
     });
   };
+}
+
+async function judgedGraph(deps: AcceptanceDeps, graph: ApiGraph): Promise<GraphRules | null> {
+  const rules = judgeGraph(graph, deps.graphPolicy);
+  await refuseUnknownClasses(deps.directory, graph);
+  return rules;
 }
 
 /** `null` when it is free. */

@@ -1,6 +1,9 @@
 import { canonicalSha256 } from '../../activities/storage/canonical-json.js';
+import { readGraph } from '../../activities/storage/graph-documents.js';
+import type { GenerationInput } from '../../workflows/contracts/generation.js';
 import { isTerminal } from '../../workflows/domain/generation-status.js';
 import { fleetState } from '../backends/fleet-state.js';
+import { judgeGraph } from '../graphs/judge-graph.js';
 import type { Language } from '../messages/messages.js';
 import { ProblemError } from '../problems.js';
 import type { AcceptanceDeps } from './accept-generation.js';
@@ -21,7 +24,10 @@ export type RetryGeneration = (request: RetryRequest) => Promise<Acceptance | nu
 
 /** A new generation with the graph, the limits and the policy of one that has ended. */
 export function createRetryGeneration(
-  deps: Pick<AcceptanceDeps, 'database' | 'directory' | 'maxOpenGenerations' | 'temporalUrlOf'>,
+  deps: Pick<
+    AcceptanceDeps,
+    'database' | 'store' | 'directory' | 'graphPolicy' | 'maxOpenGenerations' | 'temporalUrlOf'
+  >,
 ): RetryGeneration {
   return async function retryGeneration({ id, idempotencyKey: key, language, isForced = false }) {
     const row = await deps.database.selectFrom('generations').selectAll().where('id', '=', id).executeTakeFirst();
@@ -36,9 +42,20 @@ export function createRetryGeneration(
     }
     const fleet = await fleetState(deps.directory, earlier.pool);
     const corrections = row.corrections.filter(({ node }) => node === null);
-    const input = { ...earlier, generationId: newGenerationId() };
+    const input = { ...(await judgedAgain(deps, earlier)), generationId: newGenerationId() };
     return commitGeneration(deps, {
       ...{ input, credits, priority, asked, metadata, corrections, retryOf: id, fleet, idempotency, language },
     });
   };
+}
+
+/** What graphs are taken may have changed since. */
+async function judgedAgain(
+  { store, graphPolicy }: Pick<AcceptanceDeps, 'store' | 'graphPolicy'>,
+  input: GenerationInput,
+): Promise<GenerationInput> {
+  if (input.template !== 'graph') return input;
+  const { graphRules: _earlier, ...rest } = input;
+  const graphRules = judgeGraph(await readGraph(store, input.graph), graphPolicy);
+  return graphRules === null ? rest : { ...rest, graphRules };
 }

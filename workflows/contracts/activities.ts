@@ -6,6 +6,7 @@ import type { TerminalStatus } from '../domain/generation-status.js';
 import type {
   ExpectedOutputs,
   GraphReference,
+  GraphRules,
   MediaFacts,
   OutputKind,
   RecoveryNote,
@@ -45,6 +46,7 @@ export interface SubmitPromptInput {
   readonly submission: number;
   readonly promptId: string;
   readonly graph: GraphReference;
+  readonly graphRules?: GraphRules;
 }
 
 export interface SubmittedPrompt {
