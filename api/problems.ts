@@ -210,6 +210,13 @@ export const PROBLEMS = {
     remedy: 'Change the nodes and inputs listed in errors; docs/api.md has the rules.',
     retryable: false,
   },
+  will_not_fit: {
+    status: 422,
+    title: 'No GPU has enough memory for this request',
+    remedy:
+      'Ask for less at once, or let operators add a backend with a larger card; GET /v1/backends shows those there are.',
+    retryable: false,
+  },
   unsafe_number: {
     status: 422,
     title: 'A number cannot be carried exactly',

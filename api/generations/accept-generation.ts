@@ -6,6 +6,7 @@ import type { FalRequest, NoFalRequest, ProviderMode } from '../../workflows/con
 import type { BoundFal } from '../templates/bind-fal.js';
 import type { ApiGraph } from '../../workflows/domain/graph.js';
 import type { RecoveryPolicy } from '../../workflows/domain/recovery-policy.js';
+import { vramNeeded } from '../../workflows/domain/vram.js';
 import type { BackendDirectory } from '../backends/backend-directory.js';
 import { fleetState } from '../backends/fleet-state.js';
 import type { GraphPolicy } from '../graphs/graph-policy.js';
@@ -22,6 +23,7 @@ import type { IdempotentRequest } from './idempotency.js';
 import { parseGenerationRequest } from './parse-generation-request.js';
 import type { AcceptableRequest } from './parse-generation-request.js';
 import { recoveryPolicy } from './recovery-policy.js';
+import { refuseTooLarge } from './refuse-too-large.js';
 import { refuseUnknownClasses } from './refuse-unknown-classes.js';
 
 /** Of requests that name no account: nothing is charged. */
@@ -62,12 +64,16 @@ export function createAcceptGeneration(deps: AcceptanceDeps): AcceptGeneration {
       fleetState(deps.directory, request.pool),
     ]);
     const { priority, asked, metadata, corrections } = request;
+    const { vram = [] } = deps.templates.get(request.template)?.manifest ?? {};
+    const vramGb = vramNeeded(vram, asked);
     const credits = request.account === null ? null : priceOf(request, deps.creditsPerGraph);
     const input = {
       ...inputOf(deps, request, graph),
       ...{ provider: request.provider ?? deps.provider, fal },
       ...(graphRules !== null && { graphRules }),
+      ...(vramGb !== null && { vramGb }),
     };
+    await refuseTooLarge(deps.directory, input, vram);
     return commitGeneration(deps, {
       ...{ input, credits, priority, asked, metadata, corrections, retryOf: null, fleet, idempotency, language },
     });

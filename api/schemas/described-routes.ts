@@ -50,7 +50,7 @@ function creationRoutes({ Generation, GenerationRequest }: Schemas): readonly De
         ...(['invalid_json', 'invalid_idempotency_key', 'unsupported_media_type', 'body_too_large'] as const),
         ...(['invalid_request', 'unknown_template', 'invalid_parameters', 'invalid_graph'] as const),
         ...(['graph_in_ui_format', 'graph_link_dangling', 'node_class_unknown', 'unsafe_number'] as const),
-        ...(['graphs_disabled', 'graph_refused'] as const),
+        ...(['graphs_disabled', 'graph_refused', 'will_not_fit'] as const),
         ...([
           'idempotency_in_flight',
           'idempotency_mismatch',

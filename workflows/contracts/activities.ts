@@ -26,6 +26,8 @@ export interface DiscoverBackendInput {
   readonly graphSha256: string;
   /** Backends that do not take it: it has failed there for a reason that is theirs. */
   readonly avoid: readonly string[];
+  /** What it needs of a card, where that is known: a smaller one leaves it to others that may have as much. */
+  readonly vramGb?: number;
 }
 
 /** The claim: which backend renders, and under which number. */

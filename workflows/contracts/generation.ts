@@ -73,6 +73,8 @@ export interface GenerationInput {
   /** Absent from what was accepted before there was another provider: then ComfyUI alone. */
   readonly provider?: ProviderMode;
   readonly fal?: FalRequest | NoFalRequest;
+  /** What its template says that it needs of a card; absent where nothing is known. */
+  readonly vramGb?: number;
   /** Absent: a template, or a graph of somebody who is trusted. */
   readonly graphRules?: GraphRules;
   /** Milliseconds since the epoch, from the database's clock. */
