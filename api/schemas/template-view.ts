@@ -28,6 +28,9 @@ export const templateViewSchema = z.object({
   flatImages: z.enum(['allow', 'flag', 'fail']),
   models: z.array(z.object({ folder: z.string(), name: z.string().optional(), parameter: z.string().optional() })),
   customNodes: z.array(z.string()),
+  vram: z
+    .array(z.object({ upTo: z.record(z.string(), z.number()), gb: z.number() }))
+    .describe('GB of VRAM up to these values of parameters; empty where nothing is known.'),
   example: z.object({
     method: z.literal('POST'),
     url: z.string(),
