@@ -7,6 +7,7 @@ import type { EmergencyStopActivities } from './contracts/emergency-stop.js';
 import { ALREADY_ENDED, SUPERSEDED } from './contracts/generation.js';
 import { GENERATION_TASK_QUEUE, backendTaskQueue, gpuTaskQueue } from './contracts/task-queues.js';
 import type { FalActivities } from './contracts/fal.js';
+import type { BackendUpkeep, ControlUpkeep } from './contracts/upkeep.js';
 import type { GraphChange } from './domain/adaptation.js';
 import { FINAL_IN_PLACE } from './domain/failure.js';
 
@@ -223,6 +224,28 @@ export function emergencyOptions(summary: string) {
     heartbeatTimeout,
     cancellationType,
     retry: { initialInterval: '1 second', maximumInterval: '5 seconds' },
+    summary,
+  });
+}
+
+/** Nobody waits for upkeep: what does not work within these attempts is reported, and is due again at the next run. */
+const UPKEEP = {
+  startToCloseTimeout: '1 hour', // a hundred thousand files on a slow disk; death is noticed by the heartbeat
+  heartbeatTimeout,
+  cancellationType,
+  retry: { ...BACK_OFF, maximumAttempts: 5 },
+} as const;
+
+export function controlUpkeepOptions(summary: string) {
+  return proxyActivities<ControlUpkeep>({ ...UPKEEP, taskQueue: GENERATION_TASK_QUEUE, summary });
+}
+
+/** A worker that has been away for a minute is cleaned up after by the next run. */
+export function backendUpkeepOptions(backendId: string, summary: string) {
+  return proxyActivities<BackendUpkeep>({
+    ...UPKEEP,
+    taskQueue: backendTaskQueue(backendId),
+    scheduleToStartTimeout,
     summary,
   });
 }

@@ -1,6 +1,7 @@
 import { createReadStream } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { Client } from 'minio';
+import type { BucketItem } from 'minio';
 import type { StorageConfig } from '../../infra/runtime/storage-config.js';
 import { ObjectStoreError, codeOf } from './errors.js';
 import { createBoundedTransport } from './bounded-transport.js';
@@ -19,6 +20,14 @@ export interface ObjectFacts {
   readonly sha256: string | null;
   /** User metadata, keys in lower case without `x-amz-meta-`. */
   readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** An object as a list shows it. */
+export interface StoredObject {
+  readonly key: string;
+  readonly bytes: number;
+  /** Milliseconds since the epoch, by the store's clock. */
+  readonly modifiedAtMs: number;
 }
 
 export interface FileUpload {
@@ -40,6 +49,8 @@ export interface ObjectStore {
   /** Bytes from `offset`, `length` of them or all; the caller reads or destroys the stream. */
   open(key: string, range?: { readonly offset: number; readonly length: number }): Promise<Readable>;
   keysUnder(prefix: string): Promise<readonly string[]>;
+  /** In the order of their keys, read page by page: whoever has enough stops. */
+  objectsUnder(prefix: string): AsyncIterable<StoredObject>;
   /** Removes an object; one that is not there is removed already. */
   remove(key: string): Promise<void>;
   /** Resolves when the bucket can be reached. */
@@ -91,6 +102,7 @@ export function createObjectStore(config: StorageConfig): ObjectStore {
         }
         return keys;
       }),
+    objectsUnder: (prefix) => objectsUnder(client, bucket, prefix),
     remove: (key) => translate(key, async () => client.removeObject(bucket, key)),
     check: () =>
       translate(bucket, async () => {
@@ -201,6 +213,19 @@ async function conditional(key: string, write: () => Promise<string>): Promise<W
       throw error;
     }
   });
+}
+
+async function* objectsUnder(client: Client, bucket: string, prefix: string): AsyncGenerator<StoredObject> {
+  try {
+    for await (const item of client.listObjectsV2(bucket, prefix, true) as AsyncIterable<BucketItem>) {
+      const { name, size, lastModified } = item;
+      if (name !== undefined && lastModified !== undefined) {
+        yield { key: name, bytes: size, modifiedAtMs: lastModified.getTime() };
+      }
+    }
+  } catch (error) {
+    throw new ObjectStoreError(prefix, { cause: error });
+  }
 }
 
 async function ignoreAbsence<T>(read: Promise<T>): Promise<T | null> {
