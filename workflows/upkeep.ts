@@ -15,10 +15,10 @@ const MAX_PAGES = 100;
  * Removes what was kept for its time, place by place. A place that cannot be cleaned is reported and holds up no other.
  * Nothing here decides what is needed: every `remove…` looks again at what it is about to remove.
  */
-export async function upkeep(input: UpkeepInput): Promise<UpkeepReport> {
-  const task = UPKEEP_TASKS.find((known) => known === input.task);
+export async function upkeep(input?: Partial<UpkeepInput>): Promise<UpkeepReport> {
+  const task = UPKEEP_TASKS.find((known) => known === input?.task);
   if (task === undefined) {
-    const message = `The task of upkeep is ${JSON.stringify(input.task)}, but must be one of ${UPKEEP_TASKS.join(', ')}`;
+    const message = `The task of upkeep is ${JSON.stringify(input?.task)}, but must be one of ${UPKEEP_TASKS.join(', ')}`;
     throw ApplicationFailure.nonRetryable(message, 'BAD_INPUT');
   }
   let places: readonly RemovalReport[] = [];
