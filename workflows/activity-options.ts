@@ -236,18 +236,24 @@ const UPKEEP = {
   retry: { ...BACK_OFF, maximumAttempts: 5 },
 } as const;
 
-export function controlUpkeepOptions(summary: string) {
-  return proxyActivities<ControlUpkeep>({ ...UPKEEP, taskQueue: GENERATION_TASK_QUEUE, summary });
+/** `generation`: one waits for it, with a disk that is full. */
+export type UpkeepUrgency = 'none' | 'generation';
+
+const UPKEEP_LIMITS = {
+  none: {},
+  generation: { scheduleToCloseTimeout: '2 minutes', scheduleToStartTimeout: '20 seconds' },
+} as const satisfies Record<UpkeepUrgency, object>;
+
+export function controlUpkeepOptions(summary: string, urgency: UpkeepUrgency = 'none') {
+  const taskQueue = GENERATION_TASK_QUEUE;
+  return proxyActivities<ControlUpkeep>({ ...UPKEEP, taskQueue, summary, ...UPKEEP_LIMITS[urgency] });
 }
 
 /** A worker that has been away for a minute is cleaned up after by the next run. */
-export function backendUpkeepOptions(backendId: string, summary: string) {
-  return proxyActivities<BackendUpkeep>({
-    ...UPKEEP,
-    taskQueue: backendTaskQueue(backendId),
-    scheduleToStartTimeout,
-    summary,
-  });
+export function backendUpkeepOptions(backendId: string, summary: string, urgency: UpkeepUrgency = 'none') {
+  const taskQueue = backendTaskQueue(backendId);
+  const limits = { scheduleToStartTimeout, ...UPKEEP_LIMITS[urgency] };
+  return proxyActivities<BackendUpkeep>({ ...UPKEEP, taskQueue, summary, ...limits });
 }
 
 /** The database. An outage is waited out: what happened must be recorded. */

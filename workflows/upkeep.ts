@@ -1,15 +1,19 @@
 import { isCancellation, log, setCurrentDetails } from '@temporalio/workflow';
 import { ActivityFailure, ApplicationFailure } from '@temporalio/common';
-import { backendUpkeepOptions, controlUpkeepOptions } from './activity-options.js';
+import { controlUpkeepOptions } from './activity-options.js';
+import {
+  cleanComfyUI,
+  cleanOutputs,
+  cleanRecords,
+  cleanSpoolOf,
+  cleanStaleObjects,
+  cleanUploads,
+} from './clean-places.js';
 import { UPKEEP_TASKS } from './contracts/upkeep.js';
-import type { FoundOldFiles, RemovalReport, UpkeepInput, UpkeepReport } from './contracts/upkeep.js';
+import type { RemovalReport, UpkeepInput, UpkeepReport } from './contracts/upkeep.js';
 import { NOTHING_REMOVED, addTallies } from './domain/removal-tally.js';
 import type { RemovalTally } from './domain/removal-tally.js';
-import { mayGo, ownersOf } from './domain/old-files.js';
 import { tellUpkeep } from './upkeep-story.js';
-
-/** What is left then is old enough for the next run, too; without a bound the history of one run had none. */
-const MAX_PAGES = 100;
 
 /**
  * Removes what was kept for its time, place by place. A place that cannot be cleaned is reported and holds up no other.
@@ -37,21 +41,14 @@ export async function upkeep(input?: Partial<UpkeepInput>): Promise<UpkeepReport
 
 type Clean = (place: string, removal: () => Promise<RemovalTally>) => Promise<void>;
 
-const cleanTask = { files: cleanFiles, 'recovery-data': cleanRecoveryData, outputs: cleanOutputs };
+const cleanTask = { files: cleanFiles, 'recovery-data': cleanRecoveryData, outputs: cleanResults };
 
 async function cleanFiles(clean: Clean): Promise<void> {
   await Promise.all([
     cleanBackends(clean),
     clean('spool for fal.ai', controlUpkeepOptions('Spool for fal.ai').cleanSpool),
-    clean('uploads', async () => {
-      const uploads = controlUpkeepOptions('Uploads that nobody uses');
-      const removed = await inPages(uploads.findOldUploads, uploads.removeOldUploads);
-      return addTallies(removed, { kept: await uploads.countNeededUploads() });
-    }),
-    clean('unfinished uploads', async () => {
-      const { findStaleObjects, removeStaleObjects } = controlUpkeepOptions('Uploads that never arrived');
-      return inPages(findStaleObjects, removeStaleObjects);
-    }),
+    clean('uploads', async () => cleanUploads()),
+    clean('unfinished uploads', cleanStaleObjects),
   ]);
 }
 
@@ -67,7 +64,7 @@ async function cleanBackends(clean: Clean): Promise<void> {
   await Promise.all(
     backends.map(async (backendId) => {
       await clean(`files of ComfyUI, backend ${backendId}`, async () => cleanComfyUI(backendId));
-      await clean(`spool of backend ${backendId}`, backendUpkeepOptions(backendId, 'Spool').cleanSpool);
+      await clean(`spool of backend ${backendId}`, async () => cleanSpoolOf(backendId));
     }),
   );
 }
@@ -76,52 +73,9 @@ async function cleanRecoveryData(clean: Clean): Promise<void> {
   await clean('checkpoints and idempotency keys', controlUpkeepOptions('Old rows').removeRecoveryData);
 }
 
-async function cleanOutputs(clean: Clean): Promise<void> {
-  await clean('delivered results', async () => {
-    const { findExpiredOutputs, removeExpiredOutputs } = controlUpkeepOptions('Results that were kept for their time');
-    return inPages(findExpiredOutputs, removeExpiredOutputs);
-  });
-  await clean('claim and fal.ai records', async () => {
-    const { findOldRecords, removeOldRecords } = controlUpkeepOptions('Records of what Temporal has forgotten');
-    return inPages(findOldRecords, removeOldRecords);
-  });
-}
-
-/** A worker without a database finds, one with a database says what may go, and the first removes that. */
-async function cleanComfyUI(backendId: string): Promise<RemovalTally> {
-  const { findOldFiles, removeOldFiles } = backendUpkeepOptions(backendId, 'Old files of ComfyUI');
-  const { findUnneededFiles } = controlUpkeepOptions('Which of them nobody needs');
-  let total = NOTHING_REMOVED;
-  let after: string | null = null;
-  for (let page = 0; page < MAX_PAGES; page += 1) {
-    const { found, next }: FoundOldFiles = await findOldFiles({ after });
-    if (found.length > 0) {
-      const unneeded = await findUnneededFiles(ownersOf(found));
-      const going = found.filter((files) => mayGo(files, unneeded));
-      const kept = found.filter((files) => !going.includes(files)).reduce((sum, { files }) => sum + files, 0);
-      if (going.length > 0) total = addTallies(total, await removeOldFiles({ found: going }));
-      total = addTallies(total, { kept });
-    }
-    if (next === null) break;
-    after = next;
-  }
-  return total;
-}
-
-/** What stays of a page would be found again at once, so it is left to the next run, with all that comes after it. */
-async function inPages<Item>(
-  find: () => Promise<readonly Item[]>,
-  remove: (page: readonly Item[]) => Promise<RemovalTally>,
-): Promise<RemovalTally> {
-  let total = NOTHING_REMOVED;
-  for (let page = 0; page < MAX_PAGES; page += 1) {
-    const found = await find();
-    if (found.length === 0) break;
-    const removed = await remove(found);
-    total = addTallies(total, removed);
-    if (removed.kept > 0 || removed.failed > 0) break;
-  }
-  return total;
+async function cleanResults(clean: Clean): Promise<void> {
+  await clean('delivered results', async () => cleanOutputs());
+  await clean('claim and fal.ai records', cleanRecords);
 }
 
 async function reportedInstead(place: string, removal: () => Promise<RemovalTally>): Promise<RemovalTally> {

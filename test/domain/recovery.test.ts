@@ -55,6 +55,7 @@ describe('R5.7 Recovery', () => {
     ['MODEL_CORRUPT', [...times(2, 'other_backend'), 'give_up']],
     ['MODEL_INCOMPATIBLE', [...times(2, 'other_backend'), 'give_up']],
     ['HOST_OOM', ['free_all', 'other_backend', 'give_up']],
+    ['DISK_FULL', ['clean_up', 'give_up']],
     ['MODEL_MISSING', [...times(2, 'other_backend'), ...times(3, 'switch_model'), 'give_up']],
   ] as const)('%s that never ends is recovered from as often as its limit says', (kind, story) => {
     expect(storyOf(forever(buildFailure(kind)))).toEqual(story);
@@ -69,17 +70,12 @@ describe('R5.7 Recovery', () => {
     expect(abandonedRenderingsIn(story.map((strategy) => ({ strategy })))).toBe(2);
   });
 
-  test.each([
-    'TIMEOUT',
-    'DISK_FULL',
-    'WORKFLOW_ERROR',
-    'NO_FACE',
-    'BAD_INPUT',
-    'INPUT_TOO_LARGE',
-    'NO_CAPACITY',
-  ] as const)('R5.6 %s ends the generation at once', (kind) => {
-    expect(decideRecovery(buildFailure(kind), [], DEFAULT_RECOVERY)).toEqual([]);
-  });
+  test.each(['TIMEOUT', 'WORKFLOW_ERROR', 'NO_FACE', 'BAD_INPUT', 'INPUT_TOO_LARGE', 'NO_CAPACITY'] as const)(
+    'R5.6 %s ends the generation at once',
+    (kind) => {
+      expect(decideRecovery(buildFailure(kind), [], DEFAULT_RECOVERY)).toEqual([]);
+    },
+  );
 
   test('what was running at two crashes, whatever they were, does not meet a third GPU', () => {
     const [crashed, poisoned] = [buildFailure('BACKEND_CRASHED'), buildFailure('DEVICE_POISONED')];

@@ -4,6 +4,7 @@ import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { UpkeepReport } from '../../workflows/contracts/upkeep.js';
 import { ageFile, oldFile } from '../activities/support/old-file.js';
+import { arm } from '../activities/support/simulators.js';
 import { startService } from '../support/service.js';
 import type { SeenGeneration, Service } from '../support/service.js';
 import { startSimulator } from '../support/simulator-process.js';
@@ -138,6 +139,21 @@ test('R4.6 a result that was kept for its time is gone, and the API says so; eve
   expect((await fetch(`${service.apiUrl}/v1/generations/${kept.id}/outputs/0`)).status).toBe(200);
   expect((await service.post(`/v1/generations/${id}/retry`)).status).toBe(409); // it has not failed: as before
 }, 90_000);
+
+test('a disk that is full is cleaned up once where the files are ours, and the generation is submitted again', async () => {
+  const { id: old } = await deliveredLongAgo();
+  await arm(simulator, { kind: 'disk_full', count: 1 });
+  const parameters = { prompt: 'a quay', width: 64, height: 64, steps: 1, seed: 1 };
+  const { id } = await service.submit({ template: 'sd15-text-to-image', parameters });
+  const seen = await service.untilStatus(id, 'COMPLETED', 60_000);
+  expect(seen.attempts).toMatchObject([{ kind: 'DISK_FULL', strategy: 'clean_up', success: true }]);
+  expect(existsSync(inOutput('dg', old))).toBe(false);
+
+  await arm(simulator, { kind: 'disk_full', count: 1 });
+  const second = await service.submit({ template: 'sd15-text-to-image', parameters: { ...parameters, seed: 2 } });
+  const failed = await service.untilStatus(second.id, 'FAILED', 60_000);
+  expect(failed).toMatchObject({ attempts: [], error: { kind: 'DISK_FULL' } }); // nothing was left to be removed
+}, 120_000);
 
 test('R5.12 recovery data has a Schedule of its own; a task that nobody knows is refused with those that there are', async () => {
   const report = await reportOf(await trigger('recovery-data'));
