@@ -84,6 +84,7 @@ function scheduleOf(task: UpkeepTask, seconds: number) {
       workflowId: scheduleId,
       taskQueue: GENERATION_TASK_QUEUE,
       args: [{ task }],
+      workflowRunTimeout: '12 hours', // one that hangs must not hold up all that come after it
       staticSummary: `Upkeep of ${task}`,
     },
     policies: {

@@ -17,7 +17,7 @@ import { tellUpkeep } from './upkeep-story.js';
 
 /**
  * Removes what was kept for its time, place by place. A place that cannot be cleaned is reported and holds up no other.
- * Nothing here decides what is needed: every `remove…` looks again at what it is about to remove.
+ * What is needed is decided where the database is, page by page, right before anything of that page is removed.
  */
 export async function upkeep(input?: Partial<UpkeepInput>): Promise<UpkeepReport> {
   const task = UPKEEP_TASKS.find((known) => known === input?.task);

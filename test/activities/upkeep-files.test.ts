@@ -155,9 +155,11 @@ describe('old files of ComfyUI', () => {
 
   test('an attempt that goes on after one that died answers what both have removed', async () => {
     for (const name of ['a', 'b', 'c']) await oldFile(at(`output/dg/gen_${name}/1/9.png`), 2 * DAY);
+    await oldFile(at('output/dg/gen_b/2/9.png'), 2 * DAY);
     const found = await find();
-    await rm(at('output/dg/gen_a'), { recursive: true }); // the first attempt, which was killed then
-    expect(await remove(found)).toMatchObject({ files: 3, bytes: 3 * BYTES, failed: 0 });
+    await rm(at('output/dg/gen_a'), { recursive: true }); // the first attempt, which was killed
+    await rm(at('output/dg/gen_b/2/9.png')); // in the middle of the second folder
+    expect(await remove(found)).toMatchObject({ files: 4, bytes: 4 * BYTES, failed: 0 });
   });
 
   test('a cancel ends it between two files', async () => {

@@ -21,12 +21,12 @@ beforeEach(async () => {
 
 /** A control worker that starts, as far as Schedules are concerned; answers when it has made them. */
 async function startWorker(cleanupIntervalSeconds = 3_600): Promise<void> {
-  const { stop } = startUpkeepSchedules({ client, logger: silentLogger, cleanupIntervalSeconds });
+  const schedules = startUpkeepSchedules({ client, logger: silentLogger, cleanupIntervalSeconds });
   await until('all Schedules are as they are wanted', async () => {
     const { spec } = await client.schedule.getHandle('upkeep/outputs').describe();
     return spec.intervals?.[0]?.every === cleanupIntervalSeconds * 1_000;
   });
-  await stop();
+  await schedules.stop();
 }
 
 const intervalOf = async (id: string) =>
@@ -51,7 +51,6 @@ test('R4.6 R5.12 files and outputs are looked at every CLEANUP_INTERVAL, recover
 
 test('five control workers at once make one Schedule of each', async () => {
   await Promise.all([1, 2, 3, 4, 5].map(async () => startWorker()));
-  await until('they are listed', async () => (await listed()).length > 0);
   const ids = await until('all are listed', async () => {
     const found = await listed();
     return found.length >= 3 ? found : null;
@@ -80,9 +79,9 @@ test('a cluster that refuses Schedules is told of once, with what to do, and not
   const refusing = Connection.lazy({ address: `127.0.0.1:${port}` });
   const { logger, lines } = recordingLogger();
   const options = { client: new Client({ connection: refusing }), logger, cleanupIntervalSeconds: 3_600 };
-  const { stop } = startUpkeepSchedules(options);
+  const schedules = startUpkeepSchedules(options);
   await until('it says so', async () => lines.length > 0);
-  await stop();
+  await schedules.stop();
   expect(lines).toEqual([expect.stringContaining('Temporal refuses Schedules')]);
   await refusing.close();
   server.forceShutdown();
