@@ -25,6 +25,7 @@ import type { ObjectStore } from '../activities/storage/object-store.js';
 import type { BackendActivities, ControlActivities } from '../workflows/contracts/activities.js';
 import type { EmergencyStopActivities } from '../workflows/contracts/emergency-stop.js';
 import type { FalActivities } from '../workflows/contracts/fal.js';
+import type { ControlUpkeep } from '../workflows/contracts/upkeep.js';
 import { GENERATION_TASK_QUEUE } from '../workflows/contracts/task-queues.js';
 import { openDatabase } from '../infra/postgres/database.js';
 import type { Database } from '../infra/postgres/database.js';
@@ -34,11 +35,12 @@ import type { Logger } from '../infra/runtime/logger.js';
 import { projectRoot } from '../infra/runtime/project-root.js';
 import type { ResourceStack } from '../infra/runtime/resource-stack.js';
 import { connectToTemporal } from './connect-to-temporal.js';
+import { controlUpkeep } from './control-upkeep.js';
 import { startFleetWatcher } from './fleet-watcher.js';
 import { latestRun } from './latest-run.js';
 import { startOutboxRelay } from './outbox-relay.js';
 import { startReconciliation } from './reconciliation.js';
-import { startRecoveryCleanup } from './recovery-cleanup.js';
+import { startUpkeepSchedules } from './upkeep-schedules.js';
 import { ensureSearchAttributes } from './search-attributes.js';
 import { SHARED_WORKER_OPTIONS } from './worker-options.js';
 import type { WorkerConfig } from './worker-config.js';
@@ -83,24 +85,26 @@ export async function createControlWorker(options: ControlWorkerOptions): Promis
 
   const hasKey = config.fal.key !== null;
   const { spool, ...falActivities } = await createFalActivities(options, database);
-  const activities: ControlActivities & FalActivities & CollectingActivities & EmergencyStopActivities = {
-    recordProgress: createRecordProgress({ database }),
-    recordOutcome: createRecordOutcome({
-      database,
-      store,
-      falSpool: spool,
-      isLatestRun: async (generationId, runId) => {
-        const latest = await latestRun(client, generationId);
-        return latest.state !== 'missing' && latest.runId === runId;
-      },
-    }),
-    observeBackend: createObserveBackend({ client }),
-    adaptGraph: createAdaptGraph({ store }),
-    findOtherBackend: createFindOtherBackend({ store }),
-    explainNoCapacity: createExplainNoCapacity({ store, hasKey }),
-    ...falActivities,
-    ...createEmergencyStop({ database, client }),
-  };
+  const activities: ControlActivities & FalActivities & CollectingActivities & EmergencyStopActivities & ControlUpkeep =
+    {
+      recordProgress: createRecordProgress({ database }),
+      recordOutcome: createRecordOutcome({
+        database,
+        store,
+        falSpool: spool,
+        isLatestRun: async (generationId, runId) => {
+          const latest = await latestRun(client, generationId);
+          return latest.state !== 'missing' && latest.runId === runId;
+        },
+      }),
+      observeBackend: createObserveBackend({ client }),
+      adaptGraph: createAdaptGraph({ store }),
+      findOtherBackend: createFindOtherBackend({ store }),
+      explainNoCapacity: createExplainNoCapacity({ store, hasKey }),
+      ...falActivities,
+      ...createEmergencyStop({ database, client }),
+      ...controlUpkeep({ database, store, client, spoolFolder: falSpoolFolderOf(config), upkeep: config.upkeep }),
+    };
   const worker = await Worker.create({
     ...SHARED_WORKER_OPTIONS,
     ...workflowCode(),
@@ -113,12 +117,12 @@ export async function createControlWorker(options: ControlWorkerOptions): Promis
     // A worker that was killed keeps its sticky queue for this long before another gets the next Workflow Task.
     stickyQueueScheduleToStartTimeout: '2 seconds',
   });
-  startUpkeep(options, { database, databaseUrl, client });
+  startCompanions(options, { database, databaseUrl, client });
   return worker;
 }
 
 /** What a control worker does beside its activities, for as long as the process lives. */
-function startUpkeep(
+function startCompanions(
   { config, store, logger, resources }: ControlWorkerOptions,
   {
     database,
@@ -131,9 +135,8 @@ function startUpkeep(
   const { reconcileIntervalMs: intervalMs } = config;
   const reconciliation = startReconciliation({ database, store, client, logger, intervalMs });
   resources.add('reconciliation', async () => reconciliation.stop());
-  const { checkpointRetentionHours: retentionHours } = config;
-  const cleanup = startRecoveryCleanup({ database, logger, retentionHours });
-  resources.add('recovery cleanup', async () => cleanup.stop());
+  const schedules = startUpkeepSchedules({ client, logger, ...config.upkeep });
+  resources.add('schedules of upkeep', async () => schedules.stop());
   if (config.fal.key !== null) {
     const { fallbackAfterSeconds } = config;
     const watcher = startFleetWatcher({ database, store, client, logger, fallbackAfterSeconds });
@@ -148,7 +151,7 @@ async function createFalActivities(
 ): Promise<FalActivities & CollectingActivities & { readonly spool: Spool }> {
   const fal = createFalClient(config.fal);
   if (fal !== null) resources.add('fal.ai', async () => fal.close());
-  const spool = createSpool({ folder: join(config.dataDir, 'spool', 'fal'), fetch: createFetchFalOutput(fal) });
+  const spool = createSpool({ folder: falSpoolFolderOf(config), fetch: createFetchFalOutput(fal) });
   for (const id of await spool.generationIds()) await spool.remove(id); // whoever needs it fetches it again
   const late = createLateAttempt();
   resources.add('pauses of the control worker', async () => late.close());
@@ -161,6 +164,10 @@ async function createFalActivities(
     validateOutputs: createValidateOutputs({ spool, maxDecodes: MAX_DECODES, ffmpegPath: config.ffmpegPath }),
     uploadOutputs: createUploadOutputs({ spool, store, late }),
   };
+}
+
+function falSpoolFolderOf({ dataDir }: WorkerConfig): string {
+  return join(dataDir, 'spool', 'fal');
 }
 
 /** The bundle that the build made; without one (a checkout that was never built) the worker bundles for itself. */

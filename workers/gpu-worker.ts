@@ -34,6 +34,7 @@ import type { Logger } from '../infra/runtime/logger.js';
 import { createScratch } from '../infra/runtime/scratch.js';
 import type { ResourceStack } from '../infra/runtime/resource-stack.js';
 import { backendIdOf } from './backend-identity.js';
+import { backendUpkeep } from './backend-upkeep.js';
 import { BackendLease } from './backend-lease.js';
 import { BackendReporter } from './backend-reporter.js';
 import { connectToTemporal } from './connect-to-temporal.js';
@@ -47,6 +48,8 @@ import type { WorkerConfig } from './worker-config.js';
 export interface GpuWorkerOptions {
   readonly config: WorkerConfig;
   readonly target: ComfyUITarget;
+  /** Its folders, `null` where they cannot be reached from here. */
+  readonly comfyUIDir: string | null;
   readonly rules: readonly OperatorRule[];
   readonly store: ObjectStore;
   readonly logger: Logger;
@@ -115,7 +118,7 @@ export async function createGpuWorker(options: GpuWorkerOptions): Promise<readon
 }
 
 async function createWorkers(backing: Backing, connection: NativeConnection): Promise<readonly Worker[]> {
-  const { config, slots } = backing;
+  const { config, slots, comfyUIDir, store } = backing;
   const { backendId } = backing.backend;
   const shared = { ...SHARED_WORKER_OPTIONS, connection, namespace: config.temporal.namespace };
   const claiming = await Worker.create({
@@ -139,6 +142,12 @@ async function createWorkers(backing: Backing, connection: NativeConnection): Pr
       ...keepPlaceOnFailure(backendActivities(backing), slots),
       ...freePlaceWithoutClaim(claimActivities(backing), backendId, slots), // of generations that come back
       ...backendOperations(backing),
+      ...backendUpkeep({
+        comfyUIDir,
+        store,
+        upkeep: config.upkeep,
+        spoolFolder: spoolFolderOf(config, backing.backend),
+      }),
     },
     maxConcurrentActivityTaskExecutions: BACKEND_SLOTS,
     activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 2 },

@@ -31,11 +31,12 @@ export async function runWorkers({ config, logger, resources, stop, onReady }: R
   const startControl = async (): Promise<void> => {
     group.run(await createControlWorker(shared));
   };
-  const startGpus = config.gpu.targets.map((target) => async (): Promise<void> => {
+  const startGpus = config.gpu.targets.map((target, index) => async (): Promise<void> => {
     const onLost = (reason: unknown): void => {
       group.fail(reason);
     };
-    for (const worker of await createGpuWorker({ ...shared, rules, target, onLost })) group.run(worker);
+    const comfyUIDir = config.gpu.comfyUIDirs[index] ?? null;
+    for (const worker of await createGpuWorker({ ...shared, rules, target, comfyUIDir, onLost })) group.run(worker);
   });
   // In this order: a GPU worker acquires its backend from a Workflow, and that needs a control worker.
   if (config.roles.includes('control')) await started([startControl], group);

@@ -1,4 +1,5 @@
 import { isAbsolute, join } from 'node:path';
+import { comfyUIDirsFrom } from '../infra/runtime/comfyui-dirs.js';
 import { comfyUITargetsFrom } from '../infra/runtime/comfyui-config.js';
 import type { ComfyUITarget } from '../infra/runtime/comfyui-config.js';
 import { ConfigError, booleanFrom, integerFrom, stringFrom } from '../infra/runtime/env.js';
@@ -11,6 +12,8 @@ import { storageConfigFrom } from '../infra/runtime/storage-config.js';
 import type { StorageConfig } from '../infra/runtime/storage-config.js';
 import { temporalConfigFrom } from '../infra/runtime/temporal-connection.js';
 import type { TemporalConnectionConfig } from '../infra/runtime/temporal-connection.js';
+import { upkeepConfigFrom } from './upkeep-config.js';
+import type { UpkeepConfig } from './upkeep-config.js';
 
 export const WORKER_ROLES = ['control', 'gpu'] as const;
 export type WorkerRole = (typeof WORKER_ROLES)[number];
@@ -29,8 +32,7 @@ export interface WorkerConfig {
   readonly fal: FalConfig;
   /** How long no backend must have been healthy before waiting generations are told so. */
   readonly fallbackAfterSeconds: number;
-  /** How long checkpoints of ended generations are kept. */
-  readonly checkpointRetentionHours: number;
+  readonly upkeep: UpkeepConfig;
   /** Decodes videos and sounds; `null`: only their containers are looked at. */
   readonly ffmpegPath: string | null;
   readonly gpu: GpuConfig;
@@ -38,6 +40,8 @@ export interface WorkerConfig {
 
 export interface GpuConfig {
   readonly targets: readonly ComfyUITarget[];
+  /** Where the folders of each of them are, `null` for one that cannot be reached from here. */
+  readonly comfyUIDirs: readonly (string | null)[];
   readonly pool: string;
   /** Empty: a random id is made once and kept in the data folder. */
   readonly backendId: string;
@@ -54,6 +58,7 @@ export interface GpuConfig {
 /** Everything a worker process is configured by; throws `ConfigError` naming the variable. */
 export function workerConfigFrom(env: Env): WorkerConfig {
   const roles = rolesFrom(env);
+  const targets = comfyUITargetsFrom(env);
   return {
     roles,
     temporal: temporalConfigFrom(env),
@@ -63,11 +68,12 @@ export function workerConfigFrom(env: Env): WorkerConfig {
     searchAttributes: booleanFrom(env, 'SEARCH_ATTRIBUTES', true),
     reconcileIntervalMs: integerFrom(env, 'RECONCILE_INTERVAL_MS', { fallback: 60_000, min: 200, max: 3_600_000 }),
     fal: falConfigFrom(env),
-    checkpointRetentionHours: integerFrom(env, 'CHECKPOINT_RETENTION_HOURS', { fallback: 48, min: 1, max: 8_760 }),
+    upkeep: upkeepConfigFrom(env),
     fallbackAfterSeconds: integerFrom(env, 'FALLBACK_AFTER_SECONDS', { fallback: 60, min: 0, max: 86_400 }),
     ffmpegPath: ffmpegPathFrom(env),
     gpu: {
-      targets: comfyUITargetsFrom(env),
+      targets,
+      comfyUIDirs: comfyUIDirsFrom(env, targets.length),
       pool: poolFrom(env),
       backendId: backendIdFrom(env),
       maxGpuJobs: integerFrom(env, 'MAX_GPU_JOBS', { fallback: 1, min: 1, max: 64 }),

@@ -7,6 +7,7 @@ import type { EmergencyStopActivities } from './contracts/emergency-stop.js';
 import { ALREADY_ENDED, SUPERSEDED } from './contracts/generation.js';
 import { GENERATION_TASK_QUEUE, backendTaskQueue, gpuTaskQueue } from './contracts/task-queues.js';
 import type { FalActivities } from './contracts/fal.js';
+import type { BackendUpkeep, ControlUpkeep } from './contracts/upkeep.js';
 import type { GraphChange } from './domain/adaptation.js';
 import { FINAL_IN_PLACE } from './domain/failure.js';
 
@@ -225,6 +226,34 @@ export function emergencyOptions(summary: string) {
     retry: { initialInterval: '1 second', maximumInterval: '5 seconds' },
     summary,
   });
+}
+
+/** Nobody waits for upkeep: what does not work within these attempts is reported, and is due again at the next run. */
+const UPKEEP = {
+  startToCloseTimeout: '1 hour', // a hundred thousand files on a slow disk; death is noticed by the heartbeat
+  heartbeatTimeout,
+  cancellationType,
+  retry: { ...BACK_OFF, maximumAttempts: 5 },
+} as const;
+
+/** `generation`: one waits for it, with a disk that is full. */
+export type UpkeepUrgency = 'none' | 'generation';
+
+const UPKEEP_LIMITS = {
+  none: {},
+  generation: { scheduleToCloseTimeout: '2 minutes', scheduleToStartTimeout: '20 seconds' },
+} as const satisfies Record<UpkeepUrgency, object>;
+
+export function controlUpkeepOptions(summary: string, urgency: UpkeepUrgency = 'none') {
+  const taskQueue = GENERATION_TASK_QUEUE;
+  return proxyActivities<ControlUpkeep>({ ...UPKEEP, taskQueue, summary, ...UPKEEP_LIMITS[urgency] });
+}
+
+/** A worker that has been away for a minute is cleaned up after by the next run. */
+export function backendUpkeepOptions(backendId: string, summary: string, urgency: UpkeepUrgency = 'none') {
+  const taskQueue = backendTaskQueue(backendId);
+  const limits = { scheduleToStartTimeout, ...UPKEEP_LIMITS[urgency] };
+  return proxyActivities<BackendUpkeep>({ ...UPKEEP, taskQueue, summary, ...limits });
 }
 
 /** The database. An outage is waited out: what happened must be recorded. */

@@ -1,6 +1,7 @@
-import { getExternalWorkflowHandle, isCancellation, log } from '@temporalio/workflow';
+import { getExternalWorkflowHandle, isCancellation, log, patched } from '@temporalio/workflow';
 import { adaptingOptions, findOtherBackend, freeingOptions } from './activity-options.js';
 import { checked } from './checked.js';
+import { cleanComfyUI, cleanOutputs, cleanSpoolOf, cleanUploads } from './clean-places.js';
 import { backendWorkflowId, quarantineSignal } from './contracts/backend.js';
 import type {
   AdaptedGraph,
@@ -14,6 +15,7 @@ import { decideRecovery } from './domain/recovery.js';
 import type { Recovery } from './domain/recoveries.js';
 import { recoveryRuleFrom } from './domain/recovery-rule.js';
 import type { ParameterAdjustment } from './domain/recovery-rule.js';
+import { NOTHING_REMOVED } from './domain/removal-tally.js';
 import { failureRecordOf, isAlreadyEnded, isRecord, mediaFaultsOf, renderedSoFar } from './failure-record.js';
 import { freeGpu } from './render-prompt.js';
 import type { GenerationRun, PreparedRecovery } from './generation-run.js';
@@ -34,6 +36,7 @@ export async function prepareRecovery(
     const others = place === 'other' ? await otherBackends(run, claim, failure) : { isThere: true, unsuitable: [] };
     if (!others.isThere) continue;
     if (frees !== null && !(await hasFreedMemory(claim, frees))) continue;
+    if (recovery.cleansUp === true && !(await hasCleanedUp(claim, failure))) continue;
     const { kind } = failure;
     const rendered = renderedSoFar(failure);
     const wasRunning = failure.facts['wasRunning'] !== false;
@@ -142,6 +145,18 @@ async function hasFreedMemory(claim: BackendClaim, frees: 'models' | 'all'): Pro
     freed.then(() => true),
     false,
   );
+}
+
+/** What is full of what is still needed stays full: the generation ends with the cause. */
+async function hasCleanedUp({ backendId }: BackendClaim, { facts }: FailureRecord): Promise<boolean> {
+  // Histories of before end a generation here at once; one of them may be replayed.
+  if (!patched('full-disk-is-cleaned-up')) return false;
+  const isStore = typeof facts['key'] === 'string';
+  const places = isStore
+    ? [() => cleanOutputs('generation'), () => cleanUploads('generation')]
+    : [() => cleanComfyUI(backendId, 'generation'), () => cleanSpoolOf(backendId, 'generation')];
+  const tallies = await Promise.all(places.map((clean) => unlessItFails(clean(), NOTHING_REMOVED)));
+  return tallies.some(({ bytes }) => bytes > 0);
 }
 
 /** Nobody else may meet the broken device; a restart of its ComfyUI ends that. */

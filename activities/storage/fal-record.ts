@@ -31,7 +31,12 @@ const recordSchema = z.object({
 
 /** `fal/<generationId>/<submission>.json` */
 export function falRecordKey(generationId: string, submission: number): string {
-  return `fal/${generationId}/${submission}.json`;
+  return `${falRecordsPrefix(generationId)}${submission}.json`;
+}
+
+/** Of all submissions of one generation. */
+export function falRecordsPrefix(generationId: string): string {
+  return `fal/${generationId}/`;
 }
 
 export type FalRecordStore = Pick<ObjectStore, 'readJson' | 'writeJson' | 'remove'>;

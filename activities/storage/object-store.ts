@@ -3,7 +3,8 @@ import type { Readable } from 'node:stream';
 import type { Client } from 'minio';
 import type { StorageConfig } from '../../infra/runtime/storage-config.js';
 import { ObjectStoreError, codeOf } from './errors.js';
-import { listKeys } from './list-keys.js';
+import { listObjects } from './list-objects.js';
+import type { StoredObject } from './list-objects.js';
 import { createS3Client } from './s3-client.js';
 
 /** What must hold for a write to happen: compare-and-set, decided by the store. */
@@ -41,6 +42,8 @@ export interface ObjectStore {
   /** Bytes from `offset`, `length` of them or all; the caller reads or destroys the stream. */
   open(key: string, range?: { readonly offset: number; readonly length: number }): Promise<Readable>;
   keysUnder(prefix: string): Promise<readonly string[]>;
+  /** In the order of their keys, read page by page: whoever has enough stops. */
+  objectsUnder(prefix: string): AsyncIterable<StoredObject>;
   /** Removes an object; one that is not there is removed already. */
   remove(key: string): Promise<void>;
   /** Resolves when the bucket can be reached. */
@@ -73,7 +76,12 @@ export function createObjectStore(config: StorageConfig): ObjectStore {
           ? client.getObject(bucket, key)
           : client.getPartialObject(bucket, key, range.offset, range.length),
       ),
-    keysUnder: (prefix) => translate(prefix, async () => listKeys(client, bucket, prefix)),
+    keysUnder: async (prefix) => {
+      const keys: string[] = [];
+      for await (const { key } of objectsUnder(client, bucket, prefix)) keys.push(key);
+      return keys;
+    },
+    objectsUnder: (prefix) => objectsUnder(client, bucket, prefix),
     remove: (key) => translate(key, async () => client.removeObject(bucket, key)),
     check: () =>
       translate(bucket, async () => {
@@ -185,6 +193,14 @@ async function conditional(key: string, write: () => Promise<string>): Promise<W
       throw error;
     }
   });
+}
+
+async function* objectsUnder(client: Client, bucket: string, prefix: string): AsyncGenerator<StoredObject> {
+  try {
+    yield* listObjects(client, bucket, prefix);
+  } catch (error) {
+    throw new ObjectStoreError(prefix, { cause: error });
+  }
 }
 
 async function ignoreAbsence<T>(read: Promise<T>): Promise<T | null> {

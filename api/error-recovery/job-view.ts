@@ -13,6 +13,7 @@ const WORDS: Readonly<Record<string, string>> = {
   reduce_params: 'Reduced parameters',
   switch_model: 'Switched model',
   other_backend: 'Switched backend',
+  clean_up: 'Removed old files',
   resubmit: 'Submitted again',
   wait_and_resubmit: 'Waited and submitted again',
   resume: 'Resumed from checkpoint',

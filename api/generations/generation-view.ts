@@ -40,7 +40,7 @@ export function generationView(parts: ViewParts): GenerationView {
     abandonedRenderings: abandonedRenderingsIn(parts.attempts),
     progress: parts.progress,
     queue: parts.queue === null ? null : queueView(parts.queue, language),
-    outputs: parts.outputs.map(outputView),
+    outputs: parts.outputs.map((output) => outputView(output, row.outputs_removed_at)),
     error: errorView(row, language),
     account: row.credits === null ? null : row.account_id,
     credits: creditsView(row),
@@ -68,7 +68,7 @@ function attemptView(row: AttemptRow): GenerationView['attempts'][number] {
   };
 }
 
-function outputView(row: OutputRow): GenerationView['outputs'][number] {
+function outputView(row: OutputRow, removedAt: Date | null): GenerationView['outputs'][number] {
   return {
     index: row.index,
     kind: row.kind,
@@ -80,6 +80,7 @@ function outputView(row: OutputRow): GenerationView['outputs'][number] {
     frames: row.frames,
     durationSeconds: row.duration_seconds,
     isFlat: row.is_flat,
+    expiredAt: removedAt?.toISOString() ?? null,
     url: `/v1/generations/${row.generation_id}/outputs/${row.index}`,
   };
 }

@@ -13,7 +13,7 @@ export interface OutputFile {
 
 /** Stored results, found by generation and number. */
 export interface OutputFiles {
-  /** `null` when the generation has no output of that number. */
+  /** `null` when the generation has no output of that number; throws `output_gone` when it was removed after its time. */
   find(generationId: string, index: number): Promise<OutputFile | null>;
   /** Throws `output_gone` when the object no longer exists. */
   open(file: OutputFile, range?: { readonly offset: number; readonly length: number }): Promise<Readable>;
@@ -25,11 +25,14 @@ export function createOutputFiles(deps: { readonly database: Database; readonly 
     async find(generationId, index) {
       const row = await deps.database
         .selectFrom('outputs')
-        .selectAll()
+        .innerJoin('generations', 'generations.id', 'outputs.generation_id')
+        .selectAll('outputs')
+        .select('generations.outputs_removed_at')
         .where('generation_id', '=', generationId)
         .where('index', '=', index)
         .executeTakeFirst();
       if (row === undefined) return null;
+      if (row.outputs_removed_at !== null) throw outputGone(row.outputs_removed_at);
       return { objectKey: row.object_key, mediaType: row.media_type, bytes: Number(row.bytes), sha256: row.sha256 };
     },
     async open(file, range) {
@@ -45,6 +48,10 @@ export function createOutputFiles(deps: { readonly database: Database; readonly 
 }
 
 /** The row is kept longer than the file. */
-export function outputGone(): ProblemError {
-  return new ProblemError('output_gone', 'The file of this output is no longer in the object store.');
+export function outputGone(removedAt: Date | null = null): ProblemError {
+  const detail =
+    removedAt === null
+      ? 'The file of this output is no longer in the object store.'
+      : `The file of this output was kept for its time and removed at ${removedAt.toISOString()}.`;
+  return new ProblemError('output_gone', detail);
 }

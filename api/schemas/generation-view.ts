@@ -35,6 +35,7 @@ export const outputViewSchema = z.object({
   frames: z.int().nullable().describe('Pictures in a video or an animation.'),
   durationSeconds: z.number().nullable().describe('Of a video, an animation or a sound.'),
   isFlat: z.boolean().describe('True when the picture is one flat colour and the template flags that.'),
+  expiredAt: instant.nullable().describe('When the file was removed after its time; its url answers 410 from then on.'),
   url: z.string(),
 });
 

@@ -52,6 +52,8 @@ export interface GenerationsTable {
   created_at: DatabaseTime;
   started_at: OptionalTime;
   finished_at: OptionalTime;
+  outputs_removed_at: OptionalTime;
+  records_removed_at: OptionalTime;
 }
 
 /** Why a generation failed: words for people, facts for machines. */

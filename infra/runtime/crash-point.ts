@@ -19,6 +19,9 @@ export const CRASHABLE_ACTIVITIES = [
   'closeGates',
   'cancelOpenGenerations',
   'reopenService',
+  'removeOldFiles',
+  'removeExpiredOutputs',
+  'removeOldUploads',
 ] as const;
 
 /** `before` its effect; `mid`: the effect is done and not yet recorded, the moment that matters; `after`: recorded. */

@@ -56,7 +56,13 @@ test('the generation links its outputs and the link delivers exactly the stored 
   expect(json['outputs']).toEqual([
     {
       ...{ index: 0, kind: 'image', mediaType: 'image/png', bytes: bytes.length, sha256, width: 8, height: 8 },
-      ...{ frames: null, durationSeconds: null, isFlat: false, url: `/v1/generations/${id}/outputs/0` },
+      ...{
+        frames: null,
+        durationSeconds: null,
+        isFlat: false,
+        expiredAt: null,
+        url: `/v1/generations/${id}/outputs/0`,
+      },
     },
   ]);
   expect((await bodyOf({})).equals(bytes)).toBe(true);

@@ -55,6 +55,7 @@ describe('R5.7 Recovery', () => {
     ['MODEL_CORRUPT', [...times(2, 'other_backend'), 'give_up']],
     ['MODEL_INCOMPATIBLE', [...times(2, 'other_backend'), 'give_up']],
     ['HOST_OOM', ['free_all', 'other_backend', 'give_up']],
+    ['DISK_FULL', ['clean_up', 'give_up']],
     ['MODEL_MISSING', [...times(2, 'other_backend'), ...times(3, 'switch_model'), 'give_up']],
   ] as const)('%s that never ends is recovered from as often as its limit says', (kind, story) => {
     expect(storyOf(forever(buildFailure(kind)))).toEqual(story);
@@ -71,7 +72,6 @@ describe('R5.7 Recovery', () => {
 
   test.each([
     'TIMEOUT',
-    'DISK_FULL',
     'WORKFLOW_ERROR',
     'NO_FACE',
     'BAD_INPUT',

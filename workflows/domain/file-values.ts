@@ -4,9 +4,8 @@ import { isLink } from './graph.js';
 import type { ApiGraph, GraphNode } from './graph.js';
 import { breachOf } from './graph-breach.js';
 import type { GraphBreach } from './graph-breach.js';
+import { inputFileOf } from './input-files.js';
 
-/** A file that came with a request, as loaders are given it. */
-const BROUGHT = /^dg\/inputs\/[0-9a-f]{64}\.[a-z0-9]{1,5}$/;
 /** Below it lie the results and the inputs of everybody. */
 const OURS = 'dg';
 
@@ -77,14 +76,14 @@ function eachInput(
 }
 
 function loaderFault(value: unknown): string | null {
-  if (typeof value === 'string' && BROUGHT.test(value)) return null;
+  if (inputFileOf(value) !== null) return null;
   return `must be a file that was brought with the request; ${BRING}`;
 }
 
 /** Why a text may not stand where a path may be expected; `null` for a plain name, of a model for example. */
 export function pathFault(text: string): string | null {
   const bare = text.replace(/^[\s"']+|[\s"']+$/g, ''); // nodes of packs take spaces and quotes off
-  if (BROUGHT.test(text) || bare === '') return null;
+  if (inputFileOf(text) !== null || bare === '') return null;
   if (bare.includes('\0')) return 'holds a NUL character';
   if (bare.startsWith('/')) return `is an absolute path; ${BRING}`;
   if (bare.includes('\\')) return 'holds a backslash; write names of models with /';

@@ -19,6 +19,8 @@ export interface Recovery {
   readonly adjust?: readonly ParameterAdjustment[];
   /** First ComfyUI unloads its `models`, which keeps the results of the nodes that are done, or lets go of `all`. */
   readonly frees: 'models' | 'all' | null;
+  /** First what is old is removed from the disks of the backend and from the store; where nothing was, it is passed over. */
+  readonly cleansUp?: true;
   /** Before the next claim, in seconds. */
   readonly pauseSeconds: number;
 }
@@ -71,6 +73,14 @@ export const OTHER_BACKEND: Recovery = {
   strategy: 'other_backend',
   message: 'Another backend is tried',
   place: 'other',
+};
+
+export const CLEAN_UP: Recovery = {
+  ...AGAIN,
+  strategy: 'clean_up',
+  message: 'A disk was full; old files are removed from it and the same is rendered again',
+  place: 'same',
+  cleansUp: true,
 };
 
 export const RESUBMIT_LOST: Recovery = {

@@ -7,6 +7,7 @@ import {
   SPLIT_BATCH,
   TILED_DECODE,
   REDUCE_PARAMS,
+  CLEAN_UP,
   SWITCH_MODEL,
   OTHER_BACKEND,
   RESUBMIT_LOST,
@@ -89,6 +90,8 @@ const MAX_RESUBMITTED_LATER = 5;
 const MAX_PAUSE_SECONDS = 30;
 /** Tried once more, then it ends with its evidence. */
 const MAX_UNEXPECTED = 1;
+/** What is full again right after that is filled by somebody else. */
+const MAX_CLEANED_UP = 1;
 const MAX_DOWNLOADS = 3;
 const MAX_RENDERINGS_FOR_OUTPUT = 1;
 
@@ -177,6 +180,7 @@ function onComfyUI(
     case 'UNEXPECTED':
       return done < MAX_UNEXPECTED ? [RETRY] : [];
     case 'DISK_FULL':
+      return done < MAX_CLEANED_UP ? [CLEAN_UP] : [];
     case 'WORKFLOW_ERROR':
     case 'NO_FACE':
     case 'BAD_INPUT':

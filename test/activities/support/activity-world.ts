@@ -83,6 +83,9 @@ export function storeHolding(documents: Readonly<Record<string, unknown>>): Obje
     throw new Error('This test has no object store');
   };
   return {
+    objectsUnder: () => {
+      throw new Error('This test has no object store');
+    },
     readJson: async (key) => (key in documents ? { value: documents[key], etag: key } : null),
     ...{ writeJson: unused, putFile: unused, facts: unused, open: unused, keysUnder: unused },
     ...{ remove: unused, check: unused, createBucketIfAbsent: unused },

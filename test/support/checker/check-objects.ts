@@ -13,7 +13,8 @@ interface OutputRow {
 /** I2: no object without a row, no row without an object, and every byte is what the row says. */
 export async function checkObjects({ database, storage }: Evidence): Promise<readonly Violation[]> {
   const { rows } = await database.query<OutputRow>(
-    'SELECT object_key, bytes, sha256, status FROM outputs JOIN generations ON id = generation_id',
+    // what was removed after its time must have no object any more
+    'SELECT object_key, bytes, sha256, status FROM outputs JOIN generations ON id = generation_id WHERE outputs_removed_at IS NULL',
   );
   const client = storeClient(storage);
   const keys = await keysIn(client, storage.bucket, 'jobs/');

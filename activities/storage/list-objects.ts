@@ -3,19 +3,31 @@ import type { Client } from 'minio';
 /** A page has at most 1000 keys of at most 1024 bytes; some are six times that as entities. */
 const MAX_PAGE_BYTES = 16 * 1024 * 1024;
 
+/** An object as a list shows it. */
+export interface StoredObject {
+  readonly key: string;
+  readonly bytes: number;
+  /** Milliseconds since the epoch, by the clock of the store. */
+  readonly modifiedAtMs: number;
+}
+
 /**
- * All keys below a prefix. The client's own listing asks for keys in percent-encoding and decodes what comes; versitygw
- * sends them plain all the same, so that `a%20b` became `a b`, and a lone `%` broke the listing.
+ * All objects below a prefix, page by page. The client's own listing asks for keys in percent-encoding and decodes what
+ * comes; versitygw sends them plain all the same, so that `a%20b` became `a b`, and a lone `%` broke the listing.
  */
-export async function listKeys(client: Client, bucket: string, prefix: string): Promise<readonly string[]> {
-  const keys: string[] = [];
+export async function* listObjects(client: Client, bucket: string, prefix: string): AsyncGenerator<StoredObject> {
   let after: string | null = null;
   do {
-    const page = await readPage(client, bucket, queryFor(prefix, after));
-    keys.push(...textsOf(page, 'Key'));
-    after = textsOf(page, 'IsTruncated')[0] === 'true' ? (textsOf(page, 'NextContinuationToken')[0] ?? null) : null;
+    const page: string = await readPage(client, bucket, queryFor(prefix, after));
+    yield* [...page.matchAll(/<Contents>(.*?)<\/Contents>/gs)].map(([, entry = '']) => objectOf(entry));
+    after = textOf(page, 'IsTruncated') === 'true' ? textOf(page, 'NextContinuationToken') : null;
   } while (after !== null);
-  return keys;
+}
+
+function objectOf(entry: string): StoredObject {
+  const [key, size, modified] = ['Key', 'Size', 'LastModified'].map((element) => textOf(entry, element));
+  if (key == null || size == null || modified == null) throw new Error('an entry of its listing is not whole');
+  return { key, bytes: Number(size), modifiedAtMs: Date.parse(modified) };
 }
 
 /** In alphabetical order, as it is signed. */
@@ -43,9 +55,9 @@ async function readPage(client: Client, bucketName: string, query: string): Prom
   return text;
 }
 
-function textsOf(xml: string, element: string): string[] {
-  const found = xml.matchAll(new RegExp(`<${element}>([^<]*)</${element}>`, 'g'));
-  return [...found].map(([, text = '']) => withoutEntities(text));
+function textOf(xml: string, element: string): string | null {
+  const [, text] = new RegExp(`<${element}>([^<]*)</${element}>`).exec(xml) ?? [];
+  return text === undefined ? null : withoutEntities(text);
 }
 
 const NAMED: Readonly<Record<string, string>> = { lt: '<', gt: '>', amp: '&', quot: '"', apos: "'" };
