@@ -9,6 +9,7 @@ const parameterView = z.object({
   min: z.number().optional(),
   max: z.number().optional(),
   multipleOf: z.int().optional(),
+  remainder: z.int().optional().describe('What the value leaves when divided by multipleOf; 0 if absent.'),
   minLength: z.int().optional(),
   maxLength: z.int().optional(),
   pattern: z.string().optional(),
@@ -26,7 +27,14 @@ export const templateViewSchema = z.object({
   parameters: z.record(z.string(), parameterView),
   pool: z.string(),
   flatImages: z.enum(['allow', 'flag', 'fail']),
-  models: z.array(z.object({ folder: z.string(), name: z.string().optional(), parameter: z.string().optional() })),
+  models: z.array(
+    z.object({
+      folder: z.string(),
+      name: z.string().optional(),
+      parameter: z.string().optional(),
+      url: z.string().optional(),
+    }),
+  ),
   customNodes: z.array(z.string()),
   example: z.object({
     method: z.literal('POST'),

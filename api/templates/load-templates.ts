@@ -122,7 +122,11 @@ function complaintsAboutSpec(spec: ParameterSpec): readonly string[] {
   const isRandom = spec.type === 'integer' && spec.random === true;
   const sources = [spec.required === true, spec.default !== undefined, isRandom].filter(Boolean).length;
   const one = sources === 1 ? [] : ['needs exactly one of required, default and random'];
+  const leftOver =
+    spec.type === 'integer' && spec.remainder !== undefined && spec.remainder >= (spec.multipleOf ?? 1)
+      ? ['remainder must be smaller than multipleOf']
+      : [];
   const invalid =
     spec.default === undefined ? [] : checkParameters({ value: spec }, { value: spec.default }).places.slice(0, 1);
-  return [...one, ...invalid.map(({ message }) => `default: ${message}`)];
+  return [...one, ...leftOver, ...invalid.map(({ message }) => `default: ${message}`)];
 }

@@ -1,0 +1,149 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { parseComfyUIAddress } from '../../activities/comfyui/comfyui-address.js';
+import { createComfyUIClient } from '../../activities/comfyui/comfyui-client.js';
+import type { ComfyUIClient } from '../../activities/comfyui/comfyui-client.js';
+import { inspectOutput } from '../../activities/media/inspect-output.js';
+import type { MediaVerdict } from '../../activities/media/media-verdict.js';
+import { parseGenerationRequest } from '../../api/generations/parse-generation-request.js';
+import { loadTemplates } from '../../api/templates/load-templates.js';
+import type { ParameterSpec } from '../../api/templates/template-manifest.js';
+import type { Template } from '../../api/templates/template.js';
+import { renderGraph } from '../../cli/templates/render-graph.js';
+import type { RenderedFile } from '../../cli/templates/render-graph.js';
+import { projectRoot } from '../../infra/runtime/project-root.js';
+import { FileStore } from '../../infra/simulators/comfyui/file-store.js';
+import { loadCatalogue } from '../../infra/simulators/comfyui/object-info.js';
+import { serverVersions } from '../../infra/simulators/comfyui/server-versions.js';
+import { validatePrompt } from '../../infra/simulators/comfyui/validate-prompt.js';
+import type { ExpectedOutputs } from '../../workflows/contracts/generation.js';
+import { FFMPEG_PATH } from '../support/ffmpeg.js';
+import { startSimulator } from '../support/simulator-process.js';
+import type { SimulatorProcess } from '../support/simulator-process.js';
+
+const templates = await loadTemplates(join(projectRoot, 'comfy-workflows'));
+const recorded = serverVersions.find(({ number }) => number === '0.8.0');
+const { classes } = loadCatalogue('full');
+
+let folder: string;
+let files: FileStore;
+let simulator: SimulatorProcess;
+let client: ComfyUIClient;
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'every-template-'));
+  files = new FileStore(join(folder, 'comfyui'));
+  simulator = await startSimulator();
+  client = createComfyUIClient(parseComfyUIAddress(simulator.url));
+});
+afterAll(async () => {
+  await client.close();
+  await simulator.stop();
+  rmSync(folder, { recursive: true });
+});
+
+type Parameters = Readonly<Record<string, unknown>>;
+
+/** What must be given, so that the rest can be left to the defaults. */
+function required({ manifest }: Template): Parameters {
+  const specs = Object.entries(manifest.parameters).filter(([, spec]) => spec.required === true);
+  return Object.fromEntries(specs.map(([name, spec]) => [name, manifest.example[name] ?? extremesOf(spec)[0]]));
+}
+
+/** Everything that a parameter reaches; names of files only as far as the simulator has them. */
+function extremesOf(spec: ParameterSpec): readonly unknown[] {
+  switch (spec.type) {
+    case 'string':
+      if (spec.pattern !== undefined) return spec.default === undefined ? [] : [spec.default];
+      return ['x'.repeat(spec.minLength ?? 0), 'x'.repeat(spec.maxLength)];
+    case 'integer': {
+      const { multipleOf: unit = 1, remainder = 0 } = spec;
+      const first = Math.ceil((spec.min - remainder) / unit) * unit + remainder;
+      return [first, Math.floor((spec.max - remainder) / unit) * unit + remainder];
+    }
+    case 'number':
+      return [spec.min, spec.max];
+    case 'boolean':
+      return [false, true];
+    case 'enum':
+      return spec.values;
+  }
+}
+
+/** The faults that ComfyUI's own validation finds, as the recorded server words them. */
+function faultsOf(template: string, parameters: Parameters): unknown {
+  const { graph } = parseGenerationRequest({ template, parameters }, templates);
+  if (recorded === undefined) throw new TypeError('the recorded version is not simulated');
+  const context = { classes, files, options: { version: recorded } };
+  const { error, nodeErrors } = validatePrompt(structuredClone(graph), null, context);
+  return { error, nodeErrors };
+}
+const NO_FAULTS = { error: null, nodeErrors: {} };
+
+/** What decides the work of a rendering; `height` differs from `width`, so that a mix-up is seen. */
+const SMALL: Readonly<Record<string, 'smallest' | 'second'>> = {
+  ...{ width: 'smallest', height: 'second', frames: 'second', fps: 'smallest', steps: 'smallest' },
+  ...{ batch_size: 'second' },
+};
+
+/** The defaults, scaled down as far as the ranges allow. */
+function small(template: Template): Parameters {
+  const specs = Object.entries(template.manifest.parameters);
+  const scaled = specs.flatMap(([name, spec]) => {
+    const size = SMALL[name];
+    if (size === undefined || spec.type !== 'integer') return [];
+    const [smallest] = extremesOf(spec);
+    return [[name, Number(smallest) + (size === 'second' ? (spec.multipleOf ?? 1) : 0)]];
+  });
+  return { ...required(template), ...(Object.fromEntries(scaled) as Parameters) };
+}
+
+async function inspected(file: RenderedFile, expected: ExpectedOutputs): Promise<MediaVerdict> {
+  const path = join(folder, file.filename);
+  writeFileSync(path, file.bytes);
+  const { reference } = file;
+  return inspectOutput({ path, reference, expected, ffmpegPath: FFMPEG_PATH, signal: AbortSignal.timeout(30_000) });
+}
+
+describe.each([...templates.values()].map((template) => [template.name, template] as const))('%s', (name, template) => {
+  test('is valid with its defaults and its example on the recorded server, with the models it names', () => {
+    expect(faultsOf(name, required(template))).toEqual(NO_FAULTS);
+    expect(faultsOf(name, template.manifest.example)).toEqual(NO_FAULTS);
+  });
+
+  test.each(Object.entries(template.manifest.parameters))(
+    'is valid with %s at each end of its range',
+    (parameter, spec) => {
+      for (const value of extremesOf(spec)) {
+        expect(faultsOf(name, { ...required(template), [parameter]: value })).toEqual(NO_FAULTS);
+      }
+    },
+  );
+
+  test('renders what was asked for: kind, size, count, frames and duration', async () => {
+    const parameters = small(template);
+    const { graph, expected } = parseGenerationRequest({ template: name, parameters }, templates);
+    const rendered = await renderGraph(client, graph);
+    expect(rendered).toHaveLength(expected.count ?? 1);
+    for (const file of rendered) {
+      expect(template.manifest.outputs).toContain(file.reference.nodeId);
+      expect(await inspected(file, expected)).toMatchObject({ ok: true });
+    }
+    const [first] = rendered;
+    if (first === undefined) throw new TypeError('nothing was rendered');
+    for (const wrong of otherExpectations(expected)) {
+      expect(await inspected(first, { ...expected, ...wrong })).toMatchObject({ ok: false });
+    }
+  }, 60_000);
+});
+
+/** Proof that the check above looks: anything else than what was asked for would have been found. */
+function otherExpectations({ widthPx, heightPx, frames, kind }: ExpectedOutputs): readonly Partial<ExpectedOutputs>[] {
+  return [
+    ...(widthPx === null ? [] : [{ widthPx: widthPx + 8 }]),
+    ...(heightPx === null ? [] : [{ heightPx: heightPx - 8 }]),
+    ...(frames === null || kind !== 'video' ? [] : [{ frames: frames + 4, durationSeconds: null }]),
+  ];
+}
