@@ -22,6 +22,7 @@ const parameterView = z.object({
 export const templateViewSchema = z.object({
   name: z.string(),
   url: z.string(),
+  thumbnailUrl: z.string().nullable(),
   title: z.string(),
   description: z.string(),
   parameters: z.record(z.string(), parameterView),

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import sharp from 'sharp';
 import { parseGenerationRequest } from '../../api/generations/parse-generation-request.js';
 import { ProblemError } from '../../api/problem-error.js';
 import { checkParameters } from '../../api/templates/check-parameters.js';
@@ -59,6 +60,23 @@ describe('over HTTP', () => {
       expect((await post(`${api}/v1/generations`, body)).status).toBe(202);
       expect((await call(`${api}${String(url)}`)).status).toBe(200);
     }
+  });
+
+  test('each has a thumbnail below 30 KB, served with its type and an ETag', async () => {
+    const { json } = await call(`${api}/v1/templates`);
+    for (const { name, thumbnailUrl } of json['templates'] as readonly Json[]) {
+      expect(thumbnailUrl).toBe(`/v1/templates/${String(name)}/thumbnail`);
+      const answer = await fetch(`${api}${String(thumbnailUrl)}`);
+      expect([answer.status, answer.headers.get('x-content-type-options')]).toEqual([200, 'nosniff']);
+      const bytes = Buffer.from(await answer.arrayBuffer());
+      expect(bytes.length).toBeLessThan(30_000);
+      expect(`image/${String((await sharp(bytes).metadata()).format)}`).toBe(answer.headers.get('content-type'));
+      const again = await fetch(`${api}${String(thumbnailUrl)}`, {
+        headers: { 'If-None-Match': answer.headers.get('etag') ?? '' },
+      });
+      expect(again.status).toBe(304);
+    }
+    expect((await call(`${api}/v1/templates/none/thumbnail`)).status).toBe(404);
   });
 
   test.each(['none', 'constructor', '..'])('the template %s does not exist', async (name) => {
