@@ -18,7 +18,9 @@ export async function thumbnailIn(folder: string): Promise<Thumbnail | null> {
     const bytes = await bytesOf(join(folder, file));
     if (bytes === null) continue;
     if (bytes.length > MAX_THUMBNAIL_BYTES) {
-      throw new TemplateError(`${join(folder, file)}: has ${bytes.length} bytes; at most ${MAX_THUMBNAIL_BYTES} are kept`);
+      throw new TemplateError(
+        `${join(folder, file)}: has ${bytes.length} bytes; at most ${MAX_THUMBNAIL_BYTES} are kept`,
+      );
     }
     if (!signature.test(bytes.subarray(0, 12).toString('latin1'))) {
       throw new TemplateError(`${join(folder, file)}: is not ${mediaType}`);
@@ -32,7 +34,8 @@ async function bytesOf(path: string): Promise<Buffer | null> {
   try {
     return await readFile(path);
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
+    // Not by `instanceof`: an error of Node itself is of another realm inside Jest
+    if (typeof error === 'object' && error !== null && 'code' in error && error.code === 'ENOENT') return null;
     throw new TemplateError(`${path}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
   }
 }

@@ -1,9 +1,8 @@
 import { z } from 'zod';
 import type { ComfyUIClient } from '../../activities/comfyui/comfyui-client.js';
 import { NotComfyUIError } from '../../activities/comfyui/errors.js';
-import { bindTemplate } from '../../api/templates/bind-template.js';
-import { checkParameters } from '../../api/templates/check-parameters.js';
 import type { Template } from '../../api/templates/template.js';
+import { bindExample } from './bind-example.js';
 import { chosenTemplates } from './chosen-templates.js';
 import { CliError } from './cli-error.js';
 import { withComfyUIAt } from './comfyui-at.js';
@@ -43,8 +42,7 @@ async function objectInfoOf(client: ComfyUIClient): Promise<Readonly<Record<stri
 
 /** `unseen`: model files that no input names, because a custom node finds them by itself. */
 function verdictOn(template: Template, objectInfo: Readonly<Record<string, unknown>>) {
-  const { values } = checkParameters(template.manifest.parameters, template.manifest.example);
-  const { asked, graph } = bindTemplate(template, values);
+  const { asked, graph } = bindExample(template, new Map());
   const models = modelFilesOf(template.manifest, asked);
   const named = Object.values(graph).flatMap(({ inputs }) => Object.values(inputs));
   const unseen = models

@@ -12,14 +12,16 @@ import { proposeManifest } from './propose-manifest.js';
 import type { Terminal } from './terminal.js';
 
 const USAGE = 'npm run templates:import -- graph.json --name my-template [--folder folder]';
-const EXPORT = 'In ComfyUI choose Workflow → Export (API); in older versions switch "Enable Dev mode Options" on and choose "Save (API Format)".';
+const EXPORT =
+  'In ComfyUI choose Workflow → Export (API); in older versions switch "Enable Dev mode Options" on and choose "Save (API Format)".';
 
 /** Makes a template of somebody's graph, in a folder of their own; what is there already is never touched. */
 export async function importCommand(args: readonly string[], { env, say }: Terminal): Promise<number> {
   const line = parseCommandLine(args, { known: ['name', 'folder'], usage: USAGE });
   const [file] = line.positionals;
   const name = optionOf(line, 'name');
-  if (file === undefined || line.positionals.length > 1) throw new CliError(`One graph.json must be named\nUsage: ${USAGE}`);
+  if (file === undefined || line.positionals.length > 1)
+    throw new CliError(`One graph.json must be named\nUsage: ${USAGE}`);
   if (name === null || !/^[a-z0-9]+(-[a-z0-9]+)*$/.test(name)) {
     throw new CliError(`--name must be lower case words joined by "-"\nUsage: ${USAGE}`);
   }
@@ -28,9 +30,12 @@ export async function importCommand(args: readonly string[], { env, say }: Termi
   const manifest = proposeManifest(name, graphFrom(file, text));
   const files = { 'graph.json': text, 'template.json': `${JSON.stringify(manifest, null, 2)}\n` };
   await writeTemplate({ folder, name, files });
-  say(`${join(folder, name)}: graph.json and template.json with ${Object.keys(manifest['parameters'] ?? {}).join(', ')}`);
+  say(
+    `${join(folder, name)}: graph.json and template.json with ${Object.keys(manifest['parameters'] ?? {}).join(', ')}`,
+  );
   say('Look at the ranges and descriptions in template.json; then npm run templates:check -- --url <ComfyUI>.');
-  if (!ownFoldersOf(env).includes(folder)) say(`Start the API with TEMPLATES_DIR=${folder}, so that it finds the template.`);
+  if (!ownFoldersOf(env).includes(folder))
+    say(`Start the API with TEMPLATES_DIR=${folder}, so that it finds the template.`);
   return 0;
 }
 
@@ -61,7 +66,9 @@ function graphFrom(file: string, text: string): ApiGraph {
   const parsed = apiGraphSchema.safeParse(document);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
-  throw new CliError(`${file} is no graph in API format: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}. ${EXPORT}`);
+  throw new CliError(
+    `${file} is no graph in API format: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}. ${EXPORT}`,
+  );
 }
 
 /** Checked as the API checks it before anything is written to the folder. */

@@ -1,5 +1,6 @@
 import { nodeCatalogueFrom } from '../../activities/comfyui/node-catalogue.js';
 import type { NodeCatalogue } from '../../activities/comfyui/node-catalogue.js';
+import type { ParameterValue } from '../../api/templates/check-parameters.js';
 import type { TemplateManifest } from '../../api/templates/template-manifest.js';
 import type { Template } from '../../api/templates/template.js';
 import { closestNames } from '../../workflows/domain/closest-names.js';
@@ -23,7 +24,11 @@ interface Checked {
 
 /** What a ComfyUI lacks of a template, bound with `graph`: one line each, with where to get it. */
 export function missingParts(
-  { template, graph, models }: { readonly template: Template; readonly graph: ApiGraph; readonly models: readonly ModelFile[] },
+  {
+    template,
+    graph,
+    models,
+  }: { readonly template: Template; readonly graph: ApiGraph; readonly models: readonly ModelFile[] },
   objectInfo: ObjectInfo,
 ): readonly string[] {
   const checked = { template, models, objectInfo, catalogue: nodeCatalogueFrom(objectInfo) };
@@ -35,7 +40,10 @@ export function missingParts(
 }
 
 /** The model files of a template with these parameters; a name that a node gives, or only the folder's owner knows. */
-export function modelFilesOf({ models }: TemplateManifest, asked: Readonly<Record<string, unknown>>): readonly ModelFile[] {
+export function modelFilesOf(
+  { models }: TemplateManifest,
+  asked: Readonly<Record<string, ParameterValue>>,
+): readonly ModelFile[] {
   return models.map((model) => {
     const name = 'name' in model ? model.name : String(asked[model.parameter] ?? '');
     return { folder: model.folder, name, url: model.url ?? null };
@@ -53,12 +61,16 @@ function missingOf({ class_type: classType, inputs }: ApiGraph[string], checked:
   if (known === null) return [];
   const names = [...known.required, ...known.optional];
   return [
-    ...known.required.filter((name) => !Object.hasOwn(inputs, name)).map((name) => `${classType} wants an input ${name}`),
+    ...known.required
+      .filter((name) => !Object.hasOwn(inputs, name))
+      .map((name) => `${classType} wants an input ${name}`),
     ...Object.keys(inputs)
       .filter((name) => !names.includes(name.split('.')[0] ?? name))
       .map((name) => `${classType} has no input ${name}; it has ${names.join(', ')}`),
     ...Object.entries(inputs).flatMap(([name, value]) =>
-      typeof value === 'string' && !known.uploads.includes(name) ? unknownValue({ classType, name, value }, checked) : [],
+      typeof value === 'string' && !known.uploads.includes(name)
+        ? unknownValue({ classType, name, value }, checked)
+        : [],
     ),
   ];
 }
@@ -75,5 +87,7 @@ function unknownValue(
     return [`model ${value}: put it into models/${model.folder}${from}`];
   }
   const closest = closestNames(value, options);
-  return [`${classType} does not offer ${name} "${value}"${closest.length === 0 ? '' : `; the closest are ${closest.join(', ')}`}`];
+  return [
+    `${classType} does not offer ${name} "${value}"${closest.length === 0 ? '' : `; the closest are ${closest.join(', ')}`}`,
+  ];
 }

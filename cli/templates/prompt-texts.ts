@@ -9,7 +9,7 @@ const MAX_DEPTH = 50;
 /** Where the texts stand that reach this input of any sampler or guider, followed upstream. */
 export function textsBehind(graph: ApiGraph, input: 'positive' | 'negative' | 'conditioning'): readonly GraphBinding[] {
   const starts = Object.values(graph)
-    .filter(({ class_type: classType }) => input !== 'conditioning' || /Guider$/.test(classType))
+    .filter(({ class_type: classType }) => input !== 'conditioning' || classType.endsWith('Guider'))
     .flatMap(({ inputs }) => (isLink(inputs[input]) ? [{ nodeId: inputs[input][0], branch: input }] : []));
   const found = starts.flatMap(({ nodeId }) => textsAt(graph, nodeId, { input, depth: 0 }));
   return [...new Map(found.map((binding) => [`${binding.node}.${binding.input}`, binding])).values()];

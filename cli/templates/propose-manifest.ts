@@ -8,7 +8,6 @@ import type { ProposedParameters } from './proposed-parameters.js';
 /** Classes that leave files; a preview alone is no result. */
 const SAVES = /^(Save|VHS_VideoCombine$|.*SaveImage)/;
 const SAVES_VIDEO = /^(SaveVideo|SaveWEBM|VHS_VideoCombine)$/;
-const SAVES_AUDIO = /^SaveAudio/;
 
 /** A `template.json` for somebody's graph: what people usually choose becomes a parameter, with the graph's value as default. */
 export function proposeManifest(name: string, graph: ApiGraph): Readonly<Record<string, unknown>> {
@@ -23,7 +22,10 @@ export function proposeManifest(name: string, graph: ApiGraph): Readonly<Record<
     parameters,
     outputs,
     pool: 'default',
-    expected: expectedOf(parameters, outputs.map((nodeId) => graph[nodeId]?.class_type ?? '')),
+    expected: expectedOf(
+      parameters,
+      outputs.map((nodeId) => graph[nodeId]?.class_type ?? ''),
+    ),
     flatImages: 'flag',
     limits: {},
     models: proposedModels(graph, parameters),
@@ -42,7 +44,7 @@ function expectedOf(parameters: ProposedParameters, savers: readonly string[]): 
   const named = (parameter: string) => (Object.hasOwn(parameters, parameter) ? parameter : null);
   const [only] = savers;
   if (only === undefined || savers.length > 1) return { width: null, height: null, count: null };
-  if (SAVES_AUDIO.test(only)) return { kind: 'audio', width: null, height: null, count: null };
+  if (only.startsWith('SaveAudio')) return { kind: 'audio', width: null, height: null, count: null };
   const size = { width: named('width'), height: named('height') };
   if (!SAVES_VIDEO.test(only)) return { ...size, count: named('batch_size') };
   const length = { ...(named('frames') && { frames: 'frames' }), ...(named('fps') && { fps: 'fps' }) };
@@ -56,7 +58,10 @@ function exampleOf(graph: ApiGraph, parameters: ProposedParameters): Readonly<Re
     const [binding] = bindings;
     const value = binding === undefined ? undefined : graph[binding.node]?.inputs[binding.input];
     if (type !== 'string') return [name, 'https://example.com/input'] as const;
-    return [name, typeof value === 'string' && value !== '' && !isLink(value) ? value : 'a lighthouse at dusk'] as const;
+    return [
+      name,
+      typeof value === 'string' && value !== '' && !isLink(value) ? value : 'a lighthouse at dusk',
+    ] as const;
   });
   return Object.fromEntries(entries);
 }

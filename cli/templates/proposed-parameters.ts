@@ -65,10 +65,17 @@ function promptsOf(graph: ApiGraph): readonly Entry[] {
   const given = first === undefined ? '' : graph[first.node]?.inputs[first.input];
   const text = { type: 'string', maxLength: 4_000 };
   return [
-    ...(positive.length === 0 ? [] : [['prompt', { ...text, required: true, minLength: 1, bindings: positive }] as const]),
+    ...(positive.length === 0
+      ? []
+      : [['prompt', { ...text, required: true, minLength: 1, bindings: positive }] as const]),
     ...(first === undefined
       ? []
-      : [['negative_prompt', { ...text, default: typeof given === 'string' ? given : '', bindings: negative }] as const]),
+      : [
+          [
+            'negative_prompt',
+            { ...text, default: typeof given === 'string' ? given : '', bindings: negative },
+          ] as const,
+        ]),
   ];
 }
 

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -11,14 +11,18 @@ import { parseGenerationRequest } from '../../api/generations/parse-generation-r
 import { loadTemplates } from '../../api/templates/load-templates.js';
 import type { ParameterSpec } from '../../api/templates/template-manifest.js';
 import type { Template } from '../../api/templates/template.js';
+import type { ResolveInputs } from '../../api/uploads/resolve-inputs.js';
 import { renderGraph } from '../../cli/templates/render-graph.js';
 import type { RenderedFile } from '../../cli/templates/render-graph.js';
+import { bringSamples, sampleInputsFor } from '../../cli/templates/sample-inputs.js';
+import type { SampleInput } from '../../cli/templates/sample-inputs.js';
 import { projectRoot } from '../../infra/runtime/project-root.js';
 import { FileStore } from '../../infra/simulators/comfyui/file-store.js';
 import { loadCatalogue } from '../../infra/simulators/comfyui/object-info.js';
 import { serverVersions } from '../../infra/simulators/comfyui/server-versions.js';
 import { validatePrompt } from '../../infra/simulators/comfyui/validate-prompt.js';
 import type { ExpectedOutputs } from '../../workflows/contracts/generation.js';
+import { INPUT_SUBFOLDER } from '../../workflows/domain/input-files.js';
 import { FFMPEG_PATH } from '../support/ffmpeg.js';
 import { startSimulator } from '../support/simulator-process.js';
 import type { SimulatorProcess } from '../support/simulator-process.js';
@@ -52,6 +56,35 @@ function required({ manifest }: Template): Parameters {
   return Object.fromEntries(specs.map(([name, spec]) => [name, manifest.example[name] ?? extremesOf(spec)[0]]));
 }
 
+/** As the API binds it, but for the files: whatever is named, it is our samples that are used. */
+async function bound(template: Template, parameters: Parameters) {
+  const samples = await samplesOf(template);
+  const resolveInputs: ResolveInputs = async (wanted) =>
+    new Map(
+      wanted.flatMap(({ pointer }) => {
+        const sample = samples.get(pointer.replace('/parameters/', ''));
+        return sample === undefined ? [] : [[pointer, sample.input] as const];
+      }),
+    );
+  return parseGenerationRequest({ template: template.name, parameters }, { templates, resolveInputs });
+}
+
+const samplesByTemplate = new Map<string, Promise<ReadonlyMap<string, SampleInput>>>();
+
+/** Made once, and put where the validation looks for them. */
+async function samplesOf(template: Template): Promise<ReadonlyMap<string, SampleInput>> {
+  const known = samplesByTemplate.get(template.name);
+  if (known !== undefined) return known;
+  const made = sampleInputsFor(template).then((samples) => {
+    const inputs = join(files.folder('input'), INPUT_SUBFOLDER);
+    mkdirSync(inputs, { recursive: true });
+    for (const { filename, bytes } of samples.values()) writeFileSync(join(inputs, filename), bytes);
+    return samples;
+  });
+  samplesByTemplate.set(template.name, made);
+  return made;
+}
+
 /** Everything that a parameter reaches; names of files only as far as the simulator has them. */
 function extremesOf(spec: ParameterSpec): readonly unknown[] {
   switch (spec.type) {
@@ -69,12 +102,17 @@ function extremesOf(spec: ParameterSpec): readonly unknown[] {
       return [false, true];
     case 'enum':
       return spec.values;
+    case 'image':
+    case 'mask':
+    case 'video':
+    case 'audio':
+      return [`upl_${'0'.repeat(32)}`];
   }
 }
 
 /** The faults that ComfyUI's own validation finds, as the recorded server words them. */
-function faultsOf(template: string, parameters: Parameters): unknown {
-  const { graph } = parseGenerationRequest({ template, parameters }, templates);
+async function faultsOf(template: Template, parameters: Parameters): Promise<unknown> {
+  const { graph } = await bound(template, parameters);
   if (recorded === undefined) throw new TypeError('the recorded version is not simulated');
   const context = { classes, files, options: { version: recorded } };
   const { error, nodeErrors } = validatePrompt(structuredClone(graph), null, context);
@@ -85,7 +123,7 @@ const NO_FAULTS = { error: null, nodeErrors: {} };
 /** What decides the work of a rendering; `height` differs from `width`, so that a mix-up is seen. */
 const SMALL: Readonly<Record<string, 'smallest' | 'second'>> = {
   ...{ width: 'smallest', height: 'second', frames: 'second', fps: 'smallest', steps: 'smallest' },
-  ...{ batch_size: 'second' },
+  ...{ batch_size: 'second', left: 'second', top: 'smallest', right: 'second', bottom: 'second', size: 'smallest' },
 };
 
 /** The defaults, scaled down as far as the ranges allow. */
@@ -107,24 +145,24 @@ async function inspected(file: RenderedFile, expected: ExpectedOutputs): Promise
   return inspectOutput({ path, reference, expected, ffmpegPath: FFMPEG_PATH, signal: AbortSignal.timeout(30_000) });
 }
 
-describe.each([...templates.values()].map((template) => [template.name, template] as const))('%s', (name, template) => {
-  test('is valid with its defaults and its example on the recorded server, with the models it names', () => {
-    expect(faultsOf(name, required(template))).toEqual(NO_FAULTS);
-    expect(faultsOf(name, template.manifest.example)).toEqual(NO_FAULTS);
+describe.each([...templates.values()].map((template) => [template.name, template] as const))('%s', (_name, template) => {
+  test('is valid with its defaults and its example on the recorded server, with the models it names', async () => {
+    expect(await faultsOf(template, required(template))).toEqual(NO_FAULTS);
+    expect(await faultsOf(template, template.manifest.example)).toEqual(NO_FAULTS);
   });
 
   test.each(Object.entries(template.manifest.parameters))(
     'is valid with %s at each end of its range',
-    (parameter, spec) => {
+    async (parameter, spec) => {
       for (const value of extremesOf(spec)) {
-        expect(faultsOf(name, { ...required(template), [parameter]: value })).toEqual(NO_FAULTS);
+        expect(await faultsOf(template, { ...required(template), [parameter]: value })).toEqual(NO_FAULTS);
       }
     },
   );
 
   test('renders what was asked for: kind, size, count, frames and duration', async () => {
-    const parameters = small(template);
-    const { graph, expected } = parseGenerationRequest({ template: name, parameters }, templates);
+    const { graph, expected } = await bound(template, small(template));
+    await bringSamples(client, (await samplesOf(template)).values());
     const rendered = await renderGraph(client, graph);
     expect(rendered).toHaveLength(expected.count ?? 1);
     for (const file of rendered) {

@@ -41,6 +41,28 @@ export async function renderFlat(size: PictureSize, color: number): Promise<Buff
     .toBuffer();
 }
 
+/** A given picture with lines written on it, and as one of a video its clock. */
+export async function renderOver(drawn: {
+  readonly picture: Buffer;
+  readonly size: PictureSize;
+  readonly lines: readonly string[];
+  readonly place: PicturePlace;
+}): Promise<Buffer> {
+  const { picture, size, lines, place } = drawn;
+  const fontPx = Math.max(6, Math.round(Math.min(size.widthPx, size.heightPx) / 18));
+  const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="${size.widthPx}" height="${size.heightPx}">
+<rect width="100%" height="${fontPx * (1.3 * lines.length + 0.9)}" fill="#000" fill-opacity="0.45"/>
+<g font-family="DejaVu Sans Mono, monospace" font-size="${fontPx}" fill="#fff">
+${lines.map((line, row) => textSvg(line, fontPx * 0.8, fontPx * 1.3 * (row + 1) + fontPx * 0.3)).join('\n')}
+</g>${clockSvg(size, place)}</svg>`;
+  return sharp(picture)
+    .resize(size.widthPx, size.heightPx, { fit: 'fill' })
+    .composite([{ input: Buffer.from(svg) }])
+    .removeAlpha()
+    .png({ compressionLevel: 3 })
+    .toBuffer();
+}
+
 /** What stands for a picture, latent or recipe when the next recipe is built on it. */
 export function hashOf(value: unknown): string {
   const bytes = Buffer.isBuffer(value) ? value : JSON.stringify(value);
@@ -81,7 +103,7 @@ function linesOf(recipe: Recipe, { index, frame, frameCount }: PicturePlace, col
   return [
     'SIMULATOR',
     `seed ${recipe.seed} #${index + 1}${frame === undefined ? '' : ` frame ${frame + 1}/${frameCount ?? 1}`}`,
-    `steps ${recipe.stepsDone}/${recipe.steps} cfg ${recipe.cfg}`,
+    `steps ${recipe.stepsDone}/${recipe.steps} cfg ${recipe.cfg}${recipe.denoise === 1 ? '' : ` denoise ${recipe.denoise}`}`,
     `${recipe.samplerName} ${recipe.scheduler}`,
     ...wrapped(recipe.promptText, columns),
   ];
