@@ -2,6 +2,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import sharp from 'sharp';
+import type { Region } from 'sharp';
 import { parseComfyUIAddress } from '../../activities/comfyui/comfyui-address.js';
 import { createComfyUIClient } from '../../activities/comfyui/comfyui-client.js';
 import type { ComfyUIClient } from '../../activities/comfyui/comfyui-client.js';
@@ -16,12 +18,14 @@ import { renderGraph } from '../../cli/templates/render-graph.js';
 import type { RenderedFile } from '../../cli/templates/render-graph.js';
 import { bringSamples, sampleInputsFor } from '../../cli/templates/sample-inputs.js';
 import type { SampleInput } from '../../cli/templates/sample-inputs.js';
+import { samplePortrait } from '../../cli/templates/sample-pictures.js';
 import { projectRoot } from '../../infra/runtime/project-root.js';
 import { FileStore } from '../../infra/simulators/comfyui/file-store.js';
 import { loadCatalogue } from '../../infra/simulators/comfyui/object-info.js';
 import { serverVersions } from '../../infra/simulators/comfyui/server-versions.js';
 import { validatePrompt } from '../../infra/simulators/comfyui/validate-prompt.js';
 import type { ExpectedOutputs } from '../../workflows/contracts/generation.js';
+import { classifyExecutionError } from '../../workflows/domain/classify-execution-error.js';
 import { INPUT_SUBFOLDER } from '../../workflows/domain/input-files.js';
 import { FFMPEG_PATH } from '../support/ffmpeg.js';
 import { startSimulator } from '../support/simulator-process.js';
@@ -145,37 +149,40 @@ async function inspected(file: RenderedFile, expected: ExpectedOutputs): Promise
   return inspectOutput({ path, reference, expected, ffmpegPath: FFMPEG_PATH, signal: AbortSignal.timeout(30_000) });
 }
 
-describe.each([...templates.values()].map((template) => [template.name, template] as const))('%s', (_name, template) => {
-  test('is valid with its defaults and its example on the recorded server, with the models it names', async () => {
-    expect(await faultsOf(template, required(template))).toEqual(NO_FAULTS);
-    expect(await faultsOf(template, template.manifest.example)).toEqual(NO_FAULTS);
-  });
+describe.each([...templates.values()].map((template) => [template.name, template] as const))(
+  '%s',
+  (_name, template) => {
+    test('is valid with its defaults and its example on the recorded server, with the models it names', async () => {
+      expect(await faultsOf(template, required(template))).toEqual(NO_FAULTS);
+      expect(await faultsOf(template, template.manifest.example)).toEqual(NO_FAULTS);
+    });
 
-  test.each(Object.entries(template.manifest.parameters))(
-    'is valid with %s at each end of its range',
-    async (parameter, spec) => {
-      for (const value of extremesOf(spec)) {
-        expect(await faultsOf(template, { ...required(template), [parameter]: value })).toEqual(NO_FAULTS);
+    test.each(Object.entries(template.manifest.parameters))(
+      'is valid with %s at each end of its range',
+      async (parameter, spec) => {
+        for (const value of extremesOf(spec)) {
+          expect(await faultsOf(template, { ...required(template), [parameter]: value })).toEqual(NO_FAULTS);
+        }
+      },
+    );
+
+    test('renders what was asked for: kind, size, count, frames and duration', async () => {
+      const { graph, expected } = await bound(template, small(template));
+      await bringSamples(client, (await samplesOf(template)).values());
+      const rendered = await renderGraph(client, graph);
+      expect(rendered).toHaveLength(expected.count ?? 1);
+      for (const file of rendered) {
+        expect(template.manifest.outputs).toContain(file.reference.nodeId);
+        expect(await inspected(file, expected)).toMatchObject({ ok: true });
       }
-    },
-  );
-
-  test('renders what was asked for: kind, size, count, frames and duration', async () => {
-    const { graph, expected } = await bound(template, small(template));
-    await bringSamples(client, (await samplesOf(template)).values());
-    const rendered = await renderGraph(client, graph);
-    expect(rendered).toHaveLength(expected.count ?? 1);
-    for (const file of rendered) {
-      expect(template.manifest.outputs).toContain(file.reference.nodeId);
-      expect(await inspected(file, expected)).toMatchObject({ ok: true });
-    }
-    const [first] = rendered;
-    if (first === undefined) throw new TypeError('nothing was rendered');
-    for (const wrong of otherExpectations(expected)) {
-      expect(await inspected(first, { ...expected, ...wrong })).toMatchObject({ ok: false });
-    }
-  }, 60_000);
-});
+      const [first] = rendered;
+      if (first === undefined) throw new TypeError('nothing was rendered');
+      for (const wrong of otherExpectations(expected)) {
+        expect(await inspected(first, { ...expected, ...wrong })).toMatchObject({ ok: false });
+      }
+    }, 60_000);
+  },
+);
 
 /** Proof that the check above looks: anything else than what was asked for would have been found. */
 function otherExpectations({ widthPx, heightPx, frames, kind }: ExpectedOutputs): readonly Partial<ExpectedOutputs>[] {
@@ -185,3 +192,69 @@ function otherExpectations({ widthPx, heightPx, frames, kind }: ExpectedOutputs)
     ...(frames === null || kind !== 'video' ? [] : [{ frames: frames + 4, durationSeconds: null }]),
   ];
 }
+
+/** The mean colour of a part of a picture. */
+async function colorOf(bytes: Buffer, part: Region): Promise<readonly number[]> {
+  const { channels } = await sharp(await sharp(bytes).removeAlpha().extract(part).png().toBuffer()).stats();
+  return channels.map(({ mean }) => Math.round(mean));
+}
+
+async function renderedBy(name: string, parameters: Parameters): Promise<Buffer> {
+  const template = templates.get(name);
+  if (template === undefined) throw new TypeError(`there is no template ${name}`);
+  const { graph } = await bound(template, { ...required(template), steps: 1, seed: 1, ...parameters });
+  await bringSamples(client, (await samplesOf(template)).values());
+  const [file] = await renderGraph(client, graph);
+  if (file === undefined) throw new TypeError('nothing was rendered');
+  return file.bytes;
+}
+
+describe('what the simulator draws', () => {
+  const LEFT = { left: 0, top: 40, width: 16, height: 100 };
+  const RIGHT = { left: 236, top: 100, width: 16, height: 80 };
+
+  test('inpainting keeps what is black in the mask and draws the rest anew', async () => {
+    const sample = await samplePortrait();
+    const drawn = await renderedBy('sd15-inpaint', { grow_mask: 0 });
+    expect(await colorOf(drawn, LEFT)).toEqual(await colorOf(sample, LEFT));
+    expect(await colorOf(drawn, RIGHT)).not.toEqual(await colorOf(sample, RIGHT));
+  });
+
+  test('outpainting keeps the picture in its place', async () => {
+    const drawn = await renderedBy('flux-fill-outpaint', { left: 64, right: 0, top: 32, feathering: 0 });
+    const moved = { ...LEFT, left: LEFT.left + 64, top: LEFT.top + 32 };
+    expect(await colorOf(drawn, moved)).toEqual(await colorOf(await samplePortrait(), LEFT));
+  });
+
+  test('image to image shows the picture the more, the less is drawn anew', async () => {
+    const sample = await colorOf(await samplePortrait(), RIGHT);
+    const distances: number[] = [];
+    for (const denoise of [0, 0.5, 1]) {
+      const drawn = await colorOf(await renderedBy('sd15-image-to-image', { denoise }), RIGHT);
+      distances.push(drawn.reduce((sum, value, index) => sum + Math.abs(value - (sample[index] ?? 0)), 0));
+    }
+    expect(distances[0]).toBe(0);
+    expect(distances[1]).toBeGreaterThan(0);
+    expect(distances[2]).toBeGreaterThan(distances[1] ?? 0);
+  });
+
+  test.each([
+    ['faceid-portrait', 'InsightFace: No face detected.'],
+    ['liveportrait', 'No face detected in FIRST source image'],
+  ])('%s finds no face in a flat picture, and says so as its package does', async (name, message) => {
+    const flat = await sharp({ create: { width: 64, height: 64, channels: 3, background: '#888' } })
+      .png()
+      .toBuffer();
+    const template = templates.get(name);
+    if (template === undefined) throw new TypeError(`there is no template ${name}`);
+    const samples = await samplesOf(template);
+    const { graph } = await bound(template, required(template));
+    const withFlat = [...samples.values()].map((sample) =>
+      sample.input.kind === 'image' ? { ...sample, bytes: flat } : sample,
+    );
+    await bringSamples(client, withFlat);
+    await expect(renderGraph(client, graph)).rejects.toThrow(message);
+    const failed = { exceptionType: 'Exception', exceptionMessage: message, lastTracebackLine: '' };
+    expect(classifyExecutionError(failed)).toBe('NO_FACE');
+  });
+});

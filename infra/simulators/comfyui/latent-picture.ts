@@ -21,7 +21,7 @@ async function withSource(
 ): Promise<Buffer> {
   const picture = await fitted(source.picture, size);
   const kept = source.mask === null ? await evenly(1 - denoise, size) : await inverted(source.mask, size);
-  const overlay = await sharp(picture).removeAlpha().joinChannel(kept).png().toBuffer();
+  const overlay = await sharp(picture).joinChannel(kept).png().toBuffer(); // removeAlpha would come last, whatever its place
   return sharp(painted)
     .composite([{ input: overlay }])
     .removeAlpha()
