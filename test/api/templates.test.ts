@@ -12,6 +12,7 @@ import { loadTemplates } from '../../api/templates/load-templates.js';
 import { isFileParameter } from '../../api/templates/template-manifest.js';
 import type { ParameterSpec } from '../../api/templates/template-manifest.js';
 import type { Template, Templates } from '../../api/templates/template.js';
+import { sampleInputsFor } from '../../cli/templates/sample-inputs.js';
 import { projectRoot } from '../../infra/runtime/project-root.js';
 import { call, createTestSetting, post } from './support/start-test-api.js';
 import type { Json, TestSetting } from './support/start-test-api.js';
@@ -34,6 +35,19 @@ const resolveInputs: ResolveInputs = async (wanted) =>
   );
 const world = { templates, resolveInputs };
 
+/** Uploads in place of the addresses of an example, which nobody reaches from here. */
+async function uploaded(api: string, name: string): Promise<Json> {
+  const template = templates.get(name);
+  const samples = template === undefined ? [] : [...(await sampleInputsFor(template))];
+  const entries = samples.map(async ([parameter, { bytes, filename }]) => {
+    const form = new FormData();
+    form.append('file', new Blob([new Uint8Array(bytes)]), filename);
+    const response = await fetch(`${api}/v1/uploads`, { method: 'POST', body: form });
+    return [parameter, ((await response.json()) as Json)['id']] as const;
+  });
+  return Object.fromEntries(await Promise.all(entries));
+}
+
 describe('over HTTP', () => {
   let setting: TestSetting;
   let api: string;
@@ -55,9 +69,10 @@ describe('over HTTP', () => {
       seed: { type: 'integer', random: true },
     });
     expect(JSON.stringify(listed)).not.toContain('bindings');
-    for (const { example, url } of listed) {
-      const { body } = example as { body: unknown };
-      expect((await post(`${api}/v1/generations`, body)).status).toBe(202);
+    for (const { name, example, url } of listed) {
+      const { body } = example as { body: { parameters: Json } };
+      const parameters = { ...body.parameters, ...(await uploaded(api, String(name))) };
+      expect((await post(`${api}/v1/generations`, { ...body, parameters })).status).toBe(202);
       expect((await call(`${api}${String(url)}`)).status).toBe(200);
     }
   });
