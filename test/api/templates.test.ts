@@ -14,6 +14,7 @@ import type { ParameterSpec } from '../../api/templates/template-manifest.js';
 import type { Template, Templates } from '../../api/templates/template.js';
 import { sampleInputsFor } from '../../cli/templates/sample-inputs.js';
 import { projectRoot } from '../../infra/runtime/project-root.js';
+import { FFMPEG_PATH } from '../support/ffmpeg.js';
 import { call, createTestSetting, post } from './support/start-test-api.js';
 import type { Json, TestSetting } from './support/start-test-api.js';
 
@@ -53,7 +54,7 @@ describe('over HTTP', () => {
   let api: string;
   beforeAll(async () => {
     setting = await createTestSetting();
-    api = await setting.startApi();
+    api = await setting.startApi({ FFMPEG_PATH });
   }, 60_000);
   afterAll(async () => setting.release());
 
@@ -72,7 +73,8 @@ describe('over HTTP', () => {
     for (const { name, example, url } of listed) {
       const { body } = example as { body: { parameters: Json } };
       const parameters = { ...body.parameters, ...(await uploaded(api, String(name))) };
-      expect((await post(`${api}/v1/generations`, { ...body, parameters })).status).toBe(202);
+      const { status, json: answer } = await post(`${api}/v1/generations`, { ...body, parameters });
+      expect([name, status, answer['detail']]).toEqual([name, 202, undefined]);
       expect((await call(`${api}${String(url)}`)).status).toBe(200);
     }
   });
