@@ -126,7 +126,7 @@ const NO_FAULTS = { error: null, nodeErrors: {} };
 
 /** What decides the work of a rendering; `height` differs from `width`, so that a mix-up is seen. */
 const SMALL: Readonly<Record<string, 'smallest' | 'second'>> = {
-  ...{ width: 'smallest', height: 'second', frames: 'second', fps: 'smallest', steps: 'smallest' },
+  ...{ width: 'smallest', height: 'second', frames: 'smallest', fps: 'smallest', steps: 'smallest' },
   ...{ batch_size: 'second', left: 'second', top: 'smallest', right: 'second', bottom: 'second', size: 'smallest' },
 };
 
