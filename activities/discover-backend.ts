@@ -9,6 +9,7 @@ import { alreadyEnded } from './failures/already-ended.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
 import { heartbeatWhile } from './heartbeat-while.js';
 import type { LateAttempt } from './late-attempt.js';
+import { leftToLarger } from './leave-to-larger.js';
 import { untilAborted } from './until-aborted.js';
 import { readBackendReport } from './storage/backend-reports.js';
 import type { ClaimRecord } from './storage/claim-record.js';
@@ -68,6 +69,7 @@ async function claim(
     decision = isHeld || (await isAlive(backend, input, current)) ? 'adopt' : 'new';
     if (decision === 'adopt') return null; // its prompt is one of those in the queue
     throwIfRefused(slots.refusal(inComfyQueue));
+    throwIfRefused(await leftToLarger({ backend, store }, input));
     return {
       submission: (current?.submission ?? 0) + 1,
       backendId,

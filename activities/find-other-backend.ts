@@ -2,7 +2,7 @@ import type { ControlActivities, FindOtherBackendInput } from '../workflows/cont
 import { isModelFile } from '../workflows/domain/classify-execution-error.js';
 import type { ApiGraph } from '../workflows/domain/graph.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
-import { readBackendReports, readModelFiles } from './storage/backend-reports.js';
+import { readBackendReports, readModelFiles, takesGenerations } from './storage/backend-reports.js';
 import type { KnownBackend } from './storage/backend-reports.js';
 import { readGraph } from './storage/graph-documents.js';
 import type { ObjectStore } from './storage/object-store.js';
@@ -26,11 +26,6 @@ export function createFindOtherBackend({
       throw toApplicationFailure(error);
     }
   };
-}
-
-/** One that is drained or in quarantine, or whose ComfyUI has gone away, would be waited for in vain. */
-function takesGenerations({ isFresh, health, gate }: KnownBackend): boolean {
-  return isFresh && health !== 'down' && gate === 'open';
 }
 
 /** True of a backend that is known not to have what is wanted; what is not known may be there. */

@@ -15,6 +15,7 @@ import { ComfyUIUnreachableError, PromptRejectedError } from './comfyui/errors.j
 import { explainRejection } from './comfyui/explain-rejection.js';
 import type { NodeCatalogue } from './comfyui/node-catalogue.js';
 import type { InputFiles } from './comfyui/input-files.js';
+import { refuseByCatalogue } from './comfyui/refuse-by-catalogue.js';
 import type { GateSwitch } from './comfyui/gate-switch.js';
 import { PROMPT_MARKER } from './comfyui/prompt-marker.js';
 import type { PromptMarker } from './comfyui/prompt-marker.js';
@@ -150,6 +151,7 @@ async function ensureSubmitted(submission: Submission): Promise<SubmittedPrompt[
     await removeCopies(submission);
     return stateOf(known);
   }
+  await refuseIfAgainstRules(submission);
   signal.throwIfAborted();
   const lookedAtMs = performance.now();
   const isCertain = await post(submission);
@@ -193,6 +195,17 @@ async function throwIfLeftBehind(
   throw superseded(
     `Backend ${claim.backendId} holds submission ${claim.submission}, this is ${submission} on ${backendId}`,
   );
+}
+
+/** Fail-closed: without its catalogue nobody knows which nodes of a caller's graph spend money or train models. */
+async function refuseIfAgainstRules({ client, backend, graph, input, signal }: Submission): Promise<void> {
+  if (input.graphRules === undefined) return;
+  const catalogue = await catalogueOf(client, signal).catch((error: unknown) => {
+    signal.throwIfAborted();
+    log.warn('The node classes of ComfyUI could not be read; a graph of a caller is not submitted', { error });
+    throw refused(`Backend ${backend.backendId} does not say which node classes it has (/object_info)`);
+  });
+  refuseByCatalogue(graph, catalogue, input.graphRules);
 }
 
 /** True when ComfyUI said that it has the prompt; false when its answer was lost and the prompt was found. */

@@ -111,6 +111,7 @@ class BackendWatch {
       ...backendHealthOf(snapshot),
       comfyuiVersion: found?.version ?? null,
       device: found?.device ?? null,
+      hardware: found?.hardware ?? null,
       deviceName: found?.deviceName ?? null,
       vramTotalBytes: found?.vramTotalBytes ?? null,
       timesFound: snapshot.timesFound,

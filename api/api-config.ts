@@ -16,6 +16,8 @@ import type { ProviderMode } from '../workflows/contracts/fal.js';
 import { DEFAULT_RECOVERY } from '../workflows/domain/recovery-policy.js';
 import type { RecoveryPolicy } from '../workflows/domain/recovery-policy.js';
 import type { LimitDefaults } from './generations/generation-limits.js';
+import { graphPolicyFrom } from './graphs/graph-policy.js';
+import type { GraphPolicy } from './graphs/graph-policy.js';
 
 /** Everything that the API process is configured with. */
 export interface ApiConfig {
@@ -34,6 +36,7 @@ export interface ApiConfig {
   readonly limits: LimitDefaults;
   readonly recovery: RecoveryPolicy;
   readonly provider: ProviderMode;
+  readonly graphPolicy: GraphPolicy;
   /** What a graph of the caller's own costs an account. */
   readonly creditsPerGraph: number;
   readonly recoverySettings: RecoverySettings;
@@ -63,8 +66,9 @@ const DAY_SECONDS = 86_400;
 
 /** Throws `ConfigError` naming the variable. */
 export function apiConfigFrom(env: Env): ApiConfig {
+  const host = stringFrom(env, 'HOST', '127.0.0.1');
   return {
-    host: stringFrom(env, 'HOST', '127.0.0.1'),
+    host,
     port: integerFrom(env, 'PORT', { fallback: 8328, min: 0, max: 65_535 }),
     allowedHosts: listFrom(env, 'ALLOWED_HOSTS'),
     databaseUrl: databaseUrlFrom(env),
@@ -86,6 +90,7 @@ export function apiConfigFrom(env: Env): ApiConfig {
     },
     recovery: recoveryFrom(env),
     provider: providerFrom(env),
+    graphPolicy: graphPolicyFrom(env, host),
     creditsPerGraph: integerFrom(env, 'CREDITS_PER_GRAPH', { fallback: 1, min: 0, max: 1_000_000 }),
     recoverySettings: {
       alertThreshold: numberFrom(env, 'RECOVERY_ALERT_THRESHOLD', { fallback: 0.8, min: 0, max: 1 }),

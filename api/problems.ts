@@ -234,6 +234,25 @@ export const PROBLEMS = {
     remedy: 'Install the custom nodes that bring the classes listed in errors, or use one of the closest names.',
     retryable: false,
   },
+  graphs_disabled: {
+    status: 403,
+    title: 'This service takes no graphs',
+    remedy: 'Use a template; GET /v1/templates lists them. Operators: GRAPH_MODE decides.',
+    retryable: false,
+  },
+  graph_refused: {
+    status: 422,
+    title: 'The graph breaks rules of this service',
+    remedy: 'Change the nodes and inputs listed in errors; docs/api.md has the rules.',
+    retryable: false,
+  },
+  will_not_fit: {
+    status: 422,
+    title: 'No GPU has enough memory for this request',
+    remedy:
+      'Ask for less at once, or let operators add a backend with a larger card; GET /v1/backends shows those there are.',
+    retryable: false,
+  },
   unsafe_number: {
     status: 422,
     title: 'A number cannot be carried exactly',

@@ -54,8 +54,8 @@ export async function startApi({ config, logger, resources }: ApiStart): Promise
   const stopping = new AbortController();
   const streams = createEventStreams({ database, hub, progress });
   const temporalUrlOf = temporalUrls(config.temporal);
-  const { maxOpenGenerations } = config;
-  const accepting = { database, directory, temporalUrlOf, maxOpenGenerations };
+  const { maxOpenGenerations, graphPolicy } = config;
+  const accepting = { database, store, directory, temporalUrlOf, maxOpenGenerations, graphPolicy };
   const retryGeneration = createRetryGeneration(accepting);
   const { maxUploadBytes, addressRules } = config.inputs;
   const scratch = await createScratch(config.inputs.scratchFolder);
@@ -75,12 +75,12 @@ export async function startApi({ config, logger, resources }: ApiStart): Promise
     createDownloadLink: config.downloadLinks && createDownloadLinks(config.storage, config.downloadLinks),
     reader: createGenerationReader({ database, directory, progress, temporalUrlOf }),
     waitForEnd: createWaitForEnd({ database, hub, stopping: stopping.signal }),
-    acceptGeneration: createAcceptGeneration({ ...accepting, store, templates, resolveInputs, ...config }),
+    acceptGeneration: createAcceptGeneration({ ...accepting, templates, resolveInputs, ...config }),
     uploads,
     maxUploadBytes,
     retryGeneration,
     checkpoints: createCheckpoints(database),
-    retryFailed: createRetryFailed({ database, retryGeneration }),
+    retryFailed: createRetryFailed({ database, retryGeneration, graphPolicy }),
     cancelGeneration: createCancelGeneration({ database }),
     accounts: createAccounts(database),
     emergencyStops: createEmergencyStops({ database, temporal }),

@@ -93,6 +93,7 @@ export class BackendReporter {
       addresses: answers,
       comfyuiVersion: found?.version ?? null,
       device: found?.device ?? null,
+      hardware: found?.hardware ?? null,
       deviceName: found?.deviceName ?? null,
       vramTotalBytes: found?.vramTotalBytes ?? null,
       queueRemaining,

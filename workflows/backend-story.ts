@@ -29,10 +29,10 @@ export function tellBackend(state: BackendState): string {
 }
 
 function comfyuiOf(summary: BackendSummary): string {
-  const { comfyuiVersion, device, deviceName, vramTotalBytes, reason } = summary;
+  const { comfyuiVersion, device, hardware, deviceName, vramTotalBytes, reason } = summary;
   if (comfyuiVersion === null) return `ComfyUI: ${reason}`;
   const vram = vramTotalBytes === null ? '' : `, ${(vramTotalBytes / BYTES_PER_GIB).toFixed(1)} GiB`;
-  return `ComfyUI ${comfyuiVersion} on ${device ?? 'an unknown device'} \`${deviceName ?? 'unnamed'}\`${vram}`;
+  return `ComfyUI ${comfyuiVersion} on ${hardware ?? device ?? 'an unknown device'} \`${deviceName ?? 'unnamed'}\`${vram}`;
 }
 
 function queueOf({ position, running, pending }: GateAnswer): string {

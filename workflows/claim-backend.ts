@@ -47,12 +47,14 @@ function claim(run: GenerationRun, waitMs: number): Promise<BackendClaim> {
 
 async function claimBy(run: GenerationRun, { discoverBackend }: ClaimActivities): Promise<BackendClaim> {
   const { endedSubmissions, progress, input, rendered, avoided } = run;
-  const { generationId } = input;
+  const { generationId, vramGb } = input;
+  const isAsAccepted = rendered.graph.sha256 === input.graph.sha256; // of what a recovery has made smaller nothing is known
   const claiming = (): Promise<BackendClaim> =>
     checked(
       discoverBackend({
         ...{ generationId, endedSubmissions, lastSubmission: progress.submission },
         ...{ graphSha256: rendered.graph.sha256, avoid: avoided },
+        ...(vramGb !== undefined && isAsAccepted && { vramGb }),
       }),
     );
   const claimed = await (mayFallBack(run) ? unlessNoBackend(run, claiming) : claiming());

@@ -36,13 +36,13 @@ export async function freeGpu(claim: BackendClaim): Promise<boolean> {
 }
 
 function submit(run: GenerationRun, claim: BackendClaim): Promise<SubmittedPrompt> {
-  const { generationId } = run.input;
+  const { generationId, graphRules } = run.input;
   const { graph } = run.rendered;
   const { submission, promptId, decision } = claim;
   const summary = decision === 'adopt' ? `Take up prompt ${submission} again` : `Submit prompt ${submission}`;
   return onBackend(claim, () => {
     const { submitPrompt } = submissionOptions(claim, { leftMs: run.leftMs(), summary });
-    return submitPrompt({ generationId, submission, promptId, graph });
+    return submitPrompt({ generationId, submission, promptId, graph, ...(graphRules !== undefined && { graphRules }) });
   });
 }
 

@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import type { ComfyUITarget } from '../../infra/runtime/comfyui-config.js';
 import type { DeviceKind } from '../../workflows/contracts/activities.js';
+import { hardwareOf } from '../../workflows/domain/hardware.js';
+import type { HardwareClass } from '../../workflows/domain/hardware.js';
 import type { ComfyUIAddress } from './comfyui-address.js';
 import { parseComfyUIAddress } from './comfyui-address.js';
 import { createComfyUIHttp } from './comfyui-http.js';
@@ -12,6 +14,7 @@ export interface DiscoveredComfyUI {
   readonly address: ComfyUIAddress;
   readonly version: string;
   readonly device: DeviceKind;
+  readonly hardware: HardwareClass | null;
   readonly deviceName: string;
   readonly vramTotalBytes: number | null;
 }
@@ -21,8 +24,11 @@ const PROBE_MS = 5_000;
 /** Own prompt ids came with 0.3.45, an interrupt that hits only its own prompt with 0.3.57. */
 const MINIMUM_VERSION = '0.3.57';
 
+/** torch's name of DirectML, of which ComfyUI says that every card has 1 GiB. */
+const DIRECT_ML = 'privateuseone';
+
 const systemStatsSchema = z.object({
-  system: z.looseObject({ comfyui_version: z.string() }),
+  system: z.looseObject({ comfyui_version: z.string(), argv: z.array(z.string()).nullable().catch(null) }),
   devices: z.array(z.looseObject({ name: z.string(), type: z.string(), vram_total: z.number().nullish() })),
 });
 
@@ -71,12 +77,14 @@ function usableOrReason(
     return { address: address.label, said: `ComfyUI ${version} is too old, ${MINIMUM_VERSION} or newer is needed` };
   }
   const [device] = devices;
+  const hardware = hardwareOf({ deviceType: device?.type ?? null, argv: system.argv });
   return {
     address,
     version,
-    device: device === undefined || device.type === 'cpu' ? 'cpu' : 'gpu',
+    device: hardware === 'cpu' ? 'cpu' : 'gpu',
+    hardware,
     deviceName: device?.name ?? 'unknown',
-    vramTotalBytes: device?.vram_total ?? null,
+    vramTotalBytes: device?.type === DIRECT_ML ? null : (device?.vram_total ?? null),
   };
 }
 

@@ -113,6 +113,15 @@ export class PromptRejectedError extends ComfyUIError {
   }
 }
 
+/** This service refuses to hand the graph to ComfyUI; the caller broke its rules. */
+export class GraphRefusedError extends ComfyUIError {
+  override readonly name = 'GraphRefusedError';
+
+  constructor(breaches: readonly string[]) {
+    super(`The graph was not submitted: ${breaches.join('; ')}`);
+  }
+}
+
 /** Lists of hundreds of allowed values push everything else out of the message. */
 const MAX_DETAIL_CHARACTERS = 300;
 

@@ -11,6 +11,7 @@ import {
   ComfyUIUnreachableError,
   DownloadError,
   ExecutionFailedError,
+  GraphRefusedError,
   InputRefusedError,
   NoComfyUIError,
   NoOutputError,
@@ -111,7 +112,7 @@ function kindByClass(error: unknown): FailureKind {
   if (error instanceof ComfyUIUnreachableError || error instanceof NotComfyUIError) return 'NETWORK_ERROR';
   if (error instanceof DownloadError) return 'NETWORK_ERROR';
   if (error instanceof OutputTooLargeError) return 'OUTPUT_TOO_LARGE';
-  if (error instanceof NoOutputError) return 'WORKFLOW_ERROR';
+  if (error instanceof NoOutputError || error instanceof GraphRefusedError) return 'WORKFLOW_ERROR';
   if (error instanceof PromptLostError) return 'PROMPT_LOST';
   if (error instanceof PromptInterruptedError) return 'INTERRUPTED';
   if (error instanceof BackendCrashedError) return 'BACKEND_CRASHED';

@@ -6,6 +6,7 @@ import {
 } from '../../workflows/contracts/backend-report.js';
 import type { BackendCapabilities, BackendReport } from '../../workflows/contracts/backend-report.js';
 import { GATE_POSITIONS } from '../../workflows/domain/backend-gate.js';
+import { HARDWARE_CLASSES } from '../../workflows/domain/hardware.js';
 import type { ObjectStore } from './object-store.js';
 
 /** A report, and whether the worker that wrote it is still there. */
@@ -24,6 +25,7 @@ const reportSchema: z.ZodType<BackendReport> = z.object({
   addresses: z.array(z.object({ address: z.string(), said: z.string() })),
   comfyuiVersion: z.string().nullable(),
   device: z.enum(['gpu', 'cpu']).nullable(),
+  hardware: z.enum(HARDWARE_CLASSES).nullable().exactOptional(),
   deviceName: z.string().nullable(),
   vramTotalBytes: z.number().nullable(),
   queueRemaining: z.number().nullable(),
@@ -40,6 +42,11 @@ export async function readBackendReports(store: ObjectStore): Promise<readonly K
     const report = reportSchema.safeParse(document?.value).data;
     return report === undefined ? [] : [{ ...report, isFresh: isFresh(report) }];
   });
+}
+
+/** One that is drained or in quarantine, or whose ComfyUI has gone away, would be waited for in vain. */
+export function takesGenerations({ isFresh, health, gate }: KnownBackend): boolean {
+  return isFresh && health !== 'down' && gate === 'open';
 }
 
 /** What one backend reported last, `null` when there is no report that this version understands. */

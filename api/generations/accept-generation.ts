@@ -1,12 +1,16 @@
 import type { ObjectStore } from '../../activities/storage/object-store.js';
 import { canonicalSha256 } from '../../activities/storage/canonical-json.js';
 import { storeFalInput, storeGraph } from '../../activities/storage/graph-documents.js';
-import type { GraphReference } from '../../workflows/contracts/generation.js';
+import type { GraphReference, GraphRules } from '../../workflows/contracts/generation.js';
 import type { FalRequest, NoFalRequest, ProviderMode } from '../../workflows/contracts/fal.js';
 import type { BoundFal } from '../templates/bind-fal.js';
+import type { ApiGraph } from '../../workflows/domain/graph.js';
 import type { RecoveryPolicy } from '../../workflows/domain/recovery-policy.js';
+import { vramNeeded } from '../../workflows/domain/vram.js';
 import type { BackendDirectory } from '../backends/backend-directory.js';
 import { fleetState } from '../backends/fleet-state.js';
+import type { GraphPolicy } from '../graphs/graph-policy.js';
+import { judgeGraph, refuseAnyGraph } from '../graphs/judge-graph.js';
 import type { Language } from '../messages/messages.js';
 import { isJsonObject } from '../json-object.js';
 import type { Templates } from '../templates/template.js';
@@ -20,6 +24,7 @@ import type { IdempotentRequest } from './idempotency.js';
 import { parseGenerationRequest } from './parse-generation-request.js';
 import type { AcceptableRequest } from './parse-generation-request.js';
 import { recoveryPolicy } from './recovery-policy.js';
+import { refuseTooLarge } from './refuse-too-large.js';
 import { refuseUnknownClasses } from './refuse-unknown-classes.js';
 
 /** Of requests that name no account: nothing is charged. */
@@ -33,6 +38,7 @@ export interface AcceptanceDeps extends CommitDeps {
   readonly limits: LimitDefaults;
   readonly recovery: RecoveryPolicy;
   readonly provider: ProviderMode;
+  readonly graphPolicy: GraphPolicy;
   /** What a graph costs an account. */
   readonly creditsPerGraph: number;
 }
@@ -51,16 +57,25 @@ export function createAcceptGeneration(deps: AcceptanceDeps): AcceptGeneration {
     const idempotency = idempotentRequest(body, idempotencyKey);
     const replay = idempotency === null ? null : await replayOf(deps.database, idempotency);
     if (replay !== null) return replay;
+    if (isJsonObject(body) && Object.hasOwn(body, 'graph')) refuseAnyGraph(deps.graphPolicy);
     const request = await parseGenerationRequest(body, deps);
-    if (request.template === 'graph') await refuseUnknownClasses(deps.directory, request.graph);
+    const graphRules = request.template === 'graph' ? await judgedGraph(deps, request.graph) : null;
     const [graph, fal, fleet] = await Promise.all([
       storeGraph(deps.store, request.graph),
       storeFalRequest(deps.store, request.fal),
       fleetState(deps.directory, request.pool),
     ]);
     const { priority, asked, metadata, corrections, inputs } = request;
+    const { vram = [] } = deps.templates.get(request.template)?.manifest ?? {};
+    const vramGb = vramNeeded(vram, asked);
     const credits = request.account === null ? null : priceOf(request, deps.creditsPerGraph);
-    const input = { ...inputOf(deps, request, graph), provider: request.provider ?? deps.provider, fal };
+    const input = {
+      ...inputOf(deps, request, graph),
+      ...{ provider: request.provider ?? deps.provider, fal },
+      ...(graphRules !== null && { graphRules }),
+      ...(vramGb !== null && { vramGb }),
+    };
+    await refuseTooLarge(deps.directory, input, vram);
     return commitGeneration(deps, {
       ...{
         input,
@@ -77,6 +92,12 @@ export function createAcceptGeneration(deps: AcceptanceDeps): AcceptGeneration {
       },
     });
   };
+}
+
+async function judgedGraph(deps: AcceptanceDeps, graph: ApiGraph): Promise<GraphRules | null> {
+  const rules = judgeGraph(graph, deps.graphPolicy);
+  await refuseUnknownClasses(deps.directory, graph);
+  return rules;
 }
 
 /** `null` when it is free. */

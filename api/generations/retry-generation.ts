@@ -1,7 +1,10 @@
 import { canonicalSha256 } from '../../activities/storage/canonical-json.js';
 import type { Database } from '../../infra/postgres/database.js';
+import { readGraph } from '../../activities/storage/graph-documents.js';
+import type { GenerationInput } from '../../workflows/contracts/generation.js';
 import { isTerminal } from '../../workflows/domain/generation-status.js';
 import { fleetState } from '../backends/fleet-state.js';
+import { judgeGraph } from '../graphs/judge-graph.js';
 import type { Language } from '../messages/messages.js';
 import { ProblemError } from '../problem-error.js';
 import type { AcceptanceDeps } from './accept-generation.js';
@@ -22,7 +25,10 @@ export type RetryGeneration = (request: RetryRequest) => Promise<Acceptance | nu
 
 /** A new generation with the graph, the limits and the policy of one that has ended. */
 export function createRetryGeneration(
-  deps: Pick<AcceptanceDeps, 'database' | 'directory' | 'maxOpenGenerations' | 'temporalUrlOf'>,
+  deps: Pick<
+    AcceptanceDeps,
+    'database' | 'store' | 'directory' | 'graphPolicy' | 'maxOpenGenerations' | 'temporalUrlOf'
+  >,
 ): RetryGeneration {
   return async function retryGeneration({ id, idempotencyKey: key, language, isForced = false }) {
     const row = await deps.database.selectFrom('generations').selectAll().where('id', '=', id).executeTakeFirst();
@@ -37,7 +43,7 @@ export function createRetryGeneration(
     }
     const fleet = await fleetState(deps.directory, earlier.pool);
     const corrections = row.corrections.filter(({ node }) => node === null);
-    const input = { ...earlier, generationId: newGenerationId() };
+    const input = { ...(await judgedAgain(deps, earlier)), generationId: newGenerationId() };
     const inputs = await inputsOf(deps.database, id);
     return commitGeneration(deps, {
       ...{ input, inputs, credits, priority, asked, metadata, corrections, retryOf: id, fleet, idempotency, language },
@@ -52,4 +58,15 @@ async function inputsOf(database: Database, generationId: string): Promise<reado
     .where('generation_id', '=', generationId)
     .execute();
   return rows.map(({ sha256, object_key: objectKey }) => ({ sha256, objectKey }));
+}
+
+/** What graphs are taken may have changed since. */
+async function judgedAgain(
+  { store, graphPolicy }: Pick<AcceptanceDeps, 'store' | 'graphPolicy'>,
+  input: GenerationInput,
+): Promise<GenerationInput> {
+  if (input.template !== 'graph') return input;
+  const { graphRules: _earlier, ...rest } = input;
+  const graphRules = judgeGraph(await readGraph(store, input.graph), graphPolicy);
+  return graphRules === null ? rest : { ...rest, graphRules };
 }

@@ -1,4 +1,5 @@
 import type { Request, RequestHandler } from 'express';
+import { isLoopback } from '../is-loopback.js';
 import { ProblemError } from '../problem-error.js';
 
 const LOOPBACK = ['localhost', '127.0.0.1', '[::1]'];
@@ -32,8 +33,7 @@ export function createOriginGuard(rules: OriginRules): RequestHandler {
 /** Bound to a public address without a list, any name may lead here; bound to loopback, only loopback names do. */
 function hostTest({ host, allowedHosts }: OriginRules): (hostname: string) => boolean {
   const own = host.includes(':') ? `[${host}]` : host.toLowerCase();
-  const isLoopback = LOOPBACK.includes(own) || own.startsWith('127.');
-  if (!isLoopback && allowedHosts.length === 0) return () => true;
+  if (!isLoopback(own) && allowedHosts.length === 0) return () => true;
   const names = [...LOOPBACK, own, ...allowedHosts];
   return (hostname) => names.includes(hostname);
 }

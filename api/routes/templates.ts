@@ -57,6 +57,7 @@ function templateView({ name, manifest, thumbnail }: Template): TemplateView {
     flatImages: manifest.flatImages,
     models: manifest.models,
     customNodes: manifest.customNodes,
+    vram: manifest.vram ?? [],
     example: {
       method: 'POST',
       url: '/v1/generations',

@@ -1,4 +1,5 @@
 import { GATE_POSITIONS } from '../../workflows/domain/backend-gate.js';
+import { HARDWARE_CLASSES } from '../../workflows/domain/hardware.js';
 import { z } from './openapi-zod.js';
 
 export const backendViewSchema = z.object({
@@ -13,6 +14,11 @@ export const backendViewSchema = z.object({
   addresses: z.array(z.object({ address: z.string(), said: z.string() })).readonly(),
   comfyuiVersion: z.string().nullable(),
   device: z.enum(['gpu', 'cpu']).nullable(),
+  hardware: z
+    .enum(HARDWARE_CLASSES)
+    .nullable()
+    .optional()
+    .describe('low-vram: a GPU whose ComfyUI was started with --lowvram or --novram.'),
   deviceName: z.string().nullable(),
   vramTotalBytes: z.number().nullable(),
   queueRemaining: z.number().nullable(),

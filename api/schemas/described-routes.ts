@@ -54,6 +54,7 @@ function creationRoutes({ Generation, GenerationRequest }: Schemas): readonly De
         ...(['invalid_request', 'unknown_template', 'invalid_parameters', 'invalid_graph'] as const),
         ...(['graph_in_ui_format', 'graph_link_dangling', 'node_class_unknown', 'unsafe_number'] as const),
         ...(['input_unusable', 'input_gone'] as const),
+        ...(['graphs_disabled', 'graph_refused', 'will_not_fit'] as const),
         ...([
           'idempotency_in_flight',
           'idempotency_mismatch',
@@ -127,6 +128,7 @@ function commandRoutes({ Generation }: Schemas): readonly DescribedRoute[] {
       problems: [
         ...WRITES,
         ...(['generation_not_found', 'generation_not_failed', 'invalid_idempotency_key'] as const),
+        ...(['graphs_disabled', 'graph_refused', 'storage_unavailable'] as const),
         ...(['idempotency_in_flight', 'idempotency_mismatch', 'queue_full', 'service_stopped'] as const),
         ...(['insufficient_credits', 'unknown_account', 'input_gone'] as const),
       ],

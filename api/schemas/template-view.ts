@@ -37,6 +37,9 @@ export const templateViewSchema = z.object({
     }),
   ),
   customNodes: z.array(z.string()),
+  vram: z
+    .array(z.object({ upTo: z.record(z.string(), z.number()), gb: z.number() }))
+    .describe('GB of VRAM up to these values of parameters; empty where nothing is known.'),
   example: z.object({
     method: z.literal('POST'),
     url: z.string(),

@@ -81,6 +81,9 @@ function complaintsAbout(manifest: TemplateManifest, graph: ApiGraph): readonly 
     ...references
       .filter(([, parameter]) => !isKnown(manifest, parameter))
       .map(([field, parameter]) => `${field}: there is no parameter "${parameter}"`),
+    ...vramParameters(manifest)
+      .filter(([, parameter]) => !['integer', 'number'].includes(manifest.parameters[parameter]?.type ?? ''))
+      .map(([field, parameter]) => `${field}: there is no parameter "${parameter}" that is a number`),
     ...checkParameters(manifest.parameters, manifest.example).places.map(
       ({ pointer, message }) => `example${pointer}: ${message}`,
     ),
@@ -107,6 +110,12 @@ function expectedParameters({ expected }: TemplateManifest): readonly (readonly 
 
 function modelParameters({ models }: TemplateManifest): readonly (readonly [string, string])[] {
   return models.flatMap((model) => ('parameter' in model ? [['models', model.parameter] as const] : []));
+}
+
+function vramParameters({ vram = [] }: TemplateManifest): readonly (readonly [string, string])[] {
+  return vram.flatMap(({ upTo }, index) =>
+    Object.keys(upTo).map((parameter) => [`vram.${index}.upTo`, parameter] as const),
+  );
 }
 
 function falParameters({ fal }: TemplateManifest): readonly (readonly [string, string])[] {

@@ -140,6 +140,15 @@ export const templateManifest = z.strictObject({
   ),
   /** Packages with classes that ComfyUI itself does not have, by the address of their source. */
   customNodes: z.array(z.string()),
+  /** VRAM by size: up to these values of numeric parameters a rendering needs so many GB. The smallest line that covers counts. */
+  vram: z
+    .array(
+      z.strictObject({
+        upTo: z.record(z.string(), z.number()).refine((upTo) => Object.keys(upTo).length > 0, 'names no parameter'),
+        gb: z.number().positive().max(1_000),
+      }),
+    )
+    .optional(),
   /** Without it the template has no counterpart on fal.ai. */
   fal: falMapping.optional(),
   /** Parameters that work, shown to callers. */

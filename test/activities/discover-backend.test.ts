@@ -1,5 +1,6 @@
 import { ApplicationFailure } from '@temporalio/common';
 import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { parseComfyUIAddress } from '../../activities/comfyui/comfyui-address.js';
 import type { ComfyUIBackend } from '../../activities/comfyui/comfyui-backend.js';
 import type { ComfyUIClient } from '../../activities/comfyui/comfyui-client.js';
 import { NoComfyUIError } from '../../activities/comfyui/errors.js';
@@ -92,6 +93,15 @@ function buildReport(facts: Partial<BackendReport>): BackendReport {
     ...{ capabilitiesKey: null, reportedAt: new Date().toISOString() },
     ...facts,
   };
+}
+
+const GIB = 1024 ** 3;
+
+/** What is known of a ComfyUI with such a card. */
+function snapshotOf(card: { readonly hardware: 'gpu'; readonly vramTotalBytes: number }): ComfyUIBackend['snapshot'] {
+  const address = parseComfyUIAddress('http://127.0.0.1:1');
+  const found = { address, version: '0.8.0', device: 'gpu', deviceName: 'cuda:0', ...card } as const;
+  return () => ({ found, answers: [], hasAnsweredBefore: true, timesFound: 1 });
 }
 
 const open = { submission: 3, backendId: 'gpu-1', ended: false };
@@ -211,6 +221,47 @@ describe('Claims', () => {
       message: expect.stringContaining('has failed on gpu-1 before'),
     });
     await expect(recordOf(generationId)).resolves.toBeUndefined();
+  });
+
+  test('R4.7 a card that is too small leaves it to a larger one, for as long as there may be one', async () => {
+    const small = {
+      ...buildBackend('small').backend,
+      snapshot: snapshotOf({ hardware: 'gpu', vramTotalBytes: 8 * GIB }),
+    };
+    const told = async (backendId: string, facts: Partial<BackendReport> = {}) =>
+      store.writeJson(backendReportKey(backendId), buildReport({ backendId, hardware: 'gpu', ...facts }), {
+        kind: 'always',
+      });
+    const attempt = async (facts: { vramGb?: number; avoid?: readonly string[] } = { vramGb: 10 }) => {
+      const discoverBackend = createDiscoverBackend({
+        ...{ backend: small, store, late: current },
+        slots: { claimed: () => undefined, refusal: () => null },
+      });
+      const input = { generationId: uniqueName('g'), endedSubmissions: [], lastSubmission: 0, ...SAME, ...facts };
+      return environment()
+        .run(discoverBackend, input)
+        .then(
+          ({ backendId }) => backendId,
+          (error: unknown) => String(error),
+        );
+    };
+    await told('small', { pool: 'vram' });
+    expect(await attempt()).toBe('small'); // nobody else: an estimate is only one
+    await told('large', { pool: 'other', vramTotalBytes: 24 * GIB });
+    expect(await attempt()).toBe('small');
+    await told('large', { pool: 'vram', vramTotalBytes: 24 * GIB });
+    expect(await attempt()).toMatch(/needs about 10 GB of VRAM, small has 8\.0 GB; large may have enough/);
+    expect(await attempt({ vramGb: 8 })).toBe('small');
+    expect(await attempt({})).toBe('small');
+    expect(await attempt({ vramGb: 10, avoid: ['large'] })).toBe('small'); // it has failed there
+    for (const facts of [{ gate: 'draining' }, { health: 'down' }, { vramTotalBytes: 8 * GIB }] as const) {
+      await told('large', { pool: 'vram', vramTotalBytes: 24 * GIB, ...facts });
+      expect(await attempt()).toBe('small');
+    }
+    for (const facts of [{ hardware: 'low-vram', vramTotalBytes: 4 * GIB }, { vramTotalBytes: null }] as const) {
+      await told('large', { pool: 'vram', ...facts });
+      expect(await attempt()).toMatch(/large may have enough/);
+    }
   });
 
   test('an attempt that was given up while its worker was stopped does not move the fence', async () => {

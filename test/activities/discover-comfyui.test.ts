@@ -121,6 +121,29 @@ describe('Discovery', () => {
     expect(found).toMatchObject({ device: expected, deviceName: `${type}:0`, vramTotalBytes: 25_769_803_776 });
   });
 
+  test.each([
+    [[], 'gpu'],
+    [['--lowvram'], 'low-vram'],
+    [['--novram'], 'low-vram'],
+    [['--cpu'], 'cpu'],
+    [undefined, null],
+  ])('R3.5 a ComfyUI that was started with %j is of the class %s', async (flags, hardware) => {
+    const server = await startStub((_request, response) =>
+      sendJson(response, 200, {
+        system: { comfyui_version: '0.8.0', ...(flags !== undefined && { argv: ['main.py', ...flags] }) },
+        devices: [{ name: 'cuda:0', type: 'cuda', vram_total: 8_589_934_592 }],
+      }),
+    );
+    expect(await discoverComfyUI(on(server.port))).toMatchObject({
+      ...{ hardware, device: hardware === 'cpu' ? 'cpu' : 'gpu', vramTotalBytes: 8_589_934_592 },
+    });
+  });
+
+  test('the one GiB that every DirectML card is said to have is not believed', async () => {
+    const server = await comfyUI('0.8.0', { name: 'directml', type: 'privateuseone', vram_total: 1_073_741_824 });
+    expect(await discoverComfyUI(on(server.port))).toMatchObject({ device: 'gpu', vramTotalBytes: null });
+  });
+
   test('the candidates of a host are its ports, of an address the address alone', () => {
     expect(candidatesOf(on(8188, 7821)).map(({ baseUrl }) => baseUrl)).toEqual([
       'http://127.0.0.1:8188',

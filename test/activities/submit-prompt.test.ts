@@ -184,6 +184,44 @@ describe.each(SIMULATED_VERSIONS)('Submission to ComfyUI %s', (version) => {
   );
 });
 
+describe('B4 a graph of a caller is judged by the catalogue before it is posted', () => {
+  const training = { ...buildGraph(), '20': { ...node('ResolutionBucket', {}), _meta: { title: 'Buckets' } } };
+  const byCaller = { graphRules: { allowedClasses: [] } };
+
+  test('a class whose category is denied ends it with node, title, class and reason', async () => {
+    const comfy = await anySimulator();
+    const { submitPrompt } = submitter(backendAt(comfy.url), training);
+    const failure = await failureOf(environment().run(submitPrompt, buildSubmission(byCaller)));
+    expect(failure).toMatchObject({ type: 'WORKFLOW_ERROR', nonRetryable: true });
+    expect(failure.message).toMatch(/not submitted: node 20 "Buckets" \(ResolutionBucket\): this class trains a model/);
+    expect(countOf(comfy, 'prompt_received')).toBe(0);
+  });
+
+  test.each([
+    ['one that the operators allow', { graphRules: { allowedClasses: ['resolution*'] } }],
+    ['that of a template', {}],
+  ])('%s is posted, and ComfyUI judges', async (_name, rules) => {
+    const comfy = await anySimulator();
+    const { submitPrompt } = submitter(backendAt(comfy.url), training);
+    await environment()
+      .run(submitPrompt, buildSubmission(rules))
+      .catch(() => undefined);
+    expect(countOf(comfy, 'prompt_received')).toBe(1);
+  });
+
+  test('without a catalogue nothing is posted, and another backend may take it', async () => {
+    const server = await startStub((request, response) => {
+      if (request.url === '/api/prompt') sendJson(response, 200, { exec_info: { queue_remaining: 0 } });
+      else response.writeHead(404).end('{"error":"Job not found"}');
+    });
+    const { submitPrompt } = submitter(knownBackend(clientAt(server.url)), buildGraph());
+    const failure = await failureOf(environment().run(submitPrompt, buildSubmission(byCaller)));
+    expect(failure).toMatchObject({ type: 'NETWORK_ERROR', nonRetryable: true });
+    expect(failure.message).toContain('gpu-1 does not say which node classes it has');
+    expect(server.requests.filter((line) => line.startsWith('POST'))).toEqual([]);
+  });
+});
+
 describe('Submission to what is no usable ComfyUI', () => {
   test('R2.4 a server that refuses connections is a connection error with every address, to be tried again', async () => {
     const port = await freePort();

@@ -277,6 +277,13 @@ describe('a template that is wrong stops the start with file and field', () => {
       (t) => Object.assign(parameter(t, 'width'), { multipleOf: 8, remainder: 8 }),
       /parameters\.width: remainder must be smaller/,
     ],
+    [
+      'VRAM by what is no parameter',
+      'template.json',
+      (t) => (t['vram'] = [{ upTo: { width: 512, frames: 9 }, gb: 6 }]),
+      /vram\.0\.upTo: there is no parameter "frames" that is a number/,
+    ],
+    ['VRAM of nothing', 'template.json', (t) => (t['vram'] = [{ upTo: {}, gb: 6 }]), /names no parameter/],
     ['a dangling link', 'graph.json', (g) => delete g['1'], /graph\.json: 2\.inputs\.images/],
     ['a node without a class', 'graph.json', (g) => (g['3'] = { inputs: {} }), /graph\.json: 3\.class_type/],
   ])('%s', async (...[, file, edit, message]) => {

@@ -90,8 +90,8 @@ describe('Prefixes of outputs', () => {
     expect(Object.values(prefixOutputs(graph, 'g-1', 1))[0]?.inputs['filename_prefix']).toBe('dg/g-1/1/______etc_x_y');
   });
 
-  test('a prefix that another node computes is left to that node', () => {
-    const graph = buildGraph({ '9': { filename_prefix: ['5', 0] } });
-    expect(prefixOutputs(graph, 'g-1', 1)).toEqual(graph);
+  test('B4 a prefix that another node computes is replaced, too', () => {
+    const graph = buildGraph({ '9': { filename_prefix: ['5', 0] }, '5': { value: '../../etc' } });
+    expect(prefixOutputs(graph, 'g-1', 1)['9']?.inputs).toEqual({ filename_prefix: 'dg/g-1/1/9' });
   });
 });

@@ -163,11 +163,11 @@ describe('Imports', () => {
   allowed('[BOUND5]', [['root', "export const a = process.env['HOME'];"]]);
 
   test(
-    '[BOUND6] refuses a cycle: prefix-outputs imports graph, so graph may not import prefix-outputs',
+    '[BOUND6] refuses a cycle: graph-shape imports graph, so graph may not import graph-shape',
     async () => {
       const code = [
-        "import { prefixOutputs } from './prefix-outputs.js';",
-        'export const isLink = (value: unknown): boolean => prefixOutputs.length === value;',
+        "import { shapeBreaches } from './graph-shape.js';",
+        'export const isLink = (value: unknown): boolean => shapeBreaches.length === value;',
       ];
       const messages = await reported('domain', code.join('\n'));
       expect(messages.filter((message) => message.startsWith('import-x/no-cycle: '))).toHaveLength(1);

@@ -108,7 +108,7 @@ function holderOf(holderId: string): BackendHolder {
 
 function summaryOf(holderId: string, timesFound: number): BackendSummary {
   return {
-    ...{ holderId, health: 'healthy', reason: 'answers', comfyuiVersion: '0.8.0', device: 'gpu' },
+    ...{ holderId, health: 'healthy', reason: 'answers', comfyuiVersion: '0.8.0', device: 'gpu', hardware: 'low-vram' },
     ...{ deviceName: 'Test GPU', vramTotalBytes: 8 * 1024 ** 3, timesFound, isIdle: true },
   } as const;
 }
@@ -234,7 +234,14 @@ test('the current details name the holder, the ComfyUI and the gate', async () =
     const metadata = await handle.query<{ currentDetails?: string }>('__temporal_workflow_metadata');
     return metadata.currentDetails?.includes('set to draining') === true ? metadata.currentDetails : null;
   });
-  for (const part of ['**healthy** by process 7', 'ComfyUI 0.8.0', '8.0 GiB', 'Gate **draining**', '1 ran', '**Idle**'])
+  for (const part of [
+    '**healthy** by process 7',
+    'ComfyUI 0.8.0 on low-vram',
+    '8.0 GiB',
+    'Gate **draining**',
+    '1 ran',
+    '**Idle**',
+  ])
     expect(details).toContain(part);
 });
 

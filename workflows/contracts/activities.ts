@@ -6,6 +6,7 @@ import type { TerminalStatus } from '../domain/generation-status.js';
 import type {
   ExpectedOutputs,
   GraphReference,
+  GraphRules,
   MediaFacts,
   OutputKind,
   RecoveryNote,
@@ -25,6 +26,8 @@ export interface DiscoverBackendInput {
   readonly graphSha256: string;
   /** Backends that do not take it: it has failed there for a reason that is theirs. */
   readonly avoid: readonly string[];
+  /** What it needs of a card, where that is known: a smaller one leaves it to others that may have as much. */
+  readonly vramGb?: number;
 }
 
 /** The claim: which backend renders, and under which number. */
@@ -45,6 +48,7 @@ export interface SubmitPromptInput {
   readonly submission: number;
   readonly promptId: string;
   readonly graph: GraphReference;
+  readonly graphRules?: GraphRules;
 }
 
 export interface SubmittedPrompt {

@@ -1,4 +1,5 @@
 import type { GatePosition } from '../domain/backend-gate.js';
+import type { HardwareClass } from '../domain/hardware.js';
 import type { DeviceKind } from './activities.js';
 
 /** Object keys of what GPU workers publish about their ComfyUI; the API and the control worker read them. */
@@ -29,6 +30,8 @@ export interface BackendReport {
   readonly addresses: readonly { readonly address: string; readonly said: string }[];
   readonly comfyuiVersion: string | null;
   readonly device: DeviceKind | null;
+  /** Absent in what an earlier version wrote. */
+  readonly hardware?: HardwareClass | null;
   readonly deviceName: string | null;
   readonly vramTotalBytes: number | null;
   /** Prompts that run or wait in this ComfyUI's own queue. */

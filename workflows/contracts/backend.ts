@@ -1,5 +1,6 @@
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import type { GatePosition, GateWish } from '../domain/backend-gate.js';
+import type { HardwareClass } from '../domain/hardware.js';
 import type { DeviceKind } from './activities.js';
 
 /** Workflow Type in event histories and the Web UI: the name of the exported function, for good. */
@@ -54,6 +55,8 @@ export interface BackendSummary {
   readonly reason: string;
   readonly comfyuiVersion: string | null;
   readonly device: DeviceKind | null;
+  /** Absent in what an earlier version told. */
+  readonly hardware?: HardwareClass | null;
   readonly deviceName: string | null;
   readonly vramTotalBytes: number | null;
   /** How often this holder has found a ComfyUI, after it had refused connections or for the first time. */

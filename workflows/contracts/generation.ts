@@ -51,6 +51,12 @@ export interface GenerationLimits {
   readonly backendReturnSeconds: number;
 }
 
+/** What graphs of callers must keep at submission, beside what was judged at acceptance. */
+export interface GraphRules {
+  /** Names of classes that the operators allow although their category is denied. */
+  readonly allowedClasses: readonly string[];
+}
+
 /** Everything that one generation is started with: ids, keys and small numbers, no bytes and no graph. */
 export interface GenerationInput {
   readonly generationId: string;
@@ -67,6 +73,10 @@ export interface GenerationInput {
   /** Absent from what was accepted before there was another provider: then ComfyUI alone. */
   readonly provider?: ProviderMode;
   readonly fal?: FalRequest | NoFalRequest;
+  /** What its template says that it needs of a card; absent where nothing is known. */
+  readonly vramGb?: number;
+  /** Absent: a template, or a graph of somebody who is trusted. */
+  readonly graphRules?: GraphRules;
   /** Milliseconds since the epoch, from the database's clock. */
   readonly acceptedAtMs: number;
 }
