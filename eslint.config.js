@@ -122,6 +122,14 @@ export default tseslint.config(
     ]),
   },
   {
+    files: ['cli/**/*.ts'],
+    rules: restrict([
+      bound(top('workers'), 'the command is no worker'),
+      bound(['**/api/routes/**', '**/api/*.js'], 'the command knows what the API knows of templates, not its door'),
+      bound(['**/workflows/*.js'], 'the command never imports a workflow function'),
+    ]),
+  },
+  {
     files: ['infra/**/*.ts'],
     ignores: ['infra/embedded/**'],
     rules: restrict([

@@ -102,6 +102,12 @@ export const PROBLEMS = {
     remedy: 'GET /v1/templates lists those that exist.',
     retryable: false,
   },
+  thumbnail_not_found: {
+    status: 404,
+    title: 'The template has no thumbnail',
+    remedy: 'Run "npm run templates:thumbnails", which makes one, and start the API again.',
+    retryable: false,
+  },
   route_not_found: {
     status: 404,
     title: 'There is nothing at this address',

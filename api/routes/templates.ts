@@ -1,7 +1,8 @@
 import { Router } from 'express';
+import type { Request, Response } from 'express';
 import { ProblemError } from '../problem-error.js';
 import type { TemplateView } from '../schemas/template-view.js';
-import type { Template, Templates } from '../templates/template.js';
+import type { Template, Templates, Thumbnail } from '../templates/template.js';
 import { defineRoute } from './define-route.js';
 
 export function templateRoutes(deps: { readonly templates: Templates }): Router {
@@ -13,17 +14,34 @@ export function templateRoutes(deps: { readonly templates: Templates }): Router 
   });
   defineRoute(router, '/v1/templates/:name', {
     get: (req, res) => {
-      const template = deps.templates.get(String(req.params['name']));
-      if (template === undefined) {
-        throw new ProblemError('template_not_found', `Templates: ${[...deps.templates.keys()].join(', ')}.`);
-      }
-      res.json(templateView(template));
+      res.json(templateView(templateOf(deps.templates, req)));
+    },
+  });
+  defineRoute(router, '/v1/templates/:name/thumbnail', {
+    get: (req, res) => {
+      const { name, thumbnail } = templateOf(deps.templates, req);
+      if (thumbnail === null) throw new ProblemError('thumbnail_not_found', `${name} has no thumbnail.`);
+      sendThumbnail(thumbnail, { req, res });
     },
   });
   return router;
 }
 
-function templateView({ name, manifest }: Template): TemplateView {
+function templateOf(templates: Templates, req: Request): Template {
+  const template = templates.get(String(req.params['name']));
+  if (template !== undefined) return template;
+  throw new ProblemError('template_not_found', `Templates: ${[...templates.keys()].join(', ')}.`);
+}
+
+/** Cached for an hour: a new one comes with a new start of the API, under the same address. */
+function sendThumbnail({ mediaType, bytes, sha256 }: Thumbnail, { req, res }: { req: Request; res: Response }): void {
+  const etag = `"${sha256}"`;
+  res.set({ ETag: etag, 'Cache-Control': 'public, max-age=3600', 'Content-Security-Policy': 'sandbox' });
+  if (req.get('If-None-Match') === etag) res.status(304).end();
+  else res.type(mediaType).send(bytes);
+}
+
+function templateView({ name, manifest, thumbnail }: Template): TemplateView {
   const parameters = Object.entries(manifest.parameters).map(([parameter, { bindings: _, ...spec }]) => [
     parameter,
     { ...spec, required: spec.required ?? false },
@@ -31,6 +49,7 @@ function templateView({ name, manifest }: Template): TemplateView {
   return {
     name,
     url: `/v1/templates/${name}`,
+    thumbnailUrl: thumbnail === null ? null : `/v1/templates/${name}/thumbnail`,
     title: manifest.title,
     description: manifest.description,
     parameters: Object.fromEntries(parameters) as TemplateView['parameters'],

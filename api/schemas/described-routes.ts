@@ -157,6 +157,18 @@ function catalogueRoutes({ Template, Backend }: Schemas): readonly DescribedRout
     },
     {
       method: 'get',
+      path: '/v1/templates/{name}/thumbnail',
+      operationId: 'getTemplateThumbnail',
+      summary: 'Fetch a small picture of what a template makes; takes If-None-Match',
+      params: { name: z.string() },
+      answers: {
+        '200': { description: 'The picture', schema: z.string(), mediaType: 'image/*' },
+        '304': { description: 'The caller has it already' },
+      },
+      problems: [...EVERYWHERE, 'template_not_found', 'thumbnail_not_found'],
+    },
+    {
+      method: 'get',
       path: '/v1/backends',
       operationId: 'listBackends',
       summary: 'List the ComfyUI servers that GPU workers report',

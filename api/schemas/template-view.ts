@@ -9,6 +9,7 @@ const parameterView = z.object({
   min: z.number().optional(),
   max: z.number().optional(),
   multipleOf: z.int().optional(),
+  remainder: z.int().optional().describe('What the value leaves when divided by multipleOf; 0 if absent.'),
   minLength: z.int().optional(),
   maxLength: z.int().optional(),
   pattern: z.string().optional(),
@@ -21,12 +22,20 @@ const parameterView = z.object({
 export const templateViewSchema = z.object({
   name: z.string(),
   url: z.string(),
+  thumbnailUrl: z.string().nullable(),
   title: z.string(),
   description: z.string(),
   parameters: z.record(z.string(), parameterView),
   pool: z.string(),
   flatImages: z.enum(['allow', 'flag', 'fail']),
-  models: z.array(z.object({ folder: z.string(), name: z.string().optional(), parameter: z.string().optional() })),
+  models: z.array(
+    z.object({
+      folder: z.string(),
+      name: z.string().optional(),
+      parameter: z.string().optional(),
+      url: z.string().optional(),
+    }),
+  ),
   customNodes: z.array(z.string()),
   vram: z
     .array(z.object({ upTo: z.record(z.string(), z.number()), gb: z.number() }))

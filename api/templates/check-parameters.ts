@@ -70,7 +70,8 @@ export function parameterSchema(spec: ParameterSpec): z.ZodType<ParameterValue> 
     }
     case 'integer': {
       const whole = z.int().min(spec.min).max(spec.max);
-      return spec.multipleOf === undefined ? whole : whole.multipleOf(spec.multipleOf);
+      const { multipleOf = 1, remainder = 0 } = spec;
+      return whole.refine((value) => (value - remainder) % multipleOf === 0);
     }
     case 'number':
       return z.number().min(spec.min).max(spec.max);
@@ -91,7 +92,7 @@ function rangeOf(spec: ParameterSpec): string {
     case 'string':
       return `a text of ${spec.minLength ?? 0} to ${spec.maxLength} characters${spec.pattern === undefined ? '' : ` that matches ${spec.pattern}`}`;
     case 'integer':
-      return `${wholeNumberWords(spec.min, spec.max)}${spec.multipleOf === undefined ? '' : ` that is a multiple of ${spec.multipleOf}`}`;
+      return `${wholeNumberWords(spec.min, spec.max)}${stepWords(spec)}`;
     case 'number':
       return `a number from ${spec.min} to ${spec.max}`;
     case 'boolean':
@@ -106,6 +107,11 @@ function rangeOf(spec: ParameterSpec): string {
   }
 }
 
+function stepWords({ multipleOf, remainder = 0 }: Extract<ParameterSpec, { type: 'integer' }>): string {
+  if (multipleOf === undefined) return '';
+  return ` that is a multiple of ${multipleOf}${remainder === 0 ? '' : ` plus ${remainder}`}`;
+}
+
 function placeOf(name: string, spec: ParameterSpec, message: string): ProblemPlace {
   const allowed = allowedBy(spec);
   return { pointer: `/${name}`, message: `${name} ${message}`, ...(allowed !== null && { allowed }) };
@@ -117,7 +123,7 @@ function allowedBy(spec: ParameterSpec): unknown {
     case 'string':
       return { minLength: spec.minLength ?? 0, maxLength: spec.maxLength, pattern: spec.pattern };
     case 'integer':
-      return { min: spec.min, max: spec.max, multipleOf: spec.multipleOf };
+      return { min: spec.min, max: spec.max, multipleOf: spec.multipleOf, remainder: spec.remainder };
     case 'number':
       return { min: spec.min, max: spec.max };
     case 'boolean':

@@ -7,12 +7,9 @@ import { apiGraphSchema } from '../schemas/api-graph.js';
 import { checkParameters } from './check-parameters.js';
 import { templateManifest } from './template-manifest.js';
 import type { ParameterSpec, TemplateManifest } from './template-manifest.js';
+import { thumbnailIn } from './read-thumbnail.js';
 import type { Template, Templates } from './template.js';
-
-/** A template that cannot be used: names the file and the field. */
-export class TemplateError extends Error {
-  override readonly name = 'TemplateError';
-}
+import { TemplateError } from './template-error.js';
 
 /** Reads every template of these folders; one that is wrong stops the start, because a caller would find it later. */
 export async function loadTemplates(...folders: readonly string[]): Promise<Templates> {
@@ -51,7 +48,7 @@ async function loadTemplate(folder: string, name: string): Promise<Template> {
     ...complaintsAbout(manifest, graph).map((complaint) => `${manifestFile}: ${complaint}`),
   ];
   if (complaints.length > 0) throw new TemplateError(complaints.join('\n'));
-  return { name, manifest, graph };
+  return { name, folder: join(folder, name), manifest, graph, thumbnail: await thumbnailIn(join(folder, name)) };
 }
 
 async function parsedFile<T>(file: string, schema: z.ZodType<T>): Promise<T> {
@@ -131,7 +128,11 @@ function complaintsAboutSpec(spec: ParameterSpec): readonly string[] {
   const isRandom = spec.type === 'integer' && spec.random === true;
   const sources = [spec.required === true, spec.default !== undefined, isRandom].filter(Boolean).length;
   const one = sources === 1 ? [] : ['needs exactly one of required, default and random'];
+  const leftOver =
+    spec.type === 'integer' && spec.remainder !== undefined && spec.remainder >= (spec.multipleOf ?? 1)
+      ? ['remainder must be smaller than multipleOf']
+      : [];
   const invalid =
     spec.default === undefined ? [] : checkParameters({ value: spec }, { value: spec.default }).places.slice(0, 1);
-  return [...one, ...invalid.map(({ message }) => `default: ${message}`)];
+  return [...one, ...leftOver, ...invalid.map(({ message }) => `default: ${message}`)];
 }

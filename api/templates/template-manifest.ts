@@ -28,6 +28,8 @@ const integerParameter = z.strictObject({
   min: z.int(),
   max: z.int(),
   multipleOf: z.int().min(1).optional(),
+  /** With `multipleOf`: what is left over when the value is divided by it, as in 1, 5, 9 …; 0 if absent. */
+  remainder: z.int().min(1).optional(),
   default: z.int().optional(),
   /** Chosen at acceptance when absent, between `min` and `max`. */
   random: z.boolean().optional(),
@@ -129,13 +131,14 @@ export const templateManifest = z.strictObject({
   /** What one output costs an account; 1 if absent. With ComfyUI's largest batch (4096) it still fits into an integer. */
   creditsPerOutput: z.int().min(0).max(100_000).optional(),
   limits: z.strictObject({ renderSeconds: z.int().min(1).max(86_400).optional() }),
-  /** Model files that a backend must have: a fixed name, or the parameter that names it. */
+  /** Model files that a backend must have: a fixed name, or the parameter that names it; `url`: where it (or the default) is. */
   models: z.array(
     z.union([
-      z.strictObject({ folder: z.string(), name: z.string() }),
-      z.strictObject({ folder: z.string(), parameter: z.string() }),
+      z.strictObject({ folder: z.string(), name: z.string(), url: z.url().optional() }),
+      z.strictObject({ folder: z.string(), parameter: z.string(), url: z.url().optional() }),
     ]),
   ),
+  /** Packages with classes that ComfyUI itself does not have, by the address of their source. */
   customNodes: z.array(z.string()),
   /** VRAM by size: up to these values of numeric parameters a rendering needs so many GB. The smallest line that covers counts. */
   vram: z

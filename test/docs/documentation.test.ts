@@ -5,7 +5,7 @@ import { FAILURE_KINDS } from '../../workflows/domain/failure.js';
 import { projectRoot } from '../../infra/runtime/project-root.js';
 
 const read = (...path: readonly string[]): string => readFileSync(join(projectRoot, ...path), 'utf8');
-const SOURCES = ['activities', 'api', 'infra', 'workers', 'workflows'];
+const SOURCES = ['activities', 'api', 'cli', 'infra', 'workers', 'workflows'];
 /** Read by programs and libraries, not settings of ours. */
 const NOT_OURS = ['PATH', 'HOME', 'XDG_CACHE_HOME', 'LC_MESSAGES'];
 

@@ -20,6 +20,7 @@ const AS = {
   worker: 'workers/gpu-worker.ts',
   root: 'workers/main.ts',
   infra: 'infra/postgres/database.ts',
+  command: 'cli/templates/check-command.ts',
   test: 'test/support/until.ts',
 } as const;
 type Place = keyof typeof AS;
@@ -79,6 +80,16 @@ describe('Imports', () => {
   allowed('[BOUND1]', [
     ['workflow', "import type { Spool } from '../activities/spool/spool.js';\nexport type A = Spool;"],
     ['workflow', "import { sleep } from '@temporalio/workflow';\nexport const wait = async () => sleep('1 second');"],
+  ]);
+
+  refused(IMPORTS, 'the command', [
+    ['command', "import { startGpuWorker } from '../../workers/gpu-worker.js';\nexport const a = startGpuWorker;"],
+    ['command', "import { createApp } from '../../api/app.js';\nexport const a = createApp;"],
+    ['command', "import { templateRoutes } from '../../api/routes/templates.js';\nexport const a = templateRoutes;"],
+    ['command', "import { generateMedia } from '../../workflows/generate-media.js';\nexport const a = generateMedia;"],
+  ]);
+  allowed('the command', [
+    ['command', "import { thumbnailIn } from '../../api/templates/read-thumbnail.js';\nexport const a = thumbnailIn;"],
   ]);
 
   refused(IMPORTS, '[BOUND2]', [

@@ -2,7 +2,7 @@ import type { FileStore } from './file-store.js';
 import { inputError } from './validation-error.js';
 import type { ValidationError } from './validation-error.js';
 
-/** Classes whose VALIDATE_INPUTS checks that an input file exists (ComfyUI 0.8.0, nodes.py and comfy_extras). */
+/** Classes whose VALIDATE_INPUTS checks that an input file exists (ComfyUI 0.8.0, nodes.py and comfy_extras; Video Helper Suite). */
 const FILE_CHECKS: Readonly<Record<string, { readonly input: string; readonly noun: string }>> = {
   LoadImage: { input: 'image', noun: 'image' },
   LoadImageMask: { input: 'image', noun: 'image' },
@@ -10,6 +10,7 @@ const FILE_CHECKS: Readonly<Record<string, { readonly input: string; readonly no
   LoadLatent: { input: 'latent', noun: 'latent' },
   LoadAudio: { input: 'audio', noun: 'audio' },
   LoadVideo: { input: 'file', noun: 'video' },
+  VHS_LoadVideo: { input: 'video', noun: 'video' },
 };
 
 /** The class looks at this input itself, so lists and ranges are not checked. */

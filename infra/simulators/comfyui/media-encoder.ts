@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
-import { createRequire } from 'node:module';
 import { Readable } from 'node:stream';
+import { installedFfmpeg } from '../../runtime/installed-ffmpeg.js';
 import { NodeError } from './node-runner.js';
 
 /** What npm brings for this platform, else what PATH has. */
@@ -38,12 +38,4 @@ export async function encodeMedia({ frames, fps, soundSeconds, args, path }: Enc
     child.once('close', resolve);
   });
   if (code !== 0) throw new NodeError('av.error.ExternalError', said.join('').trim());
-}
-
-function installedFfmpeg(): string | null {
-  try {
-    return (createRequire(import.meta.url)('@ffmpeg-installer/ffmpeg') as { readonly path: string }).path;
-  } catch {
-    return null; // optional: not every platform has it
-  }
 }

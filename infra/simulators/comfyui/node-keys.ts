@@ -5,11 +5,13 @@ import { isLink } from './graph.js';
 import type { Graph, GraphNode } from './graph.js';
 import type { ObjectInfo } from './object-info.js';
 
-/** Classes whose IS_CHANGED is the hash of the file they load (ComfyUI 0.8.0, nodes.py). */
+/** Classes whose IS_CHANGED is the hash of the file they load (ComfyUI 0.8.0, nodes.py and comfy_extras; Video Helper Suite). */
 const FILE_INPUTS: Readonly<Record<string, string>> = {
   LoadImage: 'image',
   LoadImageMask: 'image',
   LoadLatent: 'latent',
+  LoadVideo: 'file',
+  VHS_LoadVideo: 'video',
 };
 
 /**

@@ -14,6 +14,14 @@ export interface Recipe {
   readonly denoise: number;
 }
 
+/** The picture that a latent was encoded from; what of it is seen in the result depends on the denoising and on the mask. */
+export interface LatentSource {
+  /** A PNG file, base64: a latent can be saved. */
+  readonly picture: string;
+  /** A PNG file, base64, white where the sampler may paint; `null`: everywhere. */
+  readonly mask: string | null;
+}
+
 export interface LatentValue {
   readonly kind: 'latent';
   readonly widthPx: number;
@@ -21,11 +29,15 @@ export interface LatentValue {
   readonly batchSize: number;
   /** Place of the first picture in the batch that it was taken from: it decides the noise, and so the picture. */
   readonly batchIndex: number;
+  /** Pictures of each item of the batch: more than 1 in a latent of a video model. */
+  readonly frameCount: number;
   /** Hash of an encoded picture, for a latent that comes from one. */
   readonly base: string;
+  readonly source: LatentSource | null;
   readonly recipe: Recipe | null;
 }
 
+/** IMAGE, and MASK as a grey one. */
 export interface ImageValue {
   readonly kind: 'image';
   readonly widthPx: number;

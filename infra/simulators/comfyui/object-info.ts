@@ -40,6 +40,7 @@ const FOLDER_OF_INPUT: Readonly<Record<string, string>> = {
   gligen_name: 'gligen',
   hypernetwork_name: 'hypernetworks',
   photomaker_model_name: 'photomaker',
+  ipadapter_file: 'ipadapter',
 };
 
 /** Classes and model names a simulator offers: the recorded ones, with `full` also those added for our own graphs. */

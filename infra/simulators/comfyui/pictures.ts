@@ -7,19 +7,27 @@ export interface PictureSize {
   readonly heightPx: number;
 }
 
+/** Which picture of a batch, and which of a video. */
+export interface PicturePlace {
+  readonly index: number;
+  /** From 0; absent for a still. */
+  readonly frame?: number;
+  readonly frameCount?: number;
+}
+
 /** Previews are resized to fit ComfyUI's --preview-size of 512; ours are drawn small to begin with. */
 const PREVIEW_EDGE_PX = 256;
 
 /** The picture of a recipe, deterministic in it and in its place in the batch: a gradient with the request written on it. */
-export async function renderPicture(recipe: Recipe, size: PictureSize, index: number): Promise<Buffer> {
-  const svg = pictureSvg(recipe, size, index);
+export async function renderPicture(recipe: Recipe, size: PictureSize, place: PicturePlace): Promise<Buffer> {
+  const svg = pictureSvg(recipe, size, place);
   return sharp(Buffer.from(svg)).removeAlpha().png({ compressionLevel: 3 }).toBuffer();
 }
 
 export async function renderPreview(recipe: Recipe, size: PictureSize): Promise<Buffer> {
   const scale = Math.min(1, PREVIEW_EDGE_PX / Math.max(size.widthPx, size.heightPx));
   const small = { widthPx: Math.ceil(size.widthPx * scale), heightPx: Math.ceil(size.heightPx * scale) };
-  return sharp(Buffer.from(pictureSvg(recipe, small, 0)))
+  return sharp(Buffer.from(pictureSvg(recipe, small, { index: 0 })))
     .flatten()
     .jpeg({ quality: 60 })
     .toBuffer();
@@ -33,20 +41,43 @@ export async function renderFlat(size: PictureSize, color: number): Promise<Buff
     .toBuffer();
 }
 
+/** A given picture with lines written on it, and as one of a video its clock. */
+export async function renderOver(drawn: {
+  readonly picture: Buffer;
+  readonly size: PictureSize;
+  readonly lines: readonly string[];
+  readonly place: PicturePlace;
+}): Promise<Buffer> {
+  const { picture, size, lines, place } = drawn;
+  const fontPx = Math.max(6, Math.round(Math.min(size.widthPx, size.heightPx) / 18));
+  const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="${size.widthPx}" height="${size.heightPx}">
+<rect width="100%" height="${fontPx * (1.3 * lines.length + 0.9)}" fill="#000" fill-opacity="0.45"/>
+<g font-family="DejaVu Sans Mono, monospace" font-size="${fontPx}" fill="#fff">
+${lines.map((line, row) => textSvg(line, fontPx * 0.8, fontPx * 1.3 * (row + 1) + fontPx * 0.3)).join('\n')}
+</g>${clockSvg(size, place)}</svg>`;
+  return sharp(picture)
+    .resize(size.widthPx, size.heightPx, { fit: 'fill' })
+    .composite([{ input: Buffer.from(svg) }])
+    .removeAlpha()
+    .png({ compressionLevel: 3 })
+    .toBuffer();
+}
+
 /** What stands for a picture, latent or recipe when the next recipe is built on it. */
 export function hashOf(value: unknown): string {
   const bytes = Buffer.isBuffer(value) ? value : JSON.stringify(value);
   return createHash('sha256').update(bytes).digest('hex').slice(0, 16);
 }
 
-function pictureSvg(recipe: Recipe, { widthPx, heightPx }: PictureSize, index: number): string {
+function pictureSvg(recipe: Recipe, { widthPx, heightPx }: PictureSize, place: PicturePlace): string {
+  const { index } = place;
   const hash = createHash('sha256')
     .update(JSON.stringify([recipe, index]))
     .digest();
   const hue = (position: number) => Math.round(((hash[position] ?? 0) / 255) * 360);
   const at = (position: number) => Math.round(((hash[position] ?? 0) / 255) * 100);
   const fontPx = Math.max(6, Math.round(Math.min(widthPx, heightPx) / 18));
-  const lines = linesOf(recipe, index, Math.max(8, Math.floor((widthPx * 0.9) / (fontPx * 0.6))));
+  const lines = linesOf(recipe, place, Math.max(8, Math.floor((widthPx * 0.9) / (fontPx * 0.6))));
   const shown = lines.slice(0, Math.max(1, Math.floor((heightPx * 0.94) / (fontPx * 1.3))));
   const text = shown.map((line, row) => textSvg(line, fontPx * 0.8, fontPx * 1.3 * (row + 1) + fontPx * 0.3));
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${widthPx}" height="${heightPx}">
@@ -57,14 +88,22 @@ function pictureSvg(recipe: Recipe, { widthPx, heightPx }: PictureSize, index: n
 <rect width="100%" height="${fontPx * (1.3 * shown.length + 0.9)}" fill="#000" fill-opacity="0.45"/>
 <g font-family="DejaVu Sans Mono, monospace" font-size="${fontPx}" fill="#fff">
 ${text.join('\n')}
-</g></svg>`;
+</g>${clockSvg({ widthPx, heightPx }, place)}</svg>`;
 }
 
-function linesOf(recipe: Recipe, index: number, columns: number): string[] {
+/** A video shows how much of it is over. */
+function clockSvg({ widthPx, heightPx }: PictureSize, { frame, frameCount = 1 }: PicturePlace): string {
+  if (frame === undefined) return '';
+  const edgePx = Math.max(2, Math.round(heightPx / 24));
+  const donePx = Math.round((widthPx * (frame + 1)) / frameCount);
+  return `<rect y="${heightPx - edgePx}" width="${donePx}" height="${edgePx}" fill="#fff"/>`;
+}
+
+function linesOf(recipe: Recipe, { index, frame, frameCount }: PicturePlace, columns: number): string[] {
   return [
     'SIMULATOR',
-    `seed ${recipe.seed} #${index + 1}`,
-    `steps ${recipe.stepsDone}/${recipe.steps} cfg ${recipe.cfg}`,
+    `seed ${recipe.seed} #${index + 1}${frame === undefined ? '' : ` frame ${frame + 1}/${frameCount ?? 1}`}`,
+    `steps ${recipe.stepsDone}/${recipe.steps} cfg ${recipe.cfg}${recipe.denoise === 1 ? '' : ` denoise ${recipe.denoise}`}`,
     `${recipe.samplerName} ${recipe.scheduler}`,
     ...wrapped(recipe.promptText, columns),
   ];

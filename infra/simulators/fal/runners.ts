@@ -95,7 +95,7 @@ export class Runners {
   async #render(request: FalRequest, input: ModelInput): Promise<readonly FalFileFacts[]> {
     const files: FalFileFacts[] = [];
     for (let index = 0; index < input.count; index += 1) {
-      const png = await renderPicture(recipeOf(request, input), input.size, index);
+      const png = await renderPicture(recipeOf(request, input), input.size, { index });
       const bytes = input.format === 'png' ? png : await sharp(png).jpeg().toBuffer();
       const name = `${index}.${input.format}`;
       this.#deps.store.saveFile(request, name, bytes);

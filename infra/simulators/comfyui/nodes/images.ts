@@ -17,7 +17,7 @@ export const imageNodes: Readonly<Record<string, NodeRunner>> = {
 
   LoadImage: async (context) => {
     const image = await loaded(context);
-    return { outputs: [image, image] };
+    return { outputs: [image, await transparencyOf(image)] };
   },
 
   ImageBatch: async ({ inputs }) => {
@@ -70,6 +70,17 @@ async function loaded({ inputs, files }: NodeContext): Promise<ImageValue> {
   } catch {
     throw new NodeError('PIL.UnidentifiedImageError', `cannot identify image file '${path}'`);
   }
+}
+
+/** White where the picture is transparent; a picture without transparency has an empty mask (ComfyUI 0.8.0, nodes.py). */
+async function transparencyOf(image: ImageValue): Promise<ImageValue> {
+  const [first = Buffer.alloc(0)] = image.frames;
+  const { hasAlpha } = await sharp(first).metadata();
+  if (!hasAlpha) {
+    const edge = { widthPx: 64, heightPx: 64 };
+    return { kind: 'image', ...edge, frames: [await renderFlat(edge, 0)] };
+  }
+  return { ...image, frames: [await sharp(first).extractChannel('alpha').negate().png().toBuffer()] };
 }
 
 interface Size {
