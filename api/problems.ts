@@ -1,12 +1,5 @@
-/** What every answer of one code has in common; the detail is written where the problem is found. */
-export interface ProblemKind {
-  readonly status: number;
-  readonly title: string;
-  /** What the caller can do about it. */
-  readonly remedy: string;
-  /** May the same request, sent again, succeed? */
-  readonly retryable: boolean;
-}
+import type { ProblemKind } from './problem-kind.js';
+import { SERVICE_PROBLEMS } from './service-problems.js';
 
 /** Every problem that this API answers with. Codes are a contract: add, never rename. Each has a page in `docs/errors/`. */
 export const PROBLEMS = {
@@ -265,48 +258,7 @@ export const PROBLEMS = {
     remedy: 'Use a new key for a new request.',
     retryable: false,
   },
-  internal_error: {
-    status: 500,
-    title: 'Something went wrong in this service',
-    remedy: 'Try again; if it happens again, look for the X-Request-Id of the answer in the log of the API.',
-    retryable: true,
-  },
-  database_unavailable: {
-    status: 503,
-    title: 'The database does not answer',
-    remedy: 'Try again shortly, with the same Idempotency-Key; nothing was lost. Operators: GET /readyz says more.',
-    retryable: true,
-  },
-  storage_unavailable: {
-    status: 503,
-    title: 'The object store does not answer',
-    remedy: 'Try again shortly. Operators: GET /readyz says more.',
-    retryable: true,
-  },
-  temporal_unavailable: {
-    status: 503,
-    title: 'Temporal does not answer',
-    remedy: 'Try again shortly; nothing was changed, or it was and may be repeated. Operators: GET /readyz says more.',
-    retryable: true,
-  },
-  service_stopped: {
-    status: 503,
-    title: 'The service is stopped',
-    remedy: 'Try again when it has been resumed. Operators: GET /v1/emergency-stop says why; POST /v1/resume ends it.',
-    retryable: true,
-  },
-  queue_full: {
-    status: 503,
-    title: 'Too many generations are waiting',
-    remedy: 'Try again later, or raise MAX_OPEN_GENERATIONS.',
-    retryable: true,
-  },
-  too_many_streams: {
-    status: 503,
-    title: 'Too many event streams are open',
-    remedy: 'Close streams that nobody reads, or ask for the generation instead.',
-    retryable: true,
-  },
+  ...SERVICE_PROBLEMS,
 } as const satisfies Record<string, ProblemKind>;
 
 export type ProblemCode = keyof typeof PROBLEMS;

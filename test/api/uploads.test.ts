@@ -180,10 +180,9 @@ describe('What is refused, with nothing left behind', () => {
 });
 
 async function traces() {
-  const { countAll } = setting.database.fn;
   const rows = await setting.database
     .selectFrom('uploads')
-    .select(countAll<string>().as('count'))
+    .select((eb) => eb.fn.countAll<string>().as('count'))
     .executeTakeFirstOrThrow();
   return {
     rows: rows.count,
@@ -218,7 +217,7 @@ describe('A graph with files', () => {
     ['an upload that does not exist', { 'a.png': `upl_${'0'.repeat(32)}` }, 'input_unusable', '/images/a.png'],
     ['a name that no node has', { 'b.png': `upl_${'0'.repeat(32)}` }, 'invalid_request', '/images/b.png'],
     ['a path instead of an upload', { 'a.png': '/etc/passwd' }, 'invalid_request', '/images/a.png'],
-  ])('%s is refused by its place', async (_what, images, code, pointer) => {
+  ])('%s is refused by its place', async (...[, images, code, pointer]) => {
     const { status, json } = await post(`${api}/v1/generations`, { graph: graph('a.png'), images });
     expect([status, json['code']]).toEqual([422, code]);
     expect(json['errors']).toMatchObject([{ pointer }]);
