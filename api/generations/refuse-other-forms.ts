@@ -5,7 +5,8 @@ import { ProblemError } from '../problem-error.js';
 import type { ProblemPlace } from '../problem-error.js';
 import { graphRequestSchema, templateRequestSchema } from '../schemas/generation-request.js';
 import { MAX_PLACES, pointerOf } from '../schemas/problem-places.js';
-import type { Templates } from '../templates/template.js';
+import { isFileParameter } from '../templates/template-manifest.js';
+import type { Template, Templates } from '../templates/template.js';
 
 const FIELDS = [...new Set([...Object.keys(templateRequestSchema.shape), ...Object.keys(graphRequestSchema.shape)])];
 
@@ -55,7 +56,7 @@ function refuseUiFormat(graph: unknown, pointer: string): void {
 }
 
 function wrongForm(detail: string, body: JsonObject, templates: Templates): ProblemError {
-  const [example] = templates.values();
+  const example = [...templates.values()].find(needsNoFile);
   const request = example && JSON.stringify({ template: example.name, parameters: example.manifest.example });
   const unknown = Object.keys(body).filter((name) => !FIELDS.includes(name));
   const places = [
@@ -66,6 +67,11 @@ function wrongForm(detail: string, body: JsonObject, templates: Templates): Prob
     places,
     remedy: `Send {"template": …, "parameters": {…}} or {"graph": {…}}${request === undefined ? '' : `, for example ${request}`}.`,
   });
+}
+
+/** Its example works for everybody. */
+function needsNoFile({ manifest }: Template): boolean {
+  return !Object.values(manifest.parameters).some(isFileParameter);
 }
 
 function unknownField(name: string, templates: Templates): ProblemPlace {
