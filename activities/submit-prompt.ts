@@ -155,9 +155,17 @@ async function ensureSubmitted(submission: Submission): Promise<SubmittedPrompt[
   signal.throwIfAborted();
   const lookedAtMs = performance.now();
   const isCertain = await post(submission);
-  if (!isCertain || activityInfo().attempt > 1) await removeCopies(submission);
-  if (performance.now() - lookedAtMs > PAUSED_MS) await takeBackIfLeftBehind(submission);
-  return stateOf(await client.promptState(input.promptId, signal));
+  try {
+    if (!isCertain || activityInfo().attempt > 1) await removeCopies(submission);
+    if (performance.now() - lookedAtMs > PAUSED_MS) await takeBackIfLeftBehind(submission);
+    return stateOf(await client.promptState(input.promptId, signal));
+  } catch (error) {
+    // A graph may kill ComfyUI at once. It had the prompt: that is for whoever waits for it to see, and to count as a crash,
+    // where another attempt of this activity would only post it again, and again.
+    if (!isCertain || signal.aborted || !(error instanceof ComfyUIUnreachableError)) throw error;
+    log.warn('ComfyUI has taken the prompt and stopped answering', { promptId: input.promptId, error });
+    return 'pending';
+  }
 }
 
 /** The state of the prompt, once nothing speaks against posting it if it is absent. */

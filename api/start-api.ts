@@ -4,6 +4,7 @@ import { Client, Connection } from '@temporalio/client';
 import { createCancelGeneration } from '../activities/database/cancel-generation.js';
 import { createDownloadLinks } from '../activities/storage/download-links.js';
 import { createObjectStore } from '../activities/storage/object-store.js';
+import { createUploadForms } from '../activities/storage/upload-forms.js';
 import { openDatabase } from '../infra/postgres/database.js';
 import type { Logger } from '../infra/runtime/logger.js';
 import { createScratch } from '../infra/runtime/scratch.js';
@@ -59,7 +60,8 @@ export async function startApi({ config, logger, resources }: ApiStart): Promise
   const retryGeneration = createRetryGeneration(accepting);
   const { maxUploadBytes, addressRules } = config.inputs;
   const scratch = await createScratch(config.inputs.scratchFolder);
-  const uploads = createUploads({ database, store, scratch, ...config.inputs });
+  const createUploadForm = config.downloadLinks && createUploadForms(config.storage, config.downloadLinks);
+  const uploads = createUploads({ database, store, scratch, createUploadForm, ...config.inputs });
   const fetchInput = createFetchInput({ rules: addressRules, maxBytes: maxUploadBytes });
   const resolveInputs = createResolveInputs({ database, uploads, fetchInput });
   const app = createApp({

@@ -7,10 +7,11 @@ import { crashPoint } from '../../infra/runtime/crash-point.js';
 import type { ControlUpkeep, OldUpload } from '../../workflows/contracts/upkeep.js';
 import { NOTHING_REMOVED, addTallies } from '../../workflows/domain/removal-tally.js';
 import type { RemovalTally } from '../../workflows/domain/removal-tally.js';
+import { incomingObjectKey } from '../../workflows/domain/input-files.js';
 import { lockInput } from '../database/lock-input.js';
 import { heartbeatWhile } from '../heartbeat-while.js';
 import type { ObjectStore } from '../storage/object-store.js';
-import { INCOMING_PREFIX, INCOMING_MAX_AGE_HOURS } from './stale-objects.js';
+import { INCOMING_MAX_AGE_HOURS } from './stale-objects.js';
 
 export interface OldUploadsDeps {
   readonly database: Database;
@@ -89,7 +90,7 @@ async function removeOne(
     .executeTakeFirst();
   if (removed === undefined) return;
   if (removed.sha256 === null || removed.object_key === null) {
-    await store.remove(`${INCOMING_PREFIX}${id}`);
+    await store.remove(incomingObjectKey(id));
     return;
   }
   const others = await transaction

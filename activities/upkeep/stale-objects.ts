@@ -1,11 +1,10 @@
 import { cancellationSignal } from '@temporalio/activity';
 import type { ControlUpkeep, StoredFile } from '../../workflows/contracts/upkeep.js';
+import { INCOMING_PREFIX } from '../../workflows/domain/input-files.js';
 import { NOTHING_REMOVED, addTallies } from '../../workflows/domain/removal-tally.js';
 import { heartbeatWhile } from '../heartbeat-while.js';
 import type { ObjectStore } from '../storage/object-store.js';
 
-/** `uploads/incoming/<upload id>`: the bytes of an upload until they were looked at. */
-export const INCOMING_PREFIX = 'uploads/incoming/';
 /** No upload takes this long. */
 export const INCOMING_MAX_AGE_HOURS = 24;
 

@@ -6,7 +6,6 @@ import type { FalRequest, NoFalRequest, ProviderMode } from '../../workflows/con
 import type { BoundFal } from '../templates/bind-fal.js';
 import type { ApiGraph } from '../../workflows/domain/graph.js';
 import type { RecoveryPolicy } from '../../workflows/domain/recovery-policy.js';
-import { vramNeeded } from '../../workflows/domain/vram.js';
 import type { BackendDirectory } from '../backends/backend-directory.js';
 import { fleetState } from '../backends/fleet-state.js';
 import type { GraphPolicy } from '../graphs/graph-policy.js';
@@ -65,9 +64,8 @@ export function createAcceptGeneration(deps: AcceptanceDeps): AcceptGeneration {
       storeFalRequest(deps.store, request.fal),
       fleetState(deps.directory, request.pool),
     ]);
-    const { priority, asked, metadata, corrections, inputs } = request;
+    const { priority, asked, metadata, corrections, inputs, vramGb } = request;
     const { vram = [] } = deps.templates.get(request.template)?.manifest ?? {};
-    const vramGb = vramNeeded(vram, asked);
     const credits = request.account === null ? null : priceOf(request, deps.creditsPerGraph);
     const input = {
       ...inputOf(deps, request, graph),

@@ -170,6 +170,7 @@ async function fromGraph(body: JsonObject, { resolveInputs }: RequestWorld): Pro
     asked: {},
     corrections: [],
     expected: { ...ANYTHING, flatImages: 'allow' },
+    vramGb: null,
     metadata,
     priority,
     timeoutMinutes: timeoutMinutes ?? null,

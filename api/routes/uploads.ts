@@ -1,5 +1,9 @@
 import { Router } from 'express';
+import type { Request, RequestHandler } from 'express';
+import { jsonBody } from '../middleware/json-body.js';
 import { ProblemError } from '../problem-error.js';
+import { parsedBody } from '../schemas/parsed-body.js';
+import { uploadAnnouncementSchema } from '../schemas/upload-view.js';
 import { UploadRefusedError } from '../uploads/inspect-upload.js';
 import { receiveMultipart } from '../uploads/receive-multipart.js';
 import type { Uploads } from '../uploads/uploads.js';
@@ -17,11 +21,14 @@ export function uploadRoutes({ uploads, maxUploadBytes }: UploadRoutesDeps): Rou
   const router = Router();
   defineRoute(router, '/v1/uploads', {
     post: [
+      unlessForm(jsonBody),
       async (req, res) => {
-        if (!/^multipart\/form-data\s*;/i.test(req.headers['content-type'] ?? '')) {
-          throw new ProblemError('unsupported_media_type', 'The body is no multipart/form-data.', {
-            remedy: 'Send the file as a form: curl -F file=@picture.png …/v1/uploads',
-          });
+        if (!isForm(req)) {
+          const { bytes } = parsedBody(uploadAnnouncementSchema, req.body);
+          if (bytes > maxUploadBytes) throw tooLarge(maxUploadBytes);
+          const announced = await uploads.announce(bytes);
+          res.status(201).set('Location', announced.url).json(announced);
+          return;
         }
         const signal = AbortSignal.timeout(RECEIVE_MS);
         const view = await refusing(async () =>
@@ -36,7 +43,32 @@ export function uploadRoutes({ uploads, maxUploadBytes }: UploadRoutesDeps): Rou
       res.json(await uploads.read(String(req.params['id'])));
     },
   });
+  defineRoute(router, '/v1/uploads/:id/complete', {
+    post: [
+      async (req, res) => {
+        res.json(await refusing(async () => uploads.complete(String(req.params['id']))));
+      },
+    ],
+  });
   return router;
+}
+
+function isForm(req: Request): boolean {
+  return /^multipart\/form-data\s*;/i.test(req.headers['content-type'] ?? '');
+}
+
+/** A body that is neither is told of JSON, and of the form by the remedy of the code. */
+function unlessForm(otherwise: RequestHandler): RequestHandler {
+  return (req, res, next) => {
+    if (isForm(req)) next();
+    else otherwise(req, res, next);
+  };
+}
+
+function tooLarge(maxBytes: number): ProblemError {
+  return new ProblemError('body_too_large', `The file may have ${maxBytes} bytes.`, {
+    remedy: 'Send a smaller file; operators raise MAX_UPLOAD_BYTES.',
+  });
 }
 
 async function refusing<T>(add: () => Promise<T>): Promise<T> {

@@ -1,7 +1,7 @@
 import { z } from './openapi-zod.js';
 import { READS, WRITES } from './described-route.js';
 import type { DescribedRoute } from './described-route.js';
-import { uploadViewSchema } from './upload-view.js';
+import { announcedUploadViewSchema, uploadViewSchema } from './upload-view.js';
 
 export function uploadRoutes(): readonly DescribedRoute[] {
   return [
@@ -13,12 +13,26 @@ export function uploadRoutes(): readonly DescribedRoute[] {
       body: z.object({ file: z.string().meta({ format: 'binary' }) }),
       bodyType: 'multipart/form-data',
       answers: {
-        '201': { description: 'The upload', schema: uploadViewSchema, headers: { Location: z.string() } },
+        '201': {
+          description: 'The upload; with the form, where its size alone was sent as JSON',
+          schema: z.union([announcedUploadViewSchema, uploadViewSchema]),
+          headers: { Location: z.string() },
+        },
       },
       problems: [
         ...WRITES,
         ...(['invalid_upload', 'body_too_large', 'unsupported_media_type', 'storage_unavailable'] as const),
+        ...(['invalid_json', 'invalid_request', 'unsafe_number', 'download_links_disabled'] as const),
       ],
+    },
+    {
+      method: 'post',
+      path: '/v1/uploads/{id}/complete',
+      operationId: 'completeUpload',
+      summary: 'Look at a file that was sent to the object store itself',
+      params: { id: z.string() },
+      answers: { '200': { description: 'The upload', schema: uploadViewSchema } },
+      problems: [...WRITES, ...(['upload_not_found', 'invalid_upload', 'storage_unavailable'] as const)],
     },
     {
       method: 'get',

@@ -1,4 +1,5 @@
 import { z } from './openapi-zod.js';
+import { wholeNumber } from './whole-number.js';
 
 export const uploadViewSchema = z.object({
   id: z
@@ -17,3 +18,15 @@ export const uploadViewSchema = z.object({
   createdAt: z.iso.datetime(),
 });
 export type UploadView = z.infer<typeof uploadViewSchema>;
+
+export const announcedUploadViewSchema = uploadViewSchema.extend({
+  form: z
+    .object({ url: z.url(), fields: z.record(z.string(), z.string()), expiresAt: z.iso.datetime() })
+    .describe('POST it as multipart/form-data: the fields first, then the file in the field file.'),
+});
+export type AnnouncedUploadView = z.infer<typeof announcedUploadViewSchema>;
+
+/** Of a file that the caller sends to the object store itself. */
+export const uploadAnnouncementSchema = z.strictObject({
+  bytes: wholeNumber(1, Number.MAX_SAFE_INTEGER).describe('Its exact size.'),
+});

@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto';
 import type { ExpectedOutputs } from '../../workflows/contracts/generation.js';
 import { inputValue } from '../../workflows/domain/input-files.js';
+import { vramNeeded } from '../../workflows/domain/vram.js';
 import { bindValue } from '../../workflows/domain/graph.js';
 import type { ApiGraph } from '../../workflows/domain/graph.js';
 import type { ParameterValue } from './check-parameters.js';
@@ -14,6 +15,8 @@ export interface BoundTemplate {
   /** Every parameter with the value that is rendered: given, default or random. */
   readonly asked: Readonly<Record<string, ParameterValue>>;
   readonly expected: ExpectedOutputs;
+  /** GB of VRAM that it needs; `null` where the template does not say. */
+  readonly vramGb: number | null;
 }
 
 export interface TemplateValues {
@@ -48,6 +51,7 @@ export function bindTemplate({ manifest, graph }: Template, { given, files }: Te
       ...lengthOf(manifest.expected, lengths),
       flatImages: manifest.flatImages,
     },
+    vramGb: vramNeeded(manifest.vram ?? [], lengths),
   };
 }
 

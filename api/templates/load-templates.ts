@@ -82,8 +82,11 @@ function complaintsAbout(manifest: TemplateManifest, graph: ApiGraph): readonly 
       .filter(([, parameter]) => !isKnown(manifest, parameter))
       .map(([field, parameter]) => `${field}: there is no parameter "${parameter}"`),
     ...vramParameters(manifest)
-      .filter(([, parameter]) => !['integer', 'number'].includes(manifest.parameters[parameter]?.type ?? ''))
-      .map(([field, parameter]) => `${field}: there is no parameter "${parameter}" that is a number`),
+      .filter(([, parameter]) => !isMeasured(manifest, parameter))
+      .map(
+        ([field, parameter]) =>
+          `${field}: there is no parameter "${parameter}" that is a number, nor a length of a file`,
+      ),
     ...checkParameters(manifest.parameters, manifest.example).places.map(
       ({ pointer, message }) => `example${pointer}: ${message}`,
     ),
@@ -97,6 +100,11 @@ function isKnown({ parameters }: TemplateManifest, reference: string): boolean {
   if (spec === undefined || length === undefined) return spec !== undefined;
   const timed = spec.type === 'video' || spec.type === 'audio';
   return length === 'seconds' ? timed : ['image', 'mask', 'video'].includes(spec.type);
+}
+
+function isMeasured(manifest: TemplateManifest, reference: string): boolean {
+  const spec = Object.hasOwn(manifest.parameters, reference) ? manifest.parameters[reference] : undefined;
+  return spec === undefined ? isKnown(manifest, reference) : ['integer', 'number'].includes(spec.type);
 }
 
 function expectedParameters({ expected }: TemplateManifest): readonly (readonly [string, string])[] {

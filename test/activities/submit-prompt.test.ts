@@ -249,6 +249,21 @@ describe('Submission to what is no usable ComfyUI', () => {
     },
   );
 
+  test('R1.1 one that dies as soon as it has the prompt: it is submitted, and not posted once more', async () => {
+    let isDead = false;
+    const server = await startStub((request, response) => {
+      if (isDead) request.socket.destroy();
+      else if (request.method === 'POST') {
+        isDead = true;
+        sendJson(response, 200, { prompt_id: 'any', number: 1, node_errors: {} });
+      } else if (request.url === '/api/prompt') sendJson(response, 200, { exec_info: { queue_remaining: 0 } });
+      else response.writeHead(404).end('{"error":"Job not found"}');
+    });
+    const { submitPrompt } = submitter(knownBackend(clientAt(server.url)), buildGraph());
+    expect(await environment().run(submitPrompt, buildSubmission())).toMatchObject({ state: 'pending' });
+    expect(server.requests.filter((line) => line.startsWith('POST'))).toHaveLength(1);
+  });
+
   test('the unexpected is tried twice and then ends', async () => {
     const server = await startStub((request, response) => {
       if (request.method === 'POST') sendPage(response, 500);

@@ -10,7 +10,7 @@ const project = mkdtempSync(join(tmpdir(), 'build-'));
 const compiler = join(project, 'node_modules', 'typescript');
 
 beforeAll(() => {
-  for (const folder of ['workflows', 'activities', 'workers', 'api', 'infra', 'scripts', 'node_modules']) {
+  for (const folder of ['workflows', 'activities', 'workers', 'api', 'cli', 'infra', 'scripts', 'node_modules']) {
     mkdirSync(join(project, folder));
   }
   for (const file of [

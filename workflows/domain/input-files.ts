@@ -3,6 +3,9 @@ import type { ApiGraph } from './graph.js';
 /** Where files that callers brought lie below ComfyUI's input folder. */
 export const INPUT_SUBFOLDER = 'dg/inputs';
 
+/** Below it lie the files that are on their way, by the id of the upload. */
+export const INCOMING_PREFIX = 'uploads/incoming/';
+
 const INPUT_VALUE = new RegExp(`^${INPUT_SUBFOLDER}/(([0-9a-f]{64})\\.[a-z0-9]{1,5})$`);
 
 /** A file that a graph names: the same bytes have the same name, on every ComfyUI and in the object store. */
@@ -15,6 +18,11 @@ export interface InputFile {
 
 export function inputObjectKey({ sha256, extension }: { readonly sha256: string; readonly extension: string }): string {
   return `inputs/${sha256}.${extension}`;
+}
+
+/** Where a file lies that a caller sends to the object store itself, until it was looked at. */
+export function incomingObjectKey(uploadId: string): string {
+  return `${INCOMING_PREFIX}${uploadId}`;
 }
 
 /** What a loader node is given: a path below the input folder. */
