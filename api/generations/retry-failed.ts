@@ -47,8 +47,8 @@ export function createRetryFailed(deps: {
   };
 }
 
-/** A graph that is not taken any more does not keep the others from being retried. */
+/** A graph that is not taken any more, or a file that was removed, does not keep the others from being retried. */
 function unlessRefused(error: unknown): null {
-  if (error instanceof ProblemError && error.code === 'graph_refused') return null;
+  if (error instanceof ProblemError && ['graph_refused', 'input_gone'].includes(error.code)) return null;
   throw error;
 }

@@ -260,6 +260,15 @@ describe('A template with a picture', () => {
     await setting.database.deleteFrom('uploads').where('id', '=', id).execute();
     const late = await post(`${api}/v1/generations/${generationId}/retry`, {});
     expect([late.status, late.json['code']]).toEqual([410, 'input_gone']);
+    const again = { failure_kind: 'NETWORK_ERROR' } as const;
+    await setting.database.updateTable('generations').set(again).where('id', '=', generationId).execute();
+    await setting.database
+      .updateTable('generations')
+      .set({ retry_of: null })
+      .where('retry_of', '=', generationId)
+      .execute();
+    const others = await post(`${api}/api/error-recovery/jobs/retry-failed`, { max_jobs: 5 });
+    expect([others.status, others.json['count']]).toEqual([202, 0]);
   });
 
   test('shows what it takes', async () => {
