@@ -58,7 +58,7 @@ async function check(
   const { path } = await spool.ensureSpooled(request, signal);
   const verdict = await inspectOutput({ path, reference, expected, ffmpegPath, signal });
   if (!verdict.ok) return { index, fault: verdict.fault, detail: verdict.detail };
-  const { ok: _ok, ...facts } = verdict;
+  const { ok: _ok, hasSound: _hasSound, ...facts } = verdict;
   return { ...output, ...facts };
 }
 

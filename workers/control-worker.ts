@@ -151,7 +151,8 @@ async function createFalActivities(
 ): Promise<FalActivities & CollectingActivities & { readonly spool: Spool }> {
   const fal = createFalClient(config.fal);
   if (fal !== null) resources.add('fal.ai', async () => fal.close());
-  const spool = createSpool({ folder: falSpoolFolderOf(config), fetch: createFetchFalOutput(fal) });
+  const fetch = createFetchFalOutput({ fal, downloadMs: config.downloadMs });
+  const spool = createSpool({ folder: falSpoolFolderOf(config), fetch });
   for (const id of await spool.generationIds()) await spool.remove(id); // whoever needs it fetches it again
   const late = createLateAttempt();
   resources.add('pauses of the control worker', async () => late.close());

@@ -103,7 +103,8 @@ export async function createGpuWorker(options: GpuWorkerOptions): Promise<readon
   resources.add(`gate ${backendId}`, async () => slots.close());
   const late = createLateAttempt();
   resources.add(`pauses ${backendId}`, async () => late.close());
-  const spool = createSpool({ folder: spoolFolderOf(config, backend), fetch: createFetchOutput({ backend, logger }) });
+  const fetch = createFetchOutput({ backend, logger, downloadMs: config.downloadMs });
+  const spool = createSpool({ folder: spoolFolderOf(config, backend), fetch });
   const scratch = await createScratch(join(config.dataDir, 'inputs', backendId));
   const inputs = createInputFiles({ store, scratch });
   const backing = { ...options, backend, gate, hold: lease, slots, spool, inputs, client, late };

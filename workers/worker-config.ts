@@ -35,6 +35,8 @@ export interface WorkerConfig {
   readonly upkeep: UpkeepConfig;
   /** Decodes videos and sounds; `null`: only their containers are looked at. */
   readonly ffmpegPath: string | null;
+  /** From the request for a file of a result to its last byte. */
+  readonly downloadMs: number;
   readonly gpu: GpuConfig;
 }
 
@@ -55,6 +57,9 @@ export interface GpuConfig {
   readonly recoveryConfigPath: string;
 }
 
+/** 4 GiB at 1.4 MB/s; slower than that is not delivered but dripped. Temporal takes an attempt for dead after an hour. */
+const DOWNLOAD_SECONDS = { fallback: 3_000, min: 1, max: 3_500 };
+
 /** Everything a worker process is configured by; throws `ConfigError` naming the variable. */
 export function workerConfigFrom(env: Env): WorkerConfig {
   const roles = rolesFrom(env);
@@ -71,6 +76,7 @@ export function workerConfigFrom(env: Env): WorkerConfig {
     upkeep: upkeepConfigFrom(env),
     fallbackAfterSeconds: integerFrom(env, 'FALLBACK_AFTER_SECONDS', { fallback: 60, min: 0, max: 86_400 }),
     ffmpegPath: ffmpegPathFrom(env),
+    downloadMs: 1_000 * integerFrom(env, 'DOWNLOAD_TIMEOUT_SECONDS', DOWNLOAD_SECONDS),
     gpu: {
       targets,
       comfyUIDirs: comfyUIDirsFrom(env, targets.length),

@@ -13,6 +13,7 @@ export interface ComfyUIRequest {
   /** Sent as JSON. */
   readonly body?: unknown;
   readonly form?: FormData;
+  readonly headers?: Readonly<Record<string, string>>;
   readonly signal: AbortSignal | undefined;
   /** Whole exchange, connect to last byte. */
   readonly totalMs: number;
@@ -55,7 +56,11 @@ export function createComfyUIHttp(address: ComfyUIAddress): ComfyUIHttp {
       return await request(urlOf(address, ask.path, ask.query), {
         dispatcher,
         method: ask.method ?? 'GET',
-        headers: { ...address.headers, ...(ask.body !== undefined && { 'content-type': 'application/json' }) },
+        headers: {
+          ...ask.headers,
+          ...address.headers,
+          ...(ask.body !== undefined && { 'content-type': 'application/json' }),
+        },
         body: ask.form ?? (ask.body === undefined ? null : JSON.stringify(ask.body)),
         signal: signalOf(ask),
       });

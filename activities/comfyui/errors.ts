@@ -1,4 +1,5 @@
 import { types } from 'node:util';
+import type { TransferFault } from '../spool/errors.js';
 
 /** Everything that can go wrong between an activity and a ComfyUI. None of these leaves the activity: see `toApplicationFailure`. */
 export abstract class ComfyUIError extends Error {}
@@ -217,9 +218,10 @@ export class NoOutputError extends ComfyUIError {
   }
 }
 
-/** A file did not arrive whole. */
+/** A file did not arrive whole, although ComfyUI began to send it. */
 export class DownloadError extends ComfyUIError {
   override readonly name = 'DownloadError';
+  readonly fault: TransferFault = 'transfer_failed';
 }
 
 /** What a person reads: the innermost message, because "fetch failed" tells nobody anything. */

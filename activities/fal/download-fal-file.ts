@@ -1,5 +1,6 @@
+import { codingFault } from '../spool/open-file.js';
 import type { WrittenFile } from '../spool/spool.js';
-import { DOWNLOAD_MS, ERROR_BODY_BYTES, writeCounted } from '../spool/write-counted.js';
+import { ERROR_BODY_BYTES, writeCounted } from '../spool/write-counted.js';
 import { FalDownloadError } from './errors.js';
 import type { FalHttp } from './fal-http.js';
 import { checkedFileUrl } from './file-address.js';
@@ -9,25 +10,34 @@ export interface FalDownload {
   /** Where the file is to lie; what a download that fails leaves there is the caller's to remove. */
   readonly path: string;
   readonly signal: AbortSignal;
+  /** From the request to the last byte. */
+  readonly totalMs: number;
   readonly maxBytes?: number;
 }
 
+const GONE = [404, 410];
+
 /** Fetches a file of a result, counted and hashed, to disk. */
 export async function downloadFalFile(http: FalHttp, download: FalDownload): Promise<WrittenFile> {
-  const { signal, path, maxBytes } = download;
+  const { signal, path, totalMs, maxBytes } = download;
   const url = checkedFileUrl(download.url, http.queueUrl);
   const from = `${url.host}${url.pathname}`;
-  const response = await http.open(url, { signal, totalMs: DOWNLOAD_MS });
-  if (response.statusCode !== 200) {
-    await response.body.dump({ limit: ERROR_BODY_BYTES });
-    throw new FalDownloadError(`${from} answered ${response.statusCode}`); // redirects, too: they might lead anywhere
+  const response = await http.open(url, { signal, totalMs });
+  const { statusCode: status, body, headers } = response;
+  if (status !== 200) {
+    await body.dump({ limit: ERROR_BODY_BYTES });
+    const fault = GONE.includes(status) ? 'missing' : null;
+    throw new FalDownloadError(`${from} answered ${status}`, { fault }); // redirects, too: they might lead anywhere
   }
+  const coding = await codingFault(response);
+  if (coding !== null) throw new FalDownloadError(`${from} ${coding}`, { fault: 'transfer_failed' });
+  const announced = headers['content-length'];
+  const refused = announced === '0' ? 'empty' : 'transfer_failed';
   const errors = {
-    refused: (message: string) => new FalDownloadError(message),
-    broken: (cause: unknown, bytes: number) =>
-      new FalDownloadError(`Downloaded ${bytes} bytes from ${from}, then the connection broke`, { cause }),
+    refused: (message: string) => new FalDownloadError(message, { fault: refused }),
+    broken: (message: string, { cause }: { readonly cause: unknown }) =>
+      new FalDownloadError(message, { fault: 'transfer_failed', cause }),
   };
-  const announced = response.headers['content-length'];
   const limit = maxBytes === undefined ? {} : { maxBytes };
-  return writeCounted({ body: response.body, path, from, announced, signal, errors, ...limit });
+  return writeCounted({ body, path, from, announced, signal, errors, ...limit });
 }

@@ -1,5 +1,6 @@
 import type { FalInputFault } from '../../workflows/domain/classify-fal-error.js';
 import { reasonOf } from '../comfyui/errors.js';
+import type { TransferFault } from '../spool/errors.js';
 
 /** Everything that can go wrong between an activity and fal.ai. None of these leaves the activity, none holds the key. */
 export abstract class FalError extends Error {}
@@ -150,4 +151,14 @@ export class FalFileRefusedError extends FalError {
 /** A file did not arrive whole, or not at all. */
 export class FalDownloadError extends FalError {
   override readonly name = 'FalDownloadError';
+  /** What the file is called when that happens again and again; `null`: the other side could not be asked. */
+  readonly fault: TransferFault | null;
+
+  constructor(
+    message: string,
+    { fault, ...options }: { readonly fault: TransferFault | null; readonly cause?: unknown },
+  ) {
+    super(message, options);
+    this.fault = fault;
+  }
 }

@@ -1,6 +1,7 @@
 import { Agent, request } from 'undici';
 import type { Dispatcher } from 'undici';
 import { FalHttpError, FalKeyRefusedError, FalUnreachableError, NotFalError } from './errors.js';
+import { AS_IT_IS } from '../spool/open-file.js';
 import { redactor } from './redactor.js';
 
 export interface FalCall {
@@ -76,7 +77,9 @@ export function createFalHttp({ key, queueUrl }: { readonly key: string; readonl
       return answer;
     },
     open: async (url, { signal, totalMs }) =>
-      exchange(url.host, signal, async () => request(url, { dispatcher: kept, signal: limited(signal, totalMs) })),
+      exchange(url.host, signal, async () =>
+        request(url, { dispatcher: kept, headers: AS_IT_IS, signal: limited(signal, totalMs) }),
+      ),
     close: async () => {
       await Promise.all([kept.destroy(), fresh.destroy()]);
     },

@@ -103,12 +103,15 @@ async function judged(
     durationSeconds,
   };
   const fault = sizeFault(facts, expected) ?? framesFault(facts, expected) ?? durationFault(durationSeconds, expected);
-  return fault ?? { ok: true, ...facts, ...(await typeOf(asked.mediaType, track)) };
+  if (fault !== null) return fault;
+  const hasSound = audio !== null && (await audio.computePacketStats()).packetCount > 0;
+  if (expected.hasSound === true && !hasSound) return invalid('no_sound', 'it has no sound');
+  return { ok: true, ...facts, hasSound, ...(await typeOf(asked.mediaType, track)) };
 }
 
-/** From the first to the last packet; less than the header promises means that the rest is missing. */
+/** Of that track, whose sound may be a little longer, from the first to the last packet; less than the header promises means that the rest is missing. */
 async function wholeDuration(input: Input, track: InputTrack): Promise<number> {
-  const found = await input.computeDuration();
+  const found = await track.computeDuration();
   const promised = (await input.getDurationFromMetadata([track])) ?? found;
   if (found < promised - (track.isVideoTrack() ? CUT_VIDEO_SECONDS : CUT_SECONDS)) {
     throw new MediaFaultError('truncated', `it ends after ${found.toFixed(2)} of ${promised.toFixed(2)} s`);

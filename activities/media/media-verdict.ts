@@ -3,7 +3,12 @@ import type { MediaFault } from '../../workflows/domain/media-signature.js';
 
 /** A file that is whole, with what was measured, or the first fault that was found. */
 export type MediaVerdict =
-  | ({ readonly ok: true; readonly extension: string } & MediaFacts)
+  | ({
+      readonly ok: true;
+      readonly extension: string;
+      /** Of a video. */
+      readonly hasSound?: boolean;
+    } & MediaFacts)
   | { readonly ok: false; readonly fault: MediaFault; readonly detail: string };
 
 /** Thrown by a step of an inspection and turned into a verdict by it: a file is judged, never an error. */

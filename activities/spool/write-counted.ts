@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { reasonOf } from '../comfyui/errors.js';
 import { OutputTooLargeError } from './errors.js';
 import type { WrittenFile } from './spool.js';
 
@@ -9,8 +10,8 @@ import type { WrittenFile } from './spool.js';
 export interface DownloadErrors {
   /** The file itself is not what it may be. */
   readonly refused: (message: string) => Error;
-  /** The connection ended in the middle. */
-  readonly broken: (cause: unknown, bytes: number) => Error;
+  /** It ended in the middle. */
+  readonly broken: (message: string, options: { readonly cause: unknown; readonly bytes: number }) => Error;
 }
 
 export interface Download {
@@ -25,8 +26,6 @@ export interface Download {
   readonly maxBytes?: number;
 }
 
-/** A file of 4 GiB takes an hour at 1.2 MB/s; slower than that is not delivered but dripped. */
-export const DOWNLOAD_MS = 60 * 60_000;
 /** Read of an answer that is no file, so that the connection can be used again, but not more of it. */
 export const ERROR_BODY_BYTES = 64 * 1024;
 const MAX_FILE_BYTES = 4 * 1024 ** 3;
@@ -44,18 +43,23 @@ export async function writeCounted(download: Download): Promise<WrittenFile> {
       done(isTooLarge ? new OutputTooLargeError(from, maxBytes) : null, chunk);
     },
   });
+  const arrived = () =>
+    `Downloaded ${bytes}${announced === undefined ? '' : ` of ${String(announced)}`} bytes from ${from}`;
   try {
     await pipeline(body, count, createWriteStream(path), { signal });
   } catch (error) {
     if (signal.aborted) throw signal.reason;
     if (error instanceof OutputTooLargeError || isDiskError(error)) throw error;
-    throw errors.broken(error, bytes);
+    throw errors.broken(`${arrived()}, then ${endOf(error)}`, { cause: error, bytes });
   }
   if (bytes === 0) throw errors.refused(`Downloaded 0 bytes from ${from}`);
-  if (announced !== undefined && Number(announced) !== bytes) {
-    throw errors.refused(`Downloaded ${bytes} of ${String(announced)} bytes from ${from}`);
-  }
+  if (announced !== undefined && Number(announced) !== bytes) throw errors.refused(arrived());
   return { bytes, sha256: hash.digest('hex') };
+}
+
+function endOf(error: unknown): string {
+  const isTimeout = typeof error === 'object' && error !== null && 'name' in error && error.name === 'TimeoutError';
+  return isTimeout ? 'the time for it was over' : `the connection broke: ${reasonOf(error)}`;
 }
 
 /** Errors of the local disk carry the path or come from a write; those of the connection do neither. */

@@ -49,6 +49,7 @@ export function bindTemplate({ manifest, graph }: Template, { given, files }: Te
       heightPx: measured(lengths, height),
       count: numberOf(asked, count),
       ...lengthOf(manifest.expected, lengths),
+      ...(isSoundAsked(manifest.expected, { ...asked, ...soundsOf(files) }) && { hasSound: true as const }),
       flatImages: manifest.flatImages,
     },
     vramGb: vramNeeded(manifest.vram ?? [], lengths),
@@ -83,6 +84,15 @@ function lengthsOf(files: TemplateValues['files']): Readonly<Record<string, numb
     [`${name}.seconds`, durationSeconds] as const,
   ]);
   return Object.fromEntries(entries.flatMap(([name, length]) => (length === null ? [] : [[name, length] as const])));
+}
+
+/** Of a file that was uploaded before that was looked at, nothing is known and nothing asked. */
+function soundsOf(files: TemplateValues['files']): Readonly<Record<string, boolean>> {
+  return Object.fromEntries([...files].map(([name, { hasSound }]) => [`${name}.sound`, hasSound === true]));
+}
+
+function isSoundAsked({ sound }: TemplateManifest['expected'], asked: BoundTemplate['asked']): boolean {
+  return typeof sound === 'string' ? asked[sound] === true : sound === true;
 }
 
 /** `null` where one of its parts is not known. */

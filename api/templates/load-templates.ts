@@ -95,11 +95,11 @@ function complaintsAbout(manifest: TemplateManifest, graph: ApiGraph): readonly 
 
 /** A parameter, or a length of a file: `image.width`. */
 function isKnown({ parameters }: TemplateManifest, reference: string): boolean {
-  const [, name = reference, length] = /^(.+)\.(width|height|seconds)$/.exec(reference) ?? [];
+  const [, name = reference, length] = /^(.+)\.(width|height|seconds|sound)$/.exec(reference) ?? [];
   const spec = Object.hasOwn(parameters, name) ? parameters[name] : undefined;
   if (spec === undefined || length === undefined) return spec !== undefined;
-  const timed = spec.type === 'video' || spec.type === 'audio';
-  return length === 'seconds' ? timed : ['image', 'mask', 'video'].includes(spec.type);
+  if (length === 'sound') return spec.type === 'video';
+  return (length === 'seconds' ? ['video', 'audio'] : ['image', 'mask', 'video']).includes(spec.type);
 }
 
 function isMeasured(manifest: TemplateManifest, reference: string): boolean {
@@ -108,12 +108,13 @@ function isMeasured(manifest: TemplateManifest, reference: string): boolean {
 }
 
 function expectedParameters({ expected }: TemplateManifest): readonly (readonly [string, string])[] {
-  const { kind: _kind, ...named } = expected;
-  return Object.entries(named).flatMap(([field, measure]) => {
+  const { kind: _kind, sound, ...named } = expected;
+  const lengths = Object.entries(named).flatMap(([field, measure]) => {
     if (measure === null || measure === undefined || typeof measure === 'number') return [];
     const names = typeof measure === 'string' ? [measure] : measure.sum;
     return names.map((name) => [`expected.${field}`, name] as const);
   });
+  return typeof sound === 'string' ? [...lengths, ['expected.sound', sound]] : lengths;
 }
 
 function modelParameters({ models }: TemplateManifest): readonly (readonly [string, string])[] {

@@ -83,7 +83,8 @@ async function follow(start: URL, { rules, agent, signal }: Way): Promise<Dispat
 
 const FETCH_ERRORS = {
   refused: (message: string) => new InputFetchError(`gave no whole file: ${message}`),
-  broken: (_cause: unknown, bytes: number) => new InputFetchError(`broke off after ${bytes} bytes`),
+  broken: (_message: string, { bytes }: { readonly bytes: number }) =>
+    new InputFetchError(`broke off after ${bytes} bytes`),
 };
 
 function tooLarge(maxBytes: number): InputFetchError {

@@ -27,6 +27,8 @@ export interface InspectedUpload {
   readonly widthPx: number | null;
   readonly heightPx: number | null;
   readonly durationSeconds: number | null;
+  /** Of a video; `null` for anything else. */
+  readonly hasSound: boolean | null;
 }
 
 export interface UploadInspection {
@@ -45,14 +47,14 @@ const ANYTHING: ExpectedOutputs = {
 export async function inspectUpload(inspection: UploadInspection): Promise<InspectedUpload> {
   const { verdict, kind } = await judged(inspection);
   if (!verdict.ok) throw new UploadRefusedError(refusalOf(verdict));
-  const { widthPx, heightPx, durationSeconds } = verdict;
+  const { widthPx, heightPx, durationSeconds, hasSound = null } = verdict;
   const pixels = (widthPx ?? 0) * (heightPx ?? 0);
   if (pixels > inspection.maxPixels) {
     throw new UploadRefusedError(`has ${pixels} pixels; at most ${inspection.maxPixels} are allowed`);
   }
   const upright = kind === 'image' ? await uprightOf(inspection.path) : null;
   const { mediaType, extension } = verdict;
-  const facts = { kind, mediaType, extension, widthPx, heightPx, durationSeconds };
+  const facts = { kind, mediaType, extension, widthPx, heightPx, durationSeconds, hasSound };
   if (upright === null) return { ...facts, ...(await countedFile(inspection.path)) };
   return { ...facts, ...upright, ...(await countedFile(upright.path)) };
 }

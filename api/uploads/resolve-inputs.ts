@@ -30,6 +30,8 @@ export interface ResolvedInput {
   readonly widthPx: number | null;
   readonly heightPx: number | null;
   readonly durationSeconds: number | null;
+  /** `null`: nobody has looked. */
+  readonly hasSound: boolean | null;
 }
 
 /** By pointer. Throws one `ProblemError` that lists every place whose file cannot be used. */
@@ -101,7 +103,8 @@ async function filesOf(database: Database, ids: readonly string[]): Promise<Read
   const files = rows.flatMap((row): readonly (readonly [string, ResolvedInput])[] => {
     const { id, sha256, object_key: objectKey, kind, media_type: mediaType } = row;
     if (sha256 === null || objectKey === null || kind === null || mediaType === null) return [];
-    const facts = { widthPx: row.width_px, heightPx: row.height_px, durationSeconds: row.duration_seconds };
+    const size = { widthPx: row.width_px, heightPx: row.height_px };
+    const facts = { ...size, durationSeconds: row.duration_seconds, hasSound: row.has_sound };
     return [[id, { uploadId: id, sha256, objectKey, bytes: Number(row.bytes), kind, mediaType, ...facts }]];
   });
   return new Map(files);

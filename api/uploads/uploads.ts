@@ -99,7 +99,7 @@ async function fetchIncoming(store: ObjectStore, { id, bytes }: UploadRow, path:
     signal: AbortSignal.timeout(INSPECT_MS),
     errors: {
       refused: (message) => new UploadRefusedError(`is not what was announced: ${message}`),
-      broken: (cause) => new ObjectStoreError(key, { cause }),
+      broken: (_message, { cause }) => new ObjectStoreError(key, { cause }),
     },
   });
 }
@@ -123,6 +123,7 @@ async function keep(
     return save(transaction, {
       ...{ bytes, sha256, kind, media_type: mediaType, object_key: objectKey },
       ...{ width_px: file.widthPx, height_px: file.heightPx, duration_seconds: file.durationSeconds },
+      has_sound: file.hasSound,
     });
   });
 }

@@ -54,7 +54,7 @@ async function sampleInput(type: SampleKind, own?: string): Promise<SampleInput>
   }
   const picture = own === undefined ? await (type === 'mask' ? sampleMask() : samplePortrait()) : await readFile(own);
   const bytes = await sharp(picture).rotate().png().toBuffer({ resolveWithObject: true });
-  const size = { widthPx: bytes.info.width, heightPx: bytes.info.height };
+  const size = { widthPx: bytes.info.width, heightPx: bytes.info.height, hasSound: null };
   return sampleOf(bytes.data, {
     kind: 'image',
     extension: 'png',
@@ -67,12 +67,13 @@ async function sampleInput(type: SampleKind, own?: string): Promise<SampleInput>
 /** Of a video of one's own, nothing is measured: only a rendering that is checked needs it. */
 async function sampleVideo(own?: string): Promise<SampleInput> {
   const bytes = await (own === undefined ? makeWithFfmpeg(TEST_VIDEO) : readFile(own));
-  const measured = own === undefined ? { widthPx: VIDEO_PX, heightPx: VIDEO_PX, durationSeconds: SECONDS } : UNMEASURED;
+  const measured = own === undefined ? MEASURED : UNMEASURED;
   return sampleOf(bytes, { kind: 'video', extension: 'mp4', mediaType: 'video/mp4', ...measured });
 }
 
-const UNSIZED = { widthPx: null, heightPx: null };
+const UNSIZED = { widthPx: null, heightPx: null, hasSound: null };
 const UNMEASURED = { ...UNSIZED, durationSeconds: null };
+const MEASURED = { widthPx: VIDEO_PX, heightPx: VIDEO_PX, durationSeconds: SECONDS, hasSound: true };
 
 function sampleOf(
   bytes: Buffer,
@@ -93,10 +94,16 @@ const TEST_VIDEO = {
     'lavfi',
     '-i',
     `testsrc=size=${VIDEO_PX}x${VIDEO_PX}:rate=25:duration=${SECONDS}`,
+    '-f',
+    'lavfi',
+    '-i',
+    `sine=frequency=440:duration=${SECONDS}`,
     '-c:v',
     'libx264',
     '-pix_fmt',
     'yuv420p',
+    '-c:a',
+    'aac',
   ],
   extension: 'mp4',
 };

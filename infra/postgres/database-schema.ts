@@ -101,6 +101,7 @@ export interface UploadsTable {
   width_px: number | null;
   height_px: number | null;
   duration_seconds: number | null;
+  has_sound: boolean | null;
   created_at: DatabaseTime;
   used_at: DatabaseTime;
 }

@@ -47,10 +47,10 @@ function buildInput(...outputs: readonly OutputReference[]): DownloadOutputsInpu
   return { generationId: 'g-1', submission: 1, promptId: 'p-1', outputs };
 }
 
-function downloading(url: string) {
+function downloading(url: string, downloadMs = 60_000) {
   const spool = createSpool({
     folder,
-    fetch: createFetchOutput({ backend: knownBackend(clientAt(url)), logger: silentLogger }),
+    fetch: createFetchOutput({ backend: knownBackend(clientAt(url)), logger: silentLogger, downloadMs }),
   });
   return { spool, downloadOutputs: createDownloadOutputs({ spool }) };
 }
@@ -64,7 +64,7 @@ describe('Downloads', () => {
     ['снимок 🎨.png', 'папка'],
     ['100%25 & more+plus=?#.png', 'a&b/c+d'],
     [`"quotes" 'and' \\.png`, "o'clock"],
-    ['a/../b.png', '../x'],
+    ['a.b.png', 'x/.y'],
   ])('R3.1 the file %j of the folder %j is asked for with every character encoded', async (filename, subfolder) => {
     const server = await serving((response) => response.end('bytes'));
     const { downloadOutputs } = downloading(server.url);
@@ -163,6 +163,75 @@ describe('Downloads', () => {
     expect(failure).toMatchObject({ type: 'OUTPUT_TOO_LARGE', nonRetryable: true });
     expect(failure.message).toMatch(/a\.png.* has more than 4294967296 bytes/);
     expect(spooledFiles().filter((name) => name.includes('.part'))).toEqual([]);
+  });
+
+  test.each([
+    ['a/../b.png', ''],
+    ['/a.png', ''],
+    ['C:\\a.png', ''],
+    ['a\0.png', ''],
+    [`${'a'.repeat(300)}.png`, ''],
+    ['a.png', '../x'],
+    ['a.png', '/x'],
+  ])('A8 the file %j of the folder %j is not asked for', async (filename, subfolder) => {
+    const server = await serving((response) => response.end('bytes'));
+    const { downloadOutputs } = downloading(server.url);
+    const run = environment().run(downloadOutputs, buildInput(buildReference({ filename, subfolder })));
+    expect(factsOf(await failureOf(run))).toMatchObject({ verdicts: [{ index: 0, fault: 'bad_name' }] });
+    expect(server.requests).toEqual([]);
+  });
+
+  test('A8 a file that breaks off four times in a row is damaged where it lies', async () => {
+    const server = await serving((response) => {
+      response.writeHead(200, { 'content-length': '1000' });
+      response.write('half', () => response.destroy());
+    });
+    const { downloadOutputs } = downloading(server.url);
+    let heartbeatDetails: unknown;
+    const failures: string[] = [];
+    for (let attempt = 1; attempt <= 4; attempt += 1) {
+      const world = environment({ attempt, heartbeatDetails });
+      world.onHeartbeat((beat: unknown) => (heartbeatDetails = beat));
+      failures.push((await failureOf(world.run(downloadOutputs, buildInput(buildReference())))).message);
+    }
+    expect(failures.slice(0, 3).join()).not.toContain('transfer_failed');
+    expect(failures[3]).toMatch(/\(transfer_failed\): Downloaded 4 of 1000 bytes from .*connection reset; tries: 4/);
+  });
+
+  test('A8 breaks in two files are not counted together', async () => {
+    const server = await serving((response) => {
+      response.writeHead(200, { 'content-length': '1000' });
+      response.write('half', () => response.destroy());
+    });
+    const world = environment({ attempt: 4, heartbeatDetails: { index: 1, times: 3 } });
+    const run = world.run(downloading(server.url).downloadOutputs, buildInput(buildReference()));
+    expect(await failureOf(run)).toMatchObject({ type: 'NETWORK_ERROR' });
+  });
+
+  test('A8 a file that drips ends with its time, although it is never silent', async () => {
+    const server = await serving((response) => {
+      response.writeHead(200, { 'content-length': '1000' });
+      const timer = setInterval(() => response.write('.'), 20);
+      response.once('close', () => {
+        clearInterval(timer);
+      });
+    });
+    const { downloadOutputs } = downloading(server.url, 300);
+    const failure = await failureOf(environment().run(downloadOutputs, buildInput(buildReference())));
+    expect(failure).toMatchObject({ type: 'NETWORK_ERROR', nonRetryable: false });
+    expect(failure.message).toMatch(/Downloaded \d+ of 1000 bytes from .*, then the time for it was over/);
+  });
+
+  test('A8 a file that is packed although nobody asked for that is not taken', async () => {
+    const server = await serving((response) => {
+      response.writeHead(200, { 'content-encoding': 'gzip' });
+      response.end('bytes');
+    });
+    const failure = await failureOf(
+      environment().run(downloading(server.url).downloadOutputs, buildInput(buildReference())),
+    );
+    expect(failure.message).toMatch(/is sent with Content-Encoding gzip, which was not asked for/);
+    expect(spooledFiles().filter((name) => name.endsWith('/0'))).toEqual([]);
   });
 
   test('R3.2 a stream without an announced length that breaks is an error', async () => {

@@ -74,7 +74,7 @@ describe('The client of fal.ai', () => {
     expect(result).toMatchObject({ seed: 7, inferenceSeconds: 0 });
     expect(result.files).toMatchObject([{ widthPx: 64, heightPx: 48, contentType: 'image/png', isFlagged: false }]);
     const path = join(folder, 'a.png');
-    const file = await client.download({ url: result.files[0]?.url ?? '', path, signal });
+    const file = await client.download({ url: result.files[0]?.url ?? '', path, signal, totalMs: 60_000 });
     expect(file.bytes).toBe(result.files[0]?.bytes);
     expect(await sharp(path).metadata()).toMatchObject({ width: 64, height: 48 });
     expect(readdirSync(folder)).toEqual(['a.png']);
@@ -237,7 +237,12 @@ describe('The key', () => {
       seen.push(request.headers.authorization);
       response.end('bytes');
     });
-    await falClientAt(stub.url, KEY).download({ url: `${stub.url}/a.png`, path: join(folder, 'a'), signal });
+    await falClientAt(stub.url, KEY).download({
+      url: `${stub.url}/a.png`,
+      path: join(folder, 'a'),
+      signal,
+      totalMs: 60_000,
+    });
     expect(seen).toEqual([undefined]);
   });
 });
@@ -275,7 +280,7 @@ describe('A file', () => {
 
   test('from another port of the machine that the queue is on is not fetched', async () => {
     const [queue, other] = [await answering((r) => r.end()), await answering((r) => r.end('secret'))];
-    const download = { url: `${other.url}/a`, path: join(folder, 'a'), signal };
+    const download = { url: `${other.url}/a`, path: join(folder, 'a'), signal, totalMs: 60_000 };
     expect(await errorOf(falClientAt(queue.url).download(download))).toBeInstanceOf(FalFileRefusedError);
     expect(other.requests).toEqual([]);
   });
@@ -283,7 +288,7 @@ describe('A file', () => {
   test('that is somewhere else now is not fetched from there', async () => {
     const other = await answering((response) => response.end('secret'));
     const queue = await answering((response) => response.writeHead(302, { location: `${other.url}/a` }).end());
-    const download = { url: `${queue.url}/a`, path: join(folder, 'a'), signal };
+    const download = { url: `${queue.url}/a`, path: join(folder, 'a'), signal, totalMs: 60_000 };
     expect(String(await errorOf(falClientAt(queue.url).download(download)))).toMatch(/answered 302/);
     expect(other.requests).toEqual([]);
   });
@@ -297,7 +302,7 @@ describe('A file', () => {
     const { client, request } = await completed(fal);
     const { files } = await client.result(request);
     await armFal(fal, { kind: 'bad_file', file });
-    const spool = createSpool({ folder, fetch: createFetchFalOutput(client) });
+    const spool = createSpool({ folder, fetch: createFetchFalOutput({ fal: client, downloadMs: 60_000 }) });
     const spooling = async () => spool.ensureSpooled(spoolRequest(files[0]?.url ?? ''), signal);
     const error = await errorOf(spooling());
     expect(error).toBeInstanceOf(FalDownloadError);
@@ -309,7 +314,7 @@ describe('A file', () => {
 
   test('that is larger than allowed is not read to its end', async () => {
     const stub = await answering((response) => response.end(Buffer.alloc(100_000)));
-    const download = { url: `${stub.url}/a`, path: join(folder, 'a'), signal, maxBytes: 50_000 };
+    const download = { url: `${stub.url}/a`, path: join(folder, 'a'), signal, totalMs: 60_000, maxBytes: 50_000 };
     expect(String(await errorOf(falClientAt(stub.url).download(download)))).toMatch(/more than 50000 bytes/);
   });
 });

@@ -169,6 +169,13 @@ describe('What was asked', () => {
     expect(await faultOf({ bytes, name, expected: { ...asked, kind: 'image' } })).toBe('wrong_kind');
   });
 
+  test('A8 a video must have a sound where one was asked', async () => {
+    const expected = { hasSound: true } as const;
+    expect(await faultOf({ bytes: bytesOf('front.mp4'), name: 'front.mp4', expected })).toBeNull();
+    expect(await faultOf({ bytes: bytesOf('a.mp4'), name: 'a.mp4', expected })).toBe('no_sound');
+    expect(await faultOf({ bytes: bytesOf('a.webm'), name: 'a.webm', expected })).toBe('no_sound');
+  });
+
   test.each(SOUNDS)('%s is compared with how long it should be', async (name) => {
     const bytes = bytesOf(name);
     expect(await faultOf({ bytes, name, expected: { durationSeconds: 2 } })).toBeNull();

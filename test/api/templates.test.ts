@@ -30,7 +30,14 @@ const resolveInputs: ResolveInputs = async (wanted) =>
       pointer,
       {
         ...{ uploadId: reference, sha256: SHA256, objectKey: `inputs/${SHA256}.png`, bytes: 1_000 },
-        ...{ kind: kind ?? 'image', mediaType: 'image/png', widthPx: 64, heightPx: 64, durationSeconds: 1 },
+        ...{
+          kind: kind ?? 'image',
+          mediaType: 'image/png',
+          widthPx: 64,
+          heightPx: 64,
+          durationSeconds: 1,
+          hasSound: true,
+        },
       },
     ]),
   );

@@ -190,6 +190,10 @@ describe('R5.7 Recovery', () => {
     expect(storyOf(forever(buildFailure('OUTPUT_INVALID', ['truncated', 'missing'])))).toEqual(story);
   });
 
+  test('A8 a file that was tried to be fetched again and again is rendered again once', () => {
+    expect(storyOf(forever(buildFailure('OUTPUT_INVALID', ['transfer_failed'])))).toEqual(['render_again', 'give_up']);
+  });
+
   test.each([
     'wrong_size',
     'too_many_pixels',
@@ -198,6 +202,8 @@ describe('R5.7 Recovery', () => {
     'wrong_count',
     'wrong_kind',
     'wrong_duration',
+    'bad_name',
+    'no_sound',
   ] as const)(
     'an output with the fault %s is given up, alone and beside a damaged file: it would be the same again',
     (fault) => {

@@ -3,31 +3,68 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 
-/** How the answer to `/view` is spoiled: what is sent in place of the file, and how. */
+/** How a file is spoiled: what is sent in place of it, and how. */
 export interface Spoil {
   readonly name: string;
   readonly body: (file: Buffer) => Buffer;
   /** Sent in place of what belongs to that body. */
   readonly headers?: Readonly<Record<string, string>>;
+  /** Sends it in another way than whole; `times`: how often it was asked for before. */
+  readonly send?: (answer: SpoiltAnswer, times: number) => void;
+  /** The names under which ComfyUI's history has it. */
+  readonly rename?: { readonly filename: string; readonly subfolder?: string };
 }
 
-/** Stands in front of a ComfyUI and passes everything on, but for the files. */
+export interface SpoiltAnswer {
+  readonly outgoing: ServerResponse;
+  readonly body: Buffer;
+  readonly contentType: string;
+}
+
+/** Stands in front of a ComfyUI, or of fal.ai, and passes everything on, but for the files. */
 export interface OutputSwapper {
   readonly url: string;
-  /** How often each generation's files were asked for. */
+  /** How often each generation's (on fal.ai: each request's) files were asked for. */
   readonly views: ReadonlyMap<string, number>;
-  /** What each generation met. */
+  /** What each of them met. */
   readonly met: ReadonlyMap<string, Spoil>;
   readonly close: () => Promise<void>;
 }
 
-/** Each generation whose file is asked for the first time gets the next spoil, for good. */
-export async function startOutputSwapper(comfyUrl: string, spoils: readonly Spoil[]): Promise<OutputSwapper> {
-  const target = new URL(comfyUrl);
+/** Whose file a path asks for, `null` when it asks for none. */
+export type OwnerOf = (path: string) => string | null;
+
+/** The id of a generation. */
+export const ownerOnComfyUI: OwnerOf = (path) => {
+  const url = new URL(path, 'http://localhost');
+  if (!url.pathname.endsWith('/view')) return null;
+  return generationIn(url.searchParams.get('subfolder') ?? '');
+};
+
+/** The id of a request. */
+export const ownerOnFal: OwnerOf = (path) => /^\/files\/([^/]+)\//.exec(path)?.[1] ?? null;
+
+function generationIn(text: string): string | null {
+  return /gen_[0-9a-f]+/.exec(text)?.[0] ?? null;
+}
+
+/** Each whose file is asked for the first time gets the next spoil, for good. */
+export async function startOutputSwapper(
+  targetUrl: string,
+  spoils: readonly Spoil[],
+  ownerOf: OwnerOf = ownerOnComfyUI,
+): Promise<OutputSwapper> {
+  const target = new URL(targetUrl);
   const left = [...spoils];
+  const areNamesSpoilt = spoils.some(({ rename }) => rename !== undefined);
   const views = new Map<string, number>();
   const met = new Map<string, Spoil>();
   const sockets = new Set<Socket>();
+  const spoilOf = (owner: string): Spoil | undefined => {
+    const spoil = met.get(owner) ?? left.shift();
+    if (spoil !== undefined) met.set(owner, spoil);
+    return spoil;
+  };
   const server = createServer((incoming, outgoing) => {
     const upstream = httpRequest(
       {
@@ -38,16 +75,21 @@ export async function startOutputSwapper(comfyUrl: string, spoils: readonly Spoi
         headers: incoming.headers,
       },
       (answer) => {
-        const generationId = viewedGeneration(incoming.url ?? '');
-        const spoil = generationId === null ? undefined : (met.get(generationId) ?? left.shift());
-        if (generationId === null || spoil === undefined) {
+        const path = incoming.url ?? '';
+        if (areNamesSpoilt && /\/(jobs|history)\/[^/]+$/.test(path)) {
+          void whole(answer).then((text) => passOn(answer, outgoing, renamed(text.toString(), spoilOf)));
+          return;
+        }
+        const owner = ownerOf(path);
+        const spoil = owner === null ? undefined : spoilOf(owner);
+        if (owner === null || spoil === undefined || spoil.rename !== undefined) {
           outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
           answer.pipe(outgoing);
           return;
         }
-        met.set(generationId, spoil);
-        views.set(generationId, (views.get(generationId) ?? 0) + 1);
-        spoiled(answer, outgoing, spoil);
+        const times = views.get(owner) ?? 0;
+        views.set(owner, times + 1);
+        void whole(answer).then((file) => spoiled(answer, outgoing, { spoil, file, times }));
       },
     );
     upstream.on('error', () => outgoing.destroy());
@@ -78,20 +120,42 @@ export async function startOutputSwapper(comfyUrl: string, spoils: readonly Spoi
   };
 }
 
-function viewedGeneration(path: string): string | null {
-  const url = new URL(path, 'http://localhost');
-  return url.pathname.endsWith('/view')
-    ? (/gen_[0-9a-f]+/.exec(url.searchParams.get('subfolder') ?? '')?.[0] ?? null)
-    : null;
+async function whole(answer: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of answer as AsyncIterable<Buffer>) chunks.push(chunk);
+  return Buffer.concat(chunks);
 }
 
-function spoiled(answer: IncomingMessage, outgoing: ServerResponse, { body, headers }: Spoil): void {
-  const chunks: Buffer[] = [];
-  answer.on('data', (chunk: Buffer) => chunks.push(chunk));
-  answer.on('end', () => {
-    const bytes = body(Buffer.concat(chunks));
-    const type = String(answer.headers['content-type'] ?? 'application/octet-stream');
-    outgoing.writeHead(200, { 'Content-Type': type, 'Content-Length': String(bytes.length), ...headers });
-    outgoing.end(bytes);
+function passOn(answer: IncomingMessage, outgoing: ServerResponse, body: string): void {
+  const headers = { ...answer.headers, 'content-length': String(Buffer.byteLength(body)) };
+  outgoing.writeHead(answer.statusCode ?? 502, headers);
+  outgoing.end(body);
+}
+
+/** What ComfyUI says of a prompt that has ended, with the names that its files are to have. */
+function renamed(text: string, spoilOf: (owner: string) => Spoil | undefined): string {
+  const owner = text.includes('"filename"') ? generationIn(text) : null;
+  const rename = owner === null ? undefined : spoilOf(owner)?.rename;
+  if (rename === undefined) return text;
+  return JSON.stringify(JSON.parse(text), (_key, value: unknown) =>
+    typeof value === 'object' && value !== null && 'filename' in value ? { ...value, ...rename } : value,
+  );
+}
+
+function spoiled(
+  answer: IncomingMessage,
+  outgoing: ServerResponse,
+  { spoil, file, times }: { readonly spoil: Spoil; readonly file: Buffer; readonly times: number },
+): void {
+  const body = spoil.body(file);
+  const contentType = String(answer.headers['content-type'] ?? 'application/octet-stream');
+  if (spoil.send !== undefined) {
+    spoil.send({ outgoing, body, contentType }, times);
+    return;
+  }
+  outgoing.writeHead(200, {
+    ...{ 'Content-Type': contentType, 'Content-Length': String(body.length) },
+    ...spoil.headers,
   });
+  outgoing.end(body);
 }

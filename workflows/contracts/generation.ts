@@ -34,6 +34,8 @@ export interface ExpectedOutputs {
   /** Pictures in each file: 1 for a still, more for a video or an animation. */
   readonly frames: number | null;
   readonly durationSeconds: number | null;
+  /** True where a video must have a sound; absent: it may have one. */
+  readonly hasSound?: true;
   readonly flatImages: FlatImagePolicy;
 }
 

@@ -1,6 +1,8 @@
 /** Why a file cannot be delivered. */
 export const MEDIA_FAULTS = [
   'missing',
+  'bad_name',
+  'transfer_failed',
   'empty',
   'truncated',
   'trailing_bytes',
@@ -14,6 +16,7 @@ export const MEDIA_FAULTS = [
   'wrong_frames',
   'wrong_duration',
   'wrong_size',
+  'no_sound',
   'too_many_pixels',
   'flat',
   'not_text',

@@ -105,6 +105,9 @@ const TRANSFER_FAULTS: readonly MediaFault[] = [
   'no_frames',
 ];
 
+/** Faults of files that were asked for in vain; another rendering makes them anew. */
+const LOST_FAULTS: readonly MediaFault[] = ['missing', 'transfer_failed'];
+
 /**
  * What may be done once an activity has failed for good, in order: the first that is possible is done, none means that the
  * generation is given up. Pure: the same history always decides the same way.
@@ -283,8 +286,7 @@ function recoverOutput(faults: readonly MediaFault[], past: readonly PastRecover
   if (isTransfer && timesTried(DOWNLOAD_AGAIN.strategy) < MAX_DOWNLOADS) {
     return [DOWNLOAD_AGAIN];
   }
-  const isCurable =
-    faults.length > 0 && faults.every((fault) => fault === 'missing' || TRANSFER_FAULTS.includes(fault));
+  const isCurable = faults.length > 0 && faults.every((fault) => [...LOST_FAULTS, ...TRANSFER_FAULTS].includes(fault));
   const isAllowed = isCurable && timesTried(RENDER_AGAIN.strategy) < MAX_RENDERINGS_FOR_OUTPUT;
   return isAllowed ? [RENDER_AGAIN] : [];
 }

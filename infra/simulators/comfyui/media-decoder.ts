@@ -7,13 +7,14 @@ const DECODE_MS = 5 * 60_000;
 const PNG_SIGNATURE = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
 /** What ffmpeg says of a stream: `…, 1024x576, …, 24 fps, …`. */
 const STATED_FPS = /, ([\d.]+) fps/;
+const STATED_SOUND = /Stream #0:\d.*: Audio: /;
 const USUAL_FPS = 24;
 
 /** The pictures of a video as PNG files, at another rate or no more than so many if asked for. */
 export async function decodeVideo(
   path: string,
   { fps, maxFrames }: { readonly fps: number | null; readonly maxFrames: number | null },
-): Promise<{ readonly frames: readonly Buffer[]; readonly fps: number }> {
+): Promise<{ readonly frames: readonly Buffer[]; readonly fps: number; readonly hasSound: boolean }> {
   const rate = fps === null ? [] : ['-vf', `fps=${fps}`];
   const cap = maxFrames === null ? [] : ['-frames:v', String(maxFrames)];
   const args = ['-hide_banner', '-nostdin', '-i', path, ...rate, ...cap, '-f', 'image2pipe', '-c:v', 'png', 'pipe:1'];
@@ -32,6 +33,7 @@ export async function decodeVideo(
   return {
     frames: filesIn(Buffer.concat(pictures)),
     fps: fps ?? Number(STATED_FPS.exec(said.join(''))?.[1] ?? USUAL_FPS),
+    hasSound: STATED_SOUND.test(said.join('')),
   };
 }
 

@@ -69,7 +69,7 @@ export const recordingNodes: Readonly<Record<string, NodeRunner>> = {
     const combined = COMBINED[format];
     if (combined === undefined) throw new NodeError('KeyError', `'${format}'`);
     const fps = inputs.number('frame_rate', 8);
-    const sound = inputs.value('audio') === undefined ? null : inputs.sound('audio').seconds;
+    const sound = (inputs.value('audio') ?? null) === null ? null : inputs.sound('audio').seconds;
     const file = await saved(context, { ...combined, images: inputs.image('images'), fps, soundSeconds: sound });
     return { outputs: [null], ui: { gifs: [{ ...file, format, frame_rate: fps }] } };
   },

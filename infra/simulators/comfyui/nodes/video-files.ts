@@ -28,7 +28,9 @@ export const videoFileNodes: Readonly<Record<string, NodeRunner>> = {
     const nth = Math.max(1, inputs.number('select_every_nth', 1));
     const frames = decoded.frames.slice(skipped).filter((_, index) => index % nth === 0);
     const image = await imageOf(frames);
-    return { outputs: [image, frames.length, null, { kind: 'settings', facts: { fps: decoded.fps } }] };
+    // Of a video without one, Video Helper Suite hands on a sound that cannot be read.
+    const sound = decoded.hasSound ? ({ kind: 'sound', seconds: frames.length / decoded.fps } as const) : null;
+    return { outputs: [image, frames.length, sound, { kind: 'settings', facts: { fps: decoded.fps } }] };
   },
 };
 
