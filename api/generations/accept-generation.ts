@@ -5,6 +5,7 @@ import type { GraphReference, GraphRules } from '../../workflows/contracts/gener
 import type { FalRequest, NoFalRequest, ProviderMode } from '../../workflows/contracts/fal.js';
 import type { BoundFal } from '../templates/bind-fal.js';
 import type { ApiGraph } from '../../workflows/domain/graph.js';
+import { inputFilesOf } from '../../workflows/domain/input-files.js';
 import type { RecoveryPolicy } from '../../workflows/domain/recovery-policy.js';
 import type { BackendDirectory } from '../backends/backend-directory.js';
 import { fleetState } from '../backends/fleet-state.js';
@@ -23,6 +24,7 @@ import type { IdempotentRequest } from './idempotency.js';
 import { parseGenerationRequest } from './parse-generation-request.js';
 import type { AcceptableRequest } from './parse-generation-request.js';
 import { recoveryPolicy } from './recovery-policy.js';
+import { refuseMissingInputs } from './refuse-missing-inputs.js';
 import { refuseTooLarge } from './refuse-too-large.js';
 import { refuseUnknownClasses } from './refuse-unknown-classes.js';
 
@@ -64,7 +66,9 @@ export function createAcceptGeneration(deps: AcceptanceDeps): AcceptGeneration {
       storeFalRequest(deps.store, request.fal),
       fleetState(deps.directory, request.pool),
     ]);
-    const { priority, asked, metadata, corrections, inputs, vramGb } = request;
+    const { priority, asked, metadata, corrections, vramGb } = request;
+    // A graph may name a file by its path, too, without having brought it with the request.
+    const inputs = [...request.inputs, ...inputFilesOf(request.graph)];
     const { vram = [] } = deps.templates.get(request.template)?.manifest ?? {};
     const credits = request.account === null ? null : priceOf(request, deps.creditsPerGraph);
     const input = {
@@ -95,6 +99,7 @@ export function createAcceptGeneration(deps: AcceptanceDeps): AcceptGeneration {
 async function judgedGraph(deps: AcceptanceDeps, graph: ApiGraph): Promise<GraphRules | null> {
   const rules = judgeGraph(graph, deps.graphPolicy);
   await refuseUnknownClasses(deps.directory, graph);
+  await refuseMissingInputs(deps.database, graph);
   return rules;
 }
 

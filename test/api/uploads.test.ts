@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import sharp from 'sharp';
+import { createFindOldUploads } from '../../activities/upkeep/old-uploads.js';
+import { environment } from '../activities/support/activity-world.js';
 import { FFMPEG_PATH } from '../support/ffmpeg.js';
 import { until } from '../support/until.js';
 import { call, createTestSetting, post } from './support/start-test-api.js';
@@ -11,6 +13,7 @@ import type { Answer, TestSetting } from './support/start-test-api.js';
 
 const MAX_UPLOAD_BYTES = 200_000;
 const MAX_INPUT_PIXELS = 250_000;
+const DAY_MS = 24 * 60 * 60_000;
 
 let setting: TestSetting;
 let api: string;
@@ -211,6 +214,41 @@ describe('A graph with files', () => {
     const kept = setting.database.selectFrom('generation_inputs').select('sha256');
     const generationId = String(accepted.json['id']);
     expect(await kept.where('generation_id', '=', generationId).execute()).toEqual([{ sha256: file['sha256'] }]);
+  });
+
+  test('by its path of ours keeps the file, too: upkeep leaves it for as long as the generation needs it', async () => {
+    const { json: file } = await upload({ bytes: await png(48, 48, 8) });
+    const path = `dg/inputs/${String(file['sha256'])}.png`;
+    const accepted = await post(`${api}/v1/generations`, { graph: graph(path) });
+    expect(accepted.status).toBe(202);
+    const [generationId, uploadId] = [String(accepted.json['id']), String(file['id'])];
+    await setting.database
+      .updateTable('uploads')
+      .set({ used_at: new Date(Date.now() - 100 * DAY_MS) })
+      .where('id', '=', uploadId)
+      .execute();
+    const { database } = setting;
+    const found = async () => {
+      const uploads = await environment().run(createFindOldUploads({ database, retentionDays: 7 }), undefined);
+      return uploads.map(({ id }) => id);
+    };
+    expect(await found()).not.toContain(uploadId);
+    const end = { status: 'CANCELLED', finished_at: new Date() } as const;
+    await database.updateTable('generations').set(end).where('id', '=', generationId).execute();
+    expect(await found()).toContain(uploadId);
+  });
+
+  test.each([
+    ['whose file was never brought', 'b'.repeat(64), 'png'],
+    ['whose file has another ending', null, 'webp'],
+  ])('by a path of ours %s is refused by its place', async (_what, unknown, extension) => {
+    const { json: file } = await upload({ bytes: await png(48, 48, 9) });
+    const path = `dg/inputs/${unknown ?? String(file['sha256'])}.${extension}`;
+    const { status, json } = await post(`${api}/v1/generations`, { graph: graph(path) });
+    expect([status, json['code']]).toEqual([422, 'input_unusable']);
+    const message = expect.stringContaining(`names ${path}, which is no upload that is ready`);
+    expect(json['errors']).toEqual([{ pointer: '/graph/1/inputs/image', nodeId: '1', message }]);
+    expect(json['remedy']).toContain('POST /v1/uploads');
   });
 
   test.each([

@@ -112,11 +112,14 @@ describe('A picture that a caller brought', () => {
     expect(uploadsOf(photo)).toEqual([]);
   });
 
-  test('of which only the name is known cannot be had by it', async () => {
-    const graph = redraw('stolen');
-    const stolen = { ...graph, '1': { class_type: 'LoadImage', inputs: { image: `dg/inputs/${'b'.repeat(64)}.png` } } };
-    const { id } = await service.submit({ graph: stolen });
-    expect((await service.untilStatus(id, 'FAILED')).error).toMatchObject({ kind: 'BAD_INPUT' });
+  test('may be named by its path, and by that alone only when it is there', async () => {
+    const photo = await bring('#00aaaa');
+    const named = (hash: string) => ({
+      graph: { ...redraw(hash), '1': { class_type: 'LoadImage', inputs: { image: `dg/inputs/${hash}.png` } } },
+    });
+    const { id } = await service.submit(named(photo.sha256));
+    expect((await service.untilStatus(id, 'COMPLETED')).outputs).toMatchObject([{ width: 96, height: 64 }]);
+    expect((await service.post('/v1/generations', named('b'.repeat(64)))).status).toBe(422);
   });
 });
 
