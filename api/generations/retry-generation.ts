@@ -34,7 +34,7 @@ export function createRetryGeneration(
     const row = await deps.database.selectFrom('generations').selectAll().where('id', '=', id).executeTakeFirst();
     if (row === undefined) return null;
     const { status, account_id: accountId, credits, priority, asked, metadata, workflow_input: earlier } = row;
-    const requestSha256 = canonicalSha256({ retryOf: id });
+    const requestSha256 = canonicalSha256({ retryOf: id, ...(isForced && { isForced }) });
     const idempotency = key === null ? null : { accountId, key, requestSha256 };
     const replay = idempotency === null ? null : await replayOf(deps.database, idempotency);
     if (replay !== null) return replay;

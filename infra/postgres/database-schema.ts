@@ -177,7 +177,8 @@ export interface IdempotencyKeysTable {
   account_id: string;
   key: string;
   request_sha256: string;
-  generation_id: string;
+  /** `null`: the request makes several, or none. */
+  generation_id: string | null;
   response_body: string;
   created_at: DatabaseTime;
 }
