@@ -23,7 +23,7 @@ import { OutageWatch } from './comfyui/outage-watch.js';
 import { openProgressSocket } from './comfyui/progress-socket.js';
 import type { ProgressSocket } from './comfyui/progress-socket.js';
 import type { FinishedPrompt, PromptState } from './comfyui/prompt-state.js';
-import { queueCounts } from './comfyui/queue-counts.js';
+import { queueCounts, runsAnother } from './comfyui/queue-counts.js';
 import { StallWatch } from './comfyui/stall-watch.js';
 import { ZombieWatch } from './comfyui/zombie-watch.js';
 import type { OperatorRule } from './failures/operator-rules.js';
@@ -68,6 +68,8 @@ function wasRunning(watch: PromptWatch, error: unknown): { readonly wasRunning?:
   return error instanceof BackendCrashedError ? { wasRunning: watch.wasRunning } : {};
 }
 
+/** The answer carries the graphs of all that wait. */
+const ASK_WHO_RUNS_MS = 10_000;
 /** As many as a graph may have. */
 const MAX_COMPLETED_NODES = 500;
 
@@ -88,6 +90,7 @@ class PromptWatch {
   #runningSinceMs: number | null = previousHeartbeat()?.runningSinceMs ?? null;
   #percent = previousHeartbeat()?.percent ?? 0;
   #isBehindAnother = previousHeartbeat()?.isBehindAnother ?? false;
+  #askAgainAtMs = 0;
   readonly #canary: string | null;
   #hasSignalled = false;
   #settled: (() => void) | null = null;
@@ -219,7 +222,7 @@ class PromptWatch {
         crashPoint('awaitCompletion.mid');
         return null;
       case 'pending':
-        this.#isBehindAnother = this.#deps.backend.forecast.isAnotherRunning(this.#input.promptId);
+        await this.#lookWhoRuns();
         this.#stall.restart(performance.now());
         await this.#lookForLife();
         return null;
@@ -249,6 +252,24 @@ class PromptWatch {
     } catch (error) {
       if (error instanceof ComfyUIError) return false; // the next look at the prompt itself meets the same
       throw error;
+    }
+  }
+
+  /** Of prompts of ours the forecast knows; who waits behind somebody else's is asked for now and then. */
+  async #lookWhoRuns(): Promise<void> {
+    const { backend } = this.#deps;
+    const { promptId } = this.#input;
+    if (backend.forecast.isAnotherRunning(promptId)) {
+      this.#isBehindAnother = true;
+      return;
+    }
+    const now = performance.now();
+    if (this.#isBehindAnother && now < this.#askAgainAtMs) return;
+    this.#askAgainAtMs = now + ASK_WHO_RUNS_MS;
+    try {
+      this.#isBehindAnother = await backend.use(async (client) => runsAnother(client, promptId, this.#signal));
+    } catch (error) {
+      if (!(error instanceof ComfyUIError)) throw error; // the next look at the prompt itself meets the same
     }
   }
 

@@ -83,12 +83,14 @@ async function claim(
   if (record !== null && record.backendId !== backendId) return claimOf(store, generationId, record);
   slots.claimed(generationId);
   crashPoint('discoverBackend.mid');
+  const inherited = decision === 'new' ? await finishedPromptOf(backend, input) : null;
+  if (inherited !== null) decision = 'adopt';
   log.info('Claimed a generation', { submission, decision, backendId });
   return {
     backendId,
     taskQueue: backendTaskQueue(backendId),
     submission,
-    promptId: promptIdOf(generationId, submission),
+    promptId: inherited ?? promptIdOf(generationId, submission),
     decision,
     device: backend.snapshot().found?.device ?? 'gpu',
   };
@@ -107,6 +109,16 @@ function isHeldElsewhere(
 /** A recovery had changed the graph, or a part of the batch was rendered; claims of earlier versions do not say. */
 function rendersAnother({ graphSha256 }: ClaimRecord, wanted: Pick<DiscoverBackendInput, 'graphSha256'>): boolean {
   return graphSha256 !== undefined && graphSha256 !== wanted.graphSha256;
+}
+
+/** That of the generation that this one repeats, when it has finished here since; nobody could look before. */
+async function finishedPromptOf(
+  backend: ComfyUIBackend,
+  { inheritedPrompt: prompt, graphSha256 }: DiscoverBackendInput,
+): Promise<string | null> {
+  if (prompt?.backendId !== backend.backendId || prompt.graphSha256 !== graphSha256) return null;
+  const { status } = await backend.use(async (client) => client.promptState(prompt.promptId));
+  return status === 'succeeded' ? prompt.promptId : null;
 }
 
 /** The claim that another backend holds. */

@@ -6,6 +6,7 @@ import type { DatabaseSchema } from '../infra/postgres/database-schema.js';
 import type { ControlActivities, RecordOutcomeInput } from '../workflows/contracts/activities.js';
 import { isTerminal } from '../workflows/domain/generation-status.js';
 import { appendEvent } from './database/append-event.js';
+import { writeResumption } from './database/resumption.js';
 import { settleCredits } from './database/credits.js';
 import type { Charge } from './database/credits.js';
 import { alreadyEnded } from './failures/already-ended.js';
@@ -38,12 +39,22 @@ export function createRecordOutcome(deps: RecordOutcomeDeps): ControlActivities[
       const last = await database.transaction().execute(async (transaction) => record(deps, transaction, input));
       crashPoint('recordOutcome.mid');
       await closeClaim(store, input.generationId, last);
-      if (input.status !== 'COMPLETED') await discardOutputs(store, input.generationId);
+      await discardUnwanted(store, input);
       if (input.provider === 'fal') await deps.falSpool.remove(input.generationId); // a cancel may have left a file
     } catch (error) {
       throw toApplicationFailure(error, { retryUnexpected: true });
     }
   };
+}
+
+/** A result of ComfyUI is all that is there; fal.ai renders all of it again, beside parts that were stored before. */
+async function discardUnwanted(
+  store: ObjectStore,
+  { generationId, status, provider, outputs, resumption }: RecordOutcomeInput,
+): Promise<void> {
+  if (status === 'COMPLETED' && provider !== 'fal') return;
+  const kept = [...outputs, ...(resumption?.stored ?? [])].map(({ objectKey }) => objectKey);
+  await discardOutputs(store, generationId, kept);
 }
 
 async function record(
@@ -103,6 +114,7 @@ export async function writeOutcome(
     .where('id', '=', generationId)
     .execute();
   await judgeAttempts(transaction, input);
+  if (input.resumption !== undefined) await writeResumption(transaction, generationId, input.resumption);
   await appendEvent(transaction, generationId, { type: status.toLowerCase(), data: eventDataOf(input, words?.detail) });
   await settleCredits(transaction, generationId, known.charge, status);
 }

@@ -81,7 +81,7 @@ export async function startApi({ config, logger, resources }: ApiStart): Promise
     uploads,
     maxUploadBytes,
     retryGeneration,
-    checkpoints: createCheckpoints(database),
+    checkpoints: createCheckpoints({ database, store }),
     retryFailed: createRetryFailed({ database, retryGeneration, graphPolicy }),
     cancelGeneration: createCancelGeneration({ database }),
     accounts: createAccounts(database),

@@ -48,7 +48,7 @@ export function controlUpkeep({ database, store, client, spoolFolder, upkeep }: 
     removeExpiredOutputs: createRemoveExpiredOutputs(outputs),
     findOldRecords: createFindOldRecords({ database }),
     removeOldRecords: createRemoveOldRecords({ database, store, isKnown: async (id) => isKnown(client, id) }),
-    removeRecoveryData: createRemoveRecoveryData({ database, checkpointRetentionHours }),
+    removeRecoveryData: createRemoveRecoveryData({ database, store, checkpointRetentionHours }),
   };
 }
 

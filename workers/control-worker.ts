@@ -18,11 +18,13 @@ import { createValidateOutputs } from '../activities/validate-outputs.js';
 import { createAdaptGraph } from '../activities/adapt-graph.js';
 import { createExplainNoCapacity } from '../activities/explain-no-capacity.js';
 import { createFindOtherBackend } from '../activities/find-other-backend.js';
+import { createInheritCheckpoint } from '../activities/inherit-checkpoint.js';
 import { createObserveBackend } from '../activities/observe-backend.js';
 import { createRecordOutcome } from '../activities/record-outcome.js';
 import { createRecordProgress } from '../activities/record-progress.js';
 import type { ObjectStore } from '../activities/storage/object-store.js';
 import type { BackendActivities, ControlActivities } from '../workflows/contracts/activities.js';
+import type { CheckpointActivities } from '../workflows/contracts/checkpoint.js';
 import type { EmergencyStopActivities } from '../workflows/contracts/emergency-stop.js';
 import type { FalActivities } from '../workflows/contracts/fal.js';
 import type { ControlUpkeep } from '../workflows/contracts/upkeep.js';
@@ -63,6 +65,13 @@ const MAX_DECODES = 2;
 /** What a GPU worker does with the files of its ComfyUI is done here with those of fal.ai. */
 type CollectingActivities = Pick<BackendActivities, 'downloadOutputs' | 'validateOutputs' | 'uploadOutputs'>;
 
+type AllActivities = ControlActivities &
+  CheckpointActivities &
+  FalActivities &
+  CollectingActivities &
+  EmergencyStopActivities &
+  ControlUpkeep;
+
 /** Workflow Tasks, records, and the relay that starts what was accepted. */
 export async function createControlWorker(options: ControlWorkerOptions): Promise<Worker> {
   const { config, store, logger, resources, ending } = options;
@@ -85,26 +94,26 @@ export async function createControlWorker(options: ControlWorkerOptions): Promis
 
   const hasKey = config.fal.key !== null;
   const { spool, ...falActivities } = await createFalActivities(options, database);
-  const activities: ControlActivities & FalActivities & CollectingActivities & EmergencyStopActivities & ControlUpkeep =
-    {
-      recordProgress: createRecordProgress({ database }),
-      recordOutcome: createRecordOutcome({
-        database,
-        store,
-        falSpool: spool,
-        isLatestRun: async (generationId, runId) => {
-          const latest = await latestRun(client, generationId);
-          return latest.state !== 'missing' && latest.runId === runId;
-        },
-      }),
-      observeBackend: createObserveBackend({ client }),
-      adaptGraph: createAdaptGraph({ store }),
-      findOtherBackend: createFindOtherBackend({ store }),
-      explainNoCapacity: createExplainNoCapacity({ store, hasKey }),
-      ...falActivities,
-      ...createEmergencyStop({ database, client }),
-      ...controlUpkeep({ database, store, client, spoolFolder: falSpoolFolderOf(config), upkeep: config.upkeep }),
-    };
+  const activities: AllActivities = {
+    recordProgress: createRecordProgress({ database }),
+    recordOutcome: createRecordOutcome({
+      database,
+      store,
+      falSpool: spool,
+      isLatestRun: async (generationId, runId) => {
+        const latest = await latestRun(client, generationId);
+        return latest.state !== 'missing' && latest.runId === runId;
+      },
+    }),
+    observeBackend: createObserveBackend({ client }),
+    adaptGraph: createAdaptGraph({ store }),
+    inheritCheckpoint: createInheritCheckpoint({ database, store }),
+    findOtherBackend: createFindOtherBackend({ store }),
+    explainNoCapacity: createExplainNoCapacity({ store, hasKey }),
+    ...falActivities,
+    ...createEmergencyStop({ database, client }),
+    ...controlUpkeep({ database, store, client, spoolFolder: falSpoolFolderOf(config), upkeep: config.upkeep }),
+  };
   const worker = await Worker.create({
     ...SHARED_WORKER_OPTIONS,
     ...workflowCode(),

@@ -1,6 +1,7 @@
 import { proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
 import type { RetryPolicy } from '@temporalio/common';
 import type { BackendActivities, BackendClaim, ClaimActivities, ControlActivities } from './contracts/activities.js';
+import type { CheckpointActivities } from './contracts/checkpoint.js';
 import { HOLDER_SILENCE_SECONDS } from './contracts/backend.js';
 import type { BackendOperations } from './contracts/backend.js';
 import type { EmergencyStopActivities } from './contracts/emergency-stop.js';
@@ -254,6 +255,17 @@ export function backendUpkeepOptions(backendId: string, summary: string, urgency
   const taskQueue = backendTaskQueue(backendId);
   const limits = { scheduleToStartTimeout, ...UPKEEP_LIMITS[urgency] };
   return proxyActivities<BackendUpkeep>({ ...UPKEEP, taskQueue, summary, ...limits });
+}
+
+/** Copies within the store. What cannot be had soon is rendered again. */
+export function inheritingOptions(from: string) {
+  return proxyActivities<CheckpointActivities>({
+    ...CONTROL,
+    startToCloseTimeout: '10 minutes', // a batch of thousands
+    heartbeatTimeout,
+    retry: { ...CONTROL.retry, maximumAttempts: 5 },
+    summary: `Take over what ${from} has left`,
+  });
 }
 
 /** The database. An outage is waited out: what happened must be recorded. */

@@ -46,7 +46,7 @@ function claim(run: GenerationRun, waitMs: number): Promise<BackendClaim> {
 }
 
 async function claimBy(run: GenerationRun, { discoverBackend }: ClaimActivities): Promise<BackendClaim> {
-  const { endedSubmissions, progress, input, rendered, avoided } = run;
+  const { endedSubmissions, progress, input, rendered, avoided, inheritedPrompt } = run;
   const { generationId, vramGb } = input;
   const isAsAccepted = rendered.graph.sha256 === input.graph.sha256; // of what a recovery has made smaller nothing is known
   const claiming = (): Promise<BackendClaim> =>
@@ -55,6 +55,7 @@ async function claimBy(run: GenerationRun, { discoverBackend }: ClaimActivities)
         ...{ generationId, endedSubmissions, lastSubmission: progress.submission },
         ...{ graphSha256: rendered.graph.sha256, avoid: avoided },
         ...(vramGb !== undefined && isAsAccepted && { vramGb }),
+        ...(inheritedPrompt !== null && { inheritedPrompt }),
       }),
     );
   const claimed = await (mayFallBack(run) ? unlessNoBackend(run, claiming) : claiming());
@@ -106,7 +107,7 @@ class FallbackWatch {
   constructor(run: GenerationRun, onReady: () => void) {
     this.#run = run;
     this.#onReady = onReady;
-    run.onNoBackend(() => {
+    run.noBackend.listen(() => {
       this.#look();
     });
   }
@@ -117,7 +118,7 @@ class FallbackWatch {
 
   /** Resolves when a look that was under way is cancelled; `null` when there is none. */
   close(): Promise<void> | null {
-    this.#run.onNoBackend(null);
+    this.#run.noBackend.listen(null);
     this.#scope?.cancel();
     return this.#looking;
   }
@@ -132,7 +133,7 @@ class FallbackWatch {
           this.#looking = null;
           this.#isReady = isReady;
           if (isReady) this.#onReady();
-          else this.#run.forgetNoBackend();
+          else this.#run.noBackend.forget();
         },
         () => undefined, // cancelled, because the claim is made
       );

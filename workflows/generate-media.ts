@@ -13,6 +13,7 @@ import { failureRecordOf, isAlreadyEnded, isSuperseded } from './failure-record.
 import { fallBack, renderOnFalOnly } from './fall-back.js';
 import { GenerationRun } from './generation-run.js';
 import { publishStatus } from './generation-story.js';
+import { inheritCheckpoint, resumptionOf } from './inherit-checkpoint.js';
 import { nextPart, prepareRecovery } from './recover.js';
 import { freeGpu, renderPrompt } from './render-prompt.js';
 import { withinTotalDeadline } from './total-deadline.js';
@@ -29,7 +30,7 @@ export async function generateMedia(input: GenerationInput): Promise<GenerationR
     if (isStarted(started) && started.promptId === run.progress.promptId) run.noteProcessing(started.startedAtMs);
   });
   setHandler(noBackendSignal, () => {
-    run.noteNoBackend();
+    run.noBackend.note();
   });
   try {
     return await generate(run);
@@ -50,6 +51,7 @@ async function generate(run: GenerationRun): Promise<GenerationResult> {
 
 /** Renders until there are stored and recorded outputs of the whole batch, or until nothing is left to try. */
 async function generateOnComfyUI(run: GenerationRun): Promise<GenerationResult> {
+  await inheritCheckpoint(run);
   let claim = await claimFirstBackend(run);
   for (;;) {
     try {
@@ -57,8 +59,8 @@ async function generateOnComfyUI(run: GenerationRun): Promise<GenerationResult> 
       const rendered = await renderPrompt(run, claim);
       const stored = [...run.stored, ...(await collectOutputs(run, outputsOfPrompt(claim, rendered)))];
       const next = await nextPart(run);
-      run.notePartStored(stored, next);
       if (next === null) return await recordCompleted(run, stored);
+      run.notePartStored(stored, next);
       claim = await withinTotalDeadline(run.leftMs(), () => claimBackend(run));
     } catch (error) {
       if (isSuperseded(error) && run.followsLaterSubmission()) {
@@ -112,20 +114,24 @@ async function recordCompleted(run: GenerationRun, outputs: readonly StoredOutpu
 async function recordUnfinished(run: GenerationRun, error: unknown): Promise<unknown> {
   if (isAlreadyEnded(error)) return error; // what is recorded stands
   try {
-    await CancellationScope.nonCancellable(() => end(run, unfinishedOutcome(error)));
+    await CancellationScope.nonCancellable(() => end(run, unfinishedOutcome(run, error)));
     return error;
   } catch (refusal) {
     return refusal;
   }
 }
 
-function unfinishedOutcome(error: unknown): Outcome {
+function unfinishedOutcome(run: GenerationRun, error: unknown): Outcome {
   if (isCancellation(error)) return { status: 'CANCELLED', outputs: [], failure: null };
   const failure = failureRecordOf(error);
-  return { status: failure.kind === 'TIMEOUT' ? 'TIMEOUT' : 'FAILED', outputs: [], failure };
+  const resumption = resumptionOf(run, failure.kind);
+  const status = failure.kind === 'TIMEOUT' ? 'TIMEOUT' : 'FAILED';
+  return { status, outputs: [], failure, ...(resumption !== null && { resumption }) };
 }
 
-type Outcome = Pick<RecordOutcomeInput, 'status' | 'outputs'> & { readonly failure: FailureRecord | null };
+type Outcome = Pick<RecordOutcomeInput, 'status' | 'outputs' | 'resumption'> & {
+  readonly failure: FailureRecord | null;
+};
 
 async function end(run: GenerationRun, outcome: Outcome): Promise<void> {
   run.advance({ phase: 'recording' });

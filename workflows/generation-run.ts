@@ -9,9 +9,11 @@ import type {
   GraphReference,
   StoredOutput,
 } from './contracts/generation.js';
+import type { LastPrompt } from './contracts/checkpoint.js';
 import type { FalRequest, FalSubmission } from './contracts/fal.js';
 import { UNADAPTED } from './domain/adaptation.js';
 import type { Adaptation } from './domain/adaptation.js';
+import { changedParameters } from './domain/changed-parameters.js';
 import { limitsOn } from './domain/deadlines.js';
 import type { FalChoice } from './fal-choice.js';
 import { mayStillRender } from './domain/failure.js';
@@ -21,6 +23,8 @@ import type { Recovery } from './domain/recoveries.js';
 import { DEFAULT_RECOVERY } from './domain/recovery-policy.js';
 import type { RecoveryPolicy } from './domain/recovery-policy.js';
 import { publishStatus, tellStory } from './generation-story.js';
+import { NoBackendNotice } from './no-backend-notice.js';
+import type { Inherited, PreparedRecovery } from './run-steps.js';
 import { outOfTime } from './total-deadline.js';
 
 /** What is rendered now: as it was accepted, or as recoveries have changed it. */
@@ -30,27 +34,8 @@ export interface RenderedGraph {
   readonly expected: ExpectedOutputs;
 }
 
-/** A recovery that is possible, and whose preparations are done. */
-export interface PreparedRecovery {
-  readonly kind: FailureKind;
-  readonly recovery: Recovery;
-  readonly adapted: AdaptedGraph | null;
-  readonly rendered: RenderedSoFar | null;
-  /** The rule of the operators that it follows. */
-  readonly rule: string | null;
-  readonly wasRunning: boolean;
-  /** Where it would fail for the same reason. */
-  readonly unsuitable: readonly string[];
-}
-
-/** Parts of a batch and tiles are how it is rendered; these are what the caller gets. */
-const CHANGES_WHAT_WAS_ASKED = ['width', 'height', 'steps', 'model'];
-
 /** Stands for a backend where fal.ai renders. */
 const FAL = 'fal';
-
-/** What was said of the fleet is not true for longer. */
-const NO_BACKEND_HOLDS_MS = 30_000;
 
 /** One leads to the submission that counts; it may be passed by another meanwhile. */
 const MAX_FOLLOWED = 3;
@@ -59,6 +44,7 @@ const MAX_FOLLOWED = 3;
 export class GenerationRun {
   readonly input: GenerationInput;
   readonly policy: RecoveryPolicy;
+  readonly noBackend = new NoBackendNotice();
   #rendered: RenderedGraph;
   /** Where it has failed for a reason of that backend. */
   #avoided: readonly string[] = [];
@@ -66,12 +52,12 @@ export class GenerationRun {
   #unsuitable: readonly string[] = [];
   /** Of the parts of the batch that are done. */
   #stored: readonly StoredOutput[] = [];
+  #isStoredAsAsked = true;
+  #inheritedPrompt: LastPrompt | null = null;
   #corrections: readonly Correction[] = [];
   /** What was delivered otherwise than asked. */
   #changed: Readonly<Record<string, unknown>> = {};
   #isOnFal = false;
-  #noBackendAtMs = Number.NEGATIVE_INFINITY;
-  #onNoBackend: (() => void) | null = null;
   #progress: GenerationProgress = {
     status: 'QUEUED',
     phase: 'waiting',
@@ -110,6 +96,16 @@ export class GenerationRun {
     return this.#stored;
   }
 
+  /** False when something of it is smaller, or of another model, than was asked for. */
+  get isStoredAsAsked(): boolean {
+    return this.#isStoredAsAsked;
+  }
+
+  /** Of the generation that this one repeats, for the first claim. */
+  get inheritedPrompt(): LastPrompt | null {
+    return this.#progress.submission === 0 ? this.#inheritedPrompt : null;
+  }
+
   get changed(): Readonly<Record<string, unknown>> {
     return this.#changed;
   }
@@ -124,22 +120,6 @@ export class GenerationRun {
   /** Not by its name: a backend may be called so. */
   get isOnFal(): boolean {
     return this.#isOnFal;
-  }
-
-  noteNoBackend(): void {
-    this.#noBackendAtMs = Date.now();
-    this.#onNoBackend?.();
-  }
-
-  /** Called when that is seen, and at once when it was a moment ago; `null`: nobody waits for it. */
-  onNoBackend(listener: (() => void) | null): void {
-    this.#onNoBackend = listener;
-    if (Date.now() - this.#noBackendAtMs < NO_BACKEND_HOLDS_MS) listener?.();
-  }
-
-  /** There is nowhere else to go: it waits until it is told again. */
-  forgetNoBackend(): void {
-    this.#noBackendAtMs = Number.NEGATIVE_INFINITY;
   }
 
   /** Submissions whose result is not waited for any more; a claim must not adopt them. */
@@ -178,7 +158,14 @@ export class GenerationRun {
     this.advance({ status: 'PROCESSING', phase: 'rendering' });
     if (this.#progress.recoveries.length === 0) publishStatus(this.#progress, null);
     const corrections = this.#corrections;
-    this.#record({ type: 'processing', backendId, startedAtMs, ...(corrections.length > 0 && { corrections }) });
+    // A prompt that was taken over has begun before this generation was there.
+    const sinceMs = Math.max(startedAtMs, this.input.acceptedAtMs);
+    this.#record({
+      type: 'processing',
+      backendId,
+      startedAtMs: sinceMs,
+      ...(corrections.length > 0 && { corrections }),
+    });
   }
 
   /** A claim follows; it may adopt the submission when that may still render. */
@@ -192,10 +179,17 @@ export class GenerationRun {
     this.#note(kind, recovery, { phase: 'waiting', adapted, checkpoint, rule, wasRunning });
   }
 
-  /** A part of the batch is stored; `next` is the graph of the part that follows. */
-  notePartStored(stored: readonly StoredOutput[], next: AdaptedGraph | null): void {
+  /** What the generation that this one repeats has left; `next` is the graph of the part that follows what is stored. */
+  noteInherited({ stored, next, prompt }: Inherited): void {
+    this.#inheritedPrompt = prompt;
     this.#stored = stored;
-    if (next === null) return;
+    if (next !== null) this.#rendered = next;
+  }
+
+  /** A part of the batch is stored; `next` is the graph of the part that follows. */
+  notePartStored(stored: readonly StoredOutput[], next: AdaptedGraph): void {
+    this.#stored = stored;
+    this.#isStoredAsAsked &&= Object.keys(this.#changed).length === 0;
     this.#endedSubmissions.push(this.#progress.submission);
     this.#rendered = next;
     this.advance({ phase: 'waiting' });
@@ -246,12 +240,7 @@ export class GenerationRun {
 
   #adapt(adapted: AdaptedGraph): void {
     this.#rendered = adapted;
-    const byRules = (adapted.adaptation.adjusted ?? []).map(({ parameter }) => parameter);
-    const asked = [...CHANGES_WHAT_WAS_ASKED, ...byRules];
-    const changes = Object.entries(adapted.after).filter(
-      ([name, value]) => asked.includes(name) && adapted.before[name] !== value,
-    );
-    this.#changed = { ...this.#changed, ...Object.fromEntries(changes) };
+    this.#changed = { ...this.#changed, ...changedParameters(adapted) };
   }
 
   #note(

@@ -18,7 +18,8 @@ import type { ParameterAdjustment } from './domain/recovery-rule.js';
 import { NOTHING_REMOVED } from './domain/removal-tally.js';
 import { failureRecordOf, isAlreadyEnded, isRecord, mediaFaultsOf, renderedSoFar } from './failure-record.js';
 import { freeGpu } from './render-prompt.js';
-import type { GenerationRun, PreparedRecovery } from './generation-run.js';
+import type { GenerationRun } from './generation-run.js';
+import type { PreparedRecovery } from './run-steps.js';
 
 /** Does what comes before the next claim, and answers with what recovery that is; `null` when nothing is left to try. */
 export async function prepareRecovery(

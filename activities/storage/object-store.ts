@@ -38,6 +38,8 @@ export interface ObjectStore {
   readJson(key: string): Promise<{ readonly value: unknown; readonly etag: string } | null>;
   writeJson(key: string, value: unknown, condition: WriteCondition): Promise<WriteResult>;
   putFile(key: string, upload: FileUpload): Promise<WriteResult>;
+  /** Within the store; what is there is replaced. Throws when the source is not there. */
+  copy(source: string, key: string, facts: Pick<ObjectFacts, 'mediaType' | 'metadata'>): Promise<void>;
   facts(key: string): Promise<ObjectFacts | null>;
   /** Bytes from `offset`, `length` of them or all; the caller reads or destroys the stream. */
   open(key: string, range?: { readonly offset: number; readonly length: number }): Promise<Readable>;
@@ -69,6 +71,7 @@ export function createObjectStore(config: StorageConfig): ObjectStore {
         return etag;
       }),
     putFile: (key, upload) => conditional(key, async () => putFile({ client, bucket, key, isSecure }, upload)),
+    copy: (source, key, facts) => translate(key, async () => copyObject(client, { bucket, source, key, ...facts })),
     facts: (key) => translate(key, async () => ignoreAbsence(factsOf(client, bucket, key))),
     open: (key, range) =>
       translate(key, async () =>
@@ -89,6 +92,12 @@ export function createObjectStore(config: StorageConfig): ObjectStore {
       }),
     createBucketIfAbsent: () => translate(bucket, async () => createBucket(client, config)),
   };
+}
+
+const METADATA_PREFIX = 'x-amz-meta-';
+
+function metadataHeaders(metadata: ObjectFacts['metadata']): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(metadata).map(([name, value]) => [`${METADATA_PREFIX}${name}`, value]));
 }
 
 /** One request: the ETag is that of this very response, and the size is counted, not asked for first. */
@@ -122,12 +131,11 @@ async function putFile(
   target: { readonly client: Client; readonly bucket: string; readonly key: string; readonly isSecure: boolean },
   upload: FileUpload,
 ): Promise<string> {
-  const metadata = Object.entries(upload.metadata).map(([name, value]) => [`x-amz-meta-${name}`, value] as const);
   const headers = {
     'Content-Length': String(upload.bytes),
     'Content-Type': upload.mediaType,
     'x-amz-checksum-sha256': Buffer.from(upload.sha256, 'hex').toString('base64'),
-    ...(Object.fromEntries(metadata) as Readonly<Record<string, string>>),
+    ...metadataHeaders(upload.metadata),
     ...headersOf(upload.condition),
   };
   // putObject reads a whole stream into memory first; this call streams, and signs the hash that we know already.
@@ -144,7 +152,24 @@ async function putFile(
   return bareEtag(response.headers.etag);
 }
 
-const METADATA_PREFIX = 'x-amz-meta-';
+/** A request of our own: copyObject of the client cannot give the copy a media type beside other metadata. */
+async function copyObject(
+  client: Client,
+  copy: { readonly bucket: string; readonly source: string; readonly key: string } & Pick<
+    ObjectFacts,
+    'mediaType' | 'metadata'
+  >,
+): Promise<void> {
+  const { bucket, source, key, mediaType, metadata } = copy;
+  const headers = {
+    'x-amz-copy-source': encodeURI(`/${bucket}/${source}`),
+    'x-amz-metadata-directive': 'REPLACE',
+    'x-amz-checksum-algorithm': 'SHA256',
+    'Content-Type': mediaType,
+    ...metadataHeaders(metadata),
+  };
+  await client.makeRequestAsyncOmit({ method: 'PUT', bucketName: bucket, objectName: key, headers });
+}
 
 /** A HEAD of our own: statObject of the client cannot ask for the checksum. */
 async function factsOf(client: Client, bucket: string, key: string): Promise<ObjectFacts> {

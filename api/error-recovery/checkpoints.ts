@@ -1,4 +1,5 @@
 import { removeCheckpoints } from '../../activities/database/remove-checkpoints.js';
+import type { ObjectStore } from '../../activities/storage/object-store.js';
 import type { Database } from '../../infra/postgres/database.js';
 
 /** What is kept of renderings that failed on the way. */
@@ -8,7 +9,8 @@ export interface Checkpoints {
   remove(hours: number): Promise<number>;
 }
 
-export function createCheckpoints(database: Database): Checkpoints {
+export function createCheckpoints(deps: { readonly database: Database; readonly store: ObjectStore }): Checkpoints {
+  const { database } = deps;
   return {
     async count(generationId) {
       const { count } = await database
@@ -18,6 +20,6 @@ export function createCheckpoints(database: Database): Checkpoints {
         .executeTakeFirstOrThrow();
       return Number(count);
     },
-    remove: async (hours) => removeCheckpoints(database, hours),
+    remove: async (hours) => removeCheckpoints(deps, hours),
   };
 }

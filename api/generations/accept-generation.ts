@@ -29,7 +29,7 @@ import { refuseTooLarge } from './refuse-too-large.js';
 import { refuseUnknownClasses } from './refuse-unknown-classes.js';
 
 /** Of requests that name no account: nothing is charged. */
-const NO_ACCOUNT = 'default';
+export const NO_ACCOUNT = 'default';
 
 export interface AcceptanceDeps extends CommitDeps {
   readonly store: ObjectStore;

@@ -15,7 +15,7 @@ import { ProblemError } from '../problem-error.js';
 import type { GenerationView } from '../schemas/generation-view.js';
 import { generationView } from './generation-view.js';
 import type { GenerationRow } from './generation-view.js';
-import { firstAnswerTo, takeKey } from './idempotency.js';
+import { firstAnswerTo, keyInFlight, takeKey } from './idempotency.js';
 import type { IdempotentRequest } from './idempotency.js';
 import { isLockTimeout } from './postgres-error.js';
 
@@ -85,9 +85,7 @@ export async function commitGeneration(deps: CommitDeps, generation: NewGenerati
     if (idempotency === null || !(error instanceof KeyTakenError || isLockTimeout(error))) throw error;
     const replay = error instanceof KeyTakenError ? await replayOf(deps.database, idempotency) : null;
     if (replay !== null) return replay;
-    throw new ProblemError('idempotency_in_flight', 'The first request with this key has not been answered yet.', {
-      headers: { 'Retry-After': '1' },
-    });
+    throw keyInFlight();
   }
 }
 

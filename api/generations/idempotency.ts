@@ -35,7 +35,7 @@ export async function firstAnswerTo(database: Database, request: IdempotentReque
 export async function takeKey(
   transaction: Transaction<DatabaseSchema>,
   request: IdempotentRequest,
-  answer: { readonly generationId: string; readonly body: string },
+  answer: { readonly generationId: string | null; readonly body: string },
 ): Promise<boolean> {
   const values = {
     request_sha256: request.requestSha256,
@@ -54,6 +54,27 @@ export async function takeKey(
     .returning('key')
     .executeTakeFirst();
   return taken !== undefined;
+}
+
+/** Puts the answer in the place of what was noted when the key was taken; the first one to come stays. */
+export async function answerKey(
+  database: Database,
+  ...[{ accountId, key }, { noted, answer }]: [IdempotentRequest, { readonly noted: string; readonly answer: string }]
+): Promise<void> {
+  await database
+    .updateTable('idempotency_keys')
+    .set({ response_body: answer })
+    .where('account_id', '=', accountId)
+    .where('key', '=', key)
+    .where('response_body', '=', noted)
+    .execute();
+}
+
+/** Another request holds the key, and has not said what came of it. */
+export function keyInFlight(): ProblemError {
+  return new ProblemError('idempotency_in_flight', 'The first request with this key has not been answered yet.', {
+    headers: { 'Retry-After': '1' },
+  });
 }
 
 /** The header's value, `null` without one; throws `invalid_idempotency_key`. */

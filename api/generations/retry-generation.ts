@@ -1,4 +1,5 @@
 import { canonicalSha256 } from '../../activities/storage/canonical-json.js';
+import { readResumption } from '../../activities/database/resumption.js';
 import type { Database } from '../../infra/postgres/database.js';
 import { readGraph } from '../../activities/storage/graph-documents.js';
 import type { GenerationInput } from '../../workflows/contracts/generation.js';
@@ -34,7 +35,7 @@ export function createRetryGeneration(
     const row = await deps.database.selectFrom('generations').selectAll().where('id', '=', id).executeTakeFirst();
     if (row === undefined) return null;
     const { status, account_id: accountId, credits, priority, asked, metadata, workflow_input: earlier } = row;
-    const requestSha256 = canonicalSha256({ retryOf: id });
+    const requestSha256 = canonicalSha256({ retryOf: id, ...(isForced && { isForced }) });
     const idempotency = key === null ? null : { accountId, key, requestSha256 };
     const replay = idempotency === null ? null : await replayOf(deps.database, idempotency);
     if (replay !== null) return replay;
@@ -43,7 +44,11 @@ export function createRetryGeneration(
     }
     const fleet = await fleetState(deps.directory, earlier.pool);
     const corrections = row.corrections.filter(({ node }) => node === null);
-    const input = { ...(await judgedAgain(deps, earlier)), generationId: newGenerationId() };
+    const input = {
+      ...(await judgedAgain(deps, earlier)),
+      generationId: newGenerationId(),
+      ...((await readResumption(deps.database, id)) !== null && { resumesFrom: id }),
+    };
     const inputs = await inputsOf(deps.database, id);
     return commitGeneration(deps, {
       ...{ input, inputs, credits, priority, asked, metadata, corrections, retryOf: id, fleet, idempotency, language },
@@ -63,7 +68,7 @@ async function inputsOf(database: Database, generationId: string): Promise<reado
 /** What graphs are taken may have changed since. */
 async function judgedAgain(
   { store, graphPolicy }: Pick<AcceptanceDeps, 'store' | 'graphPolicy'>,
-  input: GenerationInput,
+  { resumesFrom: _before, ...input }: GenerationInput,
 ): Promise<GenerationInput> {
   if (input.template !== 'graph') return input;
   const { graphRules: _earlier, ...rest } = input;

@@ -118,19 +118,18 @@ async function retry(deps: ErrorRecoveryRoutesDeps, req: Request, res: Response)
     );
   }
   const idempotencyKey = idempotencyKeyFrom(req.get('Idempotency-Key'));
-  const acceptance = await deps.retryGeneration({
-    id,
-    idempotencyKey,
-    isForced,
-    language: negotiateLanguage(req, res),
-  });
+  const language = negotiateLanguage(req, res);
+  const acceptance = await deps.retryGeneration({ id, idempotencyKey, isForced, language });
   if (acceptance === null) throw generationNotFound();
+  if (acceptance.isReplay) res.set('Idempotent-Replayed', 'true');
   res.status(202).json({ success: true, job_id: acceptance.generationId, status: 'queued' });
 }
 
 async function retryMany({ retryFailed }: ErrorRecoveryRoutesDeps, req: Request, res: Response): Promise<void> {
   const { max_jobs: max } = parsedBody(retryFailedSchema, req.body);
-  const ids = await retryFailed({ max, language: negotiateLanguage(req, res) });
+  const idempotencyKey = idempotencyKeyFrom(req.get('Idempotency-Key'));
+  const { ids, isReplay } = await retryFailed({ max, idempotencyKey, language: negotiateLanguage(req, res) });
+  if (isReplay) res.set('Idempotent-Replayed', 'true');
   res.status(202).json({ success: true, count: ids.length, retried_job_ids: ids });
 }
 

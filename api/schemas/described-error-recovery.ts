@@ -76,9 +76,10 @@ function jobRoutes(): readonly DescribedRoute[] {
       path: '/api/error-recovery/jobs/retry-failed',
       operationId: 'retryFailedJobs',
       summary: 'Accept the oldest failed jobs once more that may succeed now',
+      headers: KEY,
       body: retryFailedSchema,
       answers: { '202': { description: 'The new jobs', schema: retriedJobsSchema } },
-      problems: [...WRITES, ...BODY, 'idempotency_in_flight', ...NO_PLACE],
+      problems: [...WRITES, ...BODY, ...IDEMPOTENCY, ...NO_PLACE],
     },
   ];
 }

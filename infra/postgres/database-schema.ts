@@ -2,6 +2,7 @@ import type { ColumnType, Generated, JSONColumnType } from 'kysely';
 import type { FailureKind } from '../../workflows/domain/failure.js';
 import type { EmergencyStopReport } from '../../workflows/contracts/emergency-stop.js';
 import type { Correction } from '../../workflows/domain/correct-graph.js';
+import type { Resumption } from '../../workflows/contracts/checkpoint.js';
 import type { GenerationStatus } from '../../workflows/domain/generation-status.js';
 import type { GenerationInput, OutputKind } from '../../workflows/contracts/generation.js';
 
@@ -69,6 +70,8 @@ export interface CheckpointsTable {
   completed_nodes: JSONColumnType<string[]>;
   graph_key: string;
   files: JSONColumnType<string[]>;
+  /** Of the last one of a generation that has failed. */
+  resumption: JSONColumnType<Resumption> | null;
   created_at: DatabaseTime;
 }
 
@@ -178,7 +181,8 @@ export interface IdempotencyKeysTable {
   account_id: string;
   key: string;
   request_sha256: string;
-  generation_id: string;
+  /** `null`: the request makes several, or none. */
+  generation_id: string | null;
   response_body: string;
   created_at: DatabaseTime;
 }

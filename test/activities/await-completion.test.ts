@@ -223,6 +223,20 @@ describe.each(SIMULATED_VERSIONS)('Awaiting a prompt of ComfyUI %s', (version) =
     expect([factsOf(ofFirst)['wasRunning'], factsOf(ofSecond)['wasRunning']]).toEqual([true, false]);
   });
 
+  test("a prompt that waited behind a stranger's when ComfyUI died was not running either", async () => {
+    const comfy = await simulator({ secondsPerStep: 0.1 });
+    await queued(comfy.url, buildGraph({ steps: 200, seed: 1 })); // nobody here knows of it
+    const promptId = await queued(comfy.url, buildGraph({ steps: 200, seed: 2 }));
+    const world = environment();
+    let beats = 0;
+    world.onHeartbeat(({ isBehindAnother }) => (beats += isBehindAnother === true ? 1 : 0));
+    const failing = failureOf(world.run(awaiting(comfy.url, 200), buildInput(promptId, { backendReturnSeconds: 1 })));
+    await until('it is seen behind the other', async () => beats > 0, 10_000);
+    await comfy.kill('SIGKILL');
+    const failure = await failing;
+    expect([failure.type, factsOf(failure)['wasRunning']]).toEqual(['BACKEND_CRASHED', false]);
+  });
+
   test('R2.5 a ComfyUI that comes back without the prompt has crashed: the prompt is not lost', async () => {
     const port = await freePort();
     const first = await simulator({ secondsPerStep: 0.1, port });

@@ -61,12 +61,16 @@ async function putObject(key: string, text: string): Promise<void> {
 }
 
 /** A generation that ended so long ago; `null`: it is under way. */
-async function insertGeneration(id: string, endedMsAgo: number | null, inputs: readonly string[] = []): Promise<void> {
+async function insertGeneration(
+  id: string,
+  endedMsAgo: number | null,
+  ...[inputs = [], status = 'COMPLETED']: [(readonly string[])?, ('COMPLETED' | 'CANCELLED')?]
+): Promise<void> {
   await connection.database
     .insertInto('generations')
     .values({
       ...{ id, template: 'graph', graph_key: 'graphs/a.json', metadata: '{}', workflow_input: '{}', asked: '{}' },
-      ...(endedMsAgo !== null && { status: 'COMPLETED', finished_at: ago(endedMsAgo) }),
+      ...(endedMsAgo !== null && { status, finished_at: ago(endedMsAgo) }),
     })
     .execute();
   for (const sha256 of inputs) {
@@ -286,8 +290,16 @@ test('R5.12 checkpoints go CHECKPOINT_RETENTION_HOURS after the end, idempotency
     ['just-now', HOUR_MS],
     ['under-way', null],
   ] as const) {
-    await insertGeneration(id, ended);
-    const progress = { progress_percent: 40, graph_key: 'graphs/a.json', completed_nodes: '["1"]', files: '[]' };
+    await insertGeneration(id, ended, [], 'CANCELLED');
+    await putObject(`jobs/${id}/image_0.png`, 'a');
+    const resumption = JSON.stringify({ stored: [], left: [], graph: { key: 'a', sha256: 'a' }, prompt: null });
+    const progress = {
+      resumption,
+      progress_percent: 40,
+      graph_key: 'graphs/a.json',
+      completed_nodes: '["1"]',
+      files: '[]',
+    };
     await database
       .insertInto('checkpoints')
       .values({ generation_id: id, attempt: 1, ...progress })
@@ -299,10 +311,12 @@ test('R5.12 checkpoints go CHECKPOINT_RETENTION_HOURS after the end, idempotency
       .values({ ...answer, key: id, created_at })
       .execute();
   }
-  const removal = createRemoveRecoveryData({ database, checkpointRetentionHours: 2 });
+  const removal = createRemoveRecoveryData({ database, store, checkpointRetentionHours: 2 });
   expect(await run(removal)).toMatchObject({ files: 3, failed: 0 });
   const checkpoints = await database.selectFrom('checkpoints').select('generation_id').execute();
   expect(checkpoints.map((row) => row.generation_id).sort()).toEqual(['just-now', 'under-way']);
+  const kept = ['long-ago', 'just-now', 'under-way'].map(async (id) => [id, (await keys(`jobs/${id}/`)).length]);
+  expect(Object.fromEntries(await Promise.all(kept))).toEqual({ 'long-ago': 0, 'just-now': 1, 'under-way': 1 });
   const idempotencyKeys = await database.selectFrom('idempotency_keys').select('key').execute();
   expect(idempotencyKeys.map(({ key }) => key)).toEqual(['just-now']);
 });

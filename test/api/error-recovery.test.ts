@@ -158,6 +158,69 @@ describe('R5.10 A job', () => {
   });
 });
 
+describe('R5.10 Idempotency-Key', () => {
+  const withKey = async (path: string, ...[key, body]: [string, object]) =>
+    post(`${jobs()}/${path}`, body, { 'Idempotency-Key': key });
+  const failedJob = async () => {
+    const id = await submitted();
+    await end(id, 'FAILED', 'NETWORK_ERROR');
+    return id;
+  };
+  const sourcesOf = async (ids: readonly string[]) => {
+    const rows = await setting.database.selectFrom('generations').select('retry_of').execute();
+    return rows.flatMap(({ retry_of: id }) => (id !== null && ids.includes(id) ? [id] : [])).sort();
+  };
+
+  test('of many: racing calls and a repetition get one answer, another body is refused', async () => {
+    const ids = await Promise.all([1, 2, 3, 4, 5, 6].map(failedJob));
+    const racing = await Promise.all([1, 2, 3, 4].map(async () => withKey('retry-failed', 'many', { max_jobs: 2 })));
+    expect(racing.map(({ status }) => status)).toEqual([202, 202, 202, 202]);
+    expect(new Set(racing.map(({ text }) => text)).size).toBe(1);
+    expect(racing[0]?.json).toMatchObject({ success: true, count: 2 });
+    expect(await sourcesOf(ids)).toHaveLength(2);
+    const again = await withKey('retry-failed', 'many', { max_jobs: 2 });
+    expect(again.text).toBe(racing[0]?.text);
+    expect(again.headers['idempotent-replayed']).toBe('true');
+    expect(await sourcesOf(ids)).toHaveLength(2);
+    const other = await withKey('retry-failed', 'many', { max_jobs: 3 });
+    expect(other).toMatchObject({ status: 422, json: { code: 'idempotency_mismatch' } });
+    expect((await withKey('retry-failed', 'rest', { max_jobs: 100 })).json['count']).toBeGreaterThanOrEqual(4);
+    const nothing = await withKey('retry-failed', 'nothing', {});
+    expect(nothing.json).toMatchObject({ count: 0 });
+    await failedJob();
+    expect((await withKey('retry-failed', 'nothing', {})).text).toBe(nothing.text);
+  });
+
+  test('of many: what a full queue has stopped halfway is gone on with, by the same key', async () => {
+    const ids = await Promise.all([1, 2, 3].map(failedJob));
+    const { count } = await setting.database
+      .selectFrom('generations')
+      .select((row) => row.fn.countAll<string>().as('count'))
+      .where('finished_at', 'is', null)
+      .executeTakeFirstOrThrow();
+    const narrow = await setting.startApi({ MAX_OPEN_GENERATIONS: String(Number(count) + 1) });
+    const half = await post(
+      `${narrow}/api/error-recovery/jobs/retry-failed`,
+      { max_jobs: 100 },
+      { 'Idempotency-Key': 'half' },
+    );
+    expect(half).toMatchObject({ status: 503, json: { code: 'queue_full' } });
+    const late = await failedJob(); // it is not among those of the first call
+    expect((await withKey('retry-failed', 'half', { max_jobs: 100 })).status).toBe(202);
+    expect(await sourcesOf([...ids, late])).toEqual([...ids].sort());
+  });
+
+  test('of one: forced or not is part of the request, and a repetition says so', async () => {
+    const id = await failedJob();
+    const first = await withKey(`${id}/retry`, 'one', {});
+    const again = await withKey(`${id}/retry`, 'one', {});
+    expect(again.text).toBe(first.text);
+    expect(again.headers['idempotent-replayed']).toBe('true');
+    const forced = await withKey(`${id}/retry`, 'one', { force_retry: true });
+    expect(forced).toMatchObject({ status: 422, json: { code: 'idempotency_mismatch' } });
+  });
+});
+
 describe('Statistics', () => {
   let own: TestSetting;
   beforeAll(async () => {

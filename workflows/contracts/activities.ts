@@ -3,6 +3,7 @@ import type { Correction } from '../domain/correct-graph.js';
 import type { FailureKind } from '../domain/failure.js';
 import type { ParameterAdjustment } from '../domain/recovery-rule.js';
 import type { TerminalStatus } from '../domain/generation-status.js';
+import type { LastPrompt, Resumption } from './checkpoint.js';
 import type {
   ExpectedOutputs,
   GraphReference,
@@ -28,6 +29,8 @@ export interface DiscoverBackendInput {
   readonly avoid: readonly string[];
   /** What it needs of a card, where that is known: a smaller one leaves it to others that may have as much. */
   readonly vramGb?: number;
+  /** Of the generation that this one repeats: taken where it has finished and renders the same graph. */
+  readonly inheritedPrompt?: LastPrompt;
 }
 
 /** The claim: which backend renders, and under which number. */
@@ -245,6 +248,8 @@ export interface RecordOutcomeInput {
   readonly changed?: Readonly<Record<string, unknown>>;
   /** Absent: ComfyUI. */
   readonly provider?: 'fal';
+  /** What is left to a generation that repeats this one; absent: nothing. */
+  readonly resumption?: Resumption;
 }
 
 export interface ExplainNoCapacityInput {

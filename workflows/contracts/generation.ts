@@ -77,6 +77,8 @@ export interface GenerationInput {
   readonly fal?: FalRequest | NoFalRequest;
   /** What its template says that it needs of a card; absent where nothing is known. */
   readonly vramGb?: number;
+  /** Id of the failed generation that this one repeats, where that has left something to go on from. */
+  readonly resumesFrom?: string;
   /** Absent: a template, or a graph of somebody who is trusted. */
   readonly graphRules?: GraphRules;
   /** Milliseconds since the epoch, from the database's clock. */

@@ -181,6 +181,14 @@ export const FINAL_IN_PLACE: readonly FailureKind[] = FAILURE_KINDS.filter(
 /** Failures that say nothing about the prompt: ComfyUI may be rendering it all the while. */
 const SAYS_NOTHING_OF_PROMPT: readonly FailureKind[] = ['TIMEOUT', 'NETWORK_ERROR', 'UNEXPECTED'];
 
+/** The prompt may have been finished all the same, while nobody looked, and with good outputs. */
+const MAY_FINISH_UNSEEN: readonly FailureKind[] = [...SAYS_NOTHING_OF_PROMPT, 'BACKEND_CRASHED', 'PROMPT_LOST'];
+
+/** True when a later look at the prompt may find a result. */
+export function mayFinishUnseen(kind: FailureKind): boolean {
+  return MAY_FINISH_UNSEEN.includes(kind);
+}
+
 /** False when the failure proves that ComfyUI is done with the prompt. */
 export function mayStillRender(kind: FailureKind): boolean {
   return SAYS_NOTHING_OF_PROMPT.includes(kind);

@@ -87,7 +87,7 @@ export function storeHolding(documents: Readonly<Record<string, unknown>>): Obje
       throw new Error('This test has no object store');
     },
     readJson: async (key) => (key in documents ? { value: documents[key], etag: key } : null),
-    ...{ writeJson: unused, putFile: unused, facts: unused, open: unused, keysUnder: unused },
+    ...{ writeJson: unused, putFile: unused, facts: unused, copy: unused, open: unused, keysUnder: unused },
     ...{ remove: unused, check: unused, createBucketIfAbsent: unused },
   };
 }

@@ -3,10 +3,19 @@ import type { Client } from 'minio';
 import type { Evidence, Violation } from './check-invariants.js';
 import { keysIn, storeClient } from './store-client.js';
 
-interface OutputRow {
+/** Parts of a batch that a failed generation leaves to the one that repeats it. */
+const KEPT_PARTS = `
+  SELECT part->>'objectKey' AS object_key, part->>'bytes' AS bytes, part->>'sha256' AS sha256
+    FROM checkpoints JOIN generations ON id = generation_id, jsonb_array_elements(resumption->'stored') AS part
+   WHERE status IN ('FAILED', 'TIMEOUT') AND outputs_removed_at IS NULL`;
+
+interface StoredRow {
   readonly object_key: string;
   readonly bytes: string;
   readonly sha256: string;
+}
+
+interface OutputRow extends StoredRow {
   readonly status: string;
 }
 
@@ -16,19 +25,21 @@ export async function checkObjects({ database, storage }: Evidence): Promise<rea
     // what was removed after its time must have no object any more
     'SELECT object_key, bytes, sha256, status FROM outputs JOIN generations ON id = generation_id WHERE outputs_removed_at IS NULL',
   );
+  const { rows: parts } = await database.query<StoredRow>(KEPT_PARTS);
   const client = storeClient(storage);
   const keys = await keysIn(client, storage.bucket, 'jobs/');
-  const wrong = await Promise.all(rows.map(async (row) => checkObject(client, storage.bucket, row)));
-  const rowKeys = new Set(rows.map((row) => row.object_key));
+  const wrong = await Promise.all([...rows, ...parts].map(async (row) => checkObject(client, storage.bucket, row)));
+  const rowKeys = new Set([...rows, ...parts].map((row) => row.object_key));
+  const misplaced = rows.filter(({ status }) => status !== 'COMPLETED');
   return [
+    ...misplaced.map((row): Violation => `I2 ${row.object_key} belongs to a generation that is ${row.status}`),
     ...wrong.filter((violation) => violation !== null),
     ...keys.filter((key) => !rowKeys.has(key)).map((key): Violation => `I2 the object ${key} has no row`),
   ];
 }
 
-async function checkObject(client: Client, bucket: string, row: OutputRow): Promise<Violation | null> {
-  const { object_key: key, bytes, sha256, status } = row;
-  if (status !== 'COMPLETED') return `I2 ${key} belongs to a generation that is ${status}`;
+async function checkObject(client: Client, bucket: string, row: StoredRow): Promise<Violation | null> {
+  const { object_key: key, bytes, sha256 } = row;
   try {
     const hash = createHash('sha256');
     let count = 0;
