@@ -1,11 +1,10 @@
 import { activityInfo, cancellationSignal, log } from '@temporalio/activity';
-import { ApplicationFailure } from '@temporalio/common';
 import type { BackendClaim, ClaimActivities, DiscoverBackendInput } from '../workflows/contracts/activities.js';
 import { backendTaskQueue } from '../workflows/contracts/task-queues.js';
-import type { FailureKind } from '../workflows/domain/failure.js';
 import type { ComfyUIBackend } from './comfyui/comfyui-backend.js';
 import { promptIdOf } from './comfyui/prompt-id.js';
 import { alreadyEnded } from './failures/already-ended.js';
+import { refusedClaim } from './failures/refused-claim.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
 import { heartbeatWhile } from './heartbeat-while.js';
 import type { LateAttempt } from './late-attempt.js';
@@ -124,11 +123,8 @@ async function claimOf(store: ObjectStore, generationId: string, record: ClaimRe
   };
 }
 
-/** The claim goes back into the queue, for whoever is free; pauses that grow would keep it from a gate that opens. */
 function throwIfRefused(message: string | null): void {
-  if (message === null) return;
-  const type: FailureKind = 'NETWORK_ERROR';
-  throw ApplicationFailure.create({ type, message, nextRetryDelay: '1 second' });
+  if (message !== null) throw refusedClaim(message);
 }
 
 /** True when the prompt of an open record of this backend renders the same graph, and still runs, waits or has succeeded. */

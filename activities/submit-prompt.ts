@@ -5,6 +5,7 @@ import pLimit from 'p-limit';
 import type { BackendActivities, SubmitPromptInput, SubmittedPrompt } from '../workflows/contracts/activities.js';
 import type { FailureKind } from '../workflows/domain/failure.js';
 import type { ApiGraph } from '../workflows/domain/graph.js';
+import { heavyModelsOf } from '../workflows/domain/heavy-models.js';
 import { inputFilesOf } from '../workflows/domain/input-files.js';
 import type { InputFile } from '../workflows/domain/input-files.js';
 import { correctGraph } from '../workflows/domain/correct-graph.js';
@@ -41,6 +42,8 @@ export interface SubmitPromptDeps {
   readonly rules: readonly OperatorRule[];
   /** Told that the submission begins; what it answers is called when it is over, with or without a prompt in the queue. */
   readonly claims: { submitting(generationId: string): () => void };
+  /** Told what ComfyUI loads with a graph that it has taken. */
+  readonly onModels: (models: readonly string[]) => void;
 }
 
 /** After a POST whose answer was lost ComfyUI may still be validating: the prompt can appear this much later. */
@@ -81,6 +84,7 @@ export function createSubmitPrompt(deps: SubmitPromptDeps): BackendActivities['s
           ),
         );
         backend.forecast.submitted(input.promptId, graph); // before the claim stops counting
+        deps.onModels(heavyModelsOf(graph));
         const nodeCount = Object.keys(graph).length;
         return { state, nodeCount, ...(corrections.length > 0 && { corrections }) };
       });

@@ -42,7 +42,7 @@ export async function returnToBackend(run: GenerationRun, last: BackendClaim): P
 
 function claim(run: GenerationRun, waitMs: number): Promise<BackendClaim> {
   const { pool, template } = run.input;
-  return claimBy(run, claimOptions(pool, { waitMs, summary: `Wait for a GPU: ${template}` }));
+  return claimBy(run, claimOptions({ pool, models: run.models }, { waitMs, summary: `Wait for a GPU: ${template}` }));
 }
 
 async function claimBy(run: GenerationRun, { discoverBackend }: ClaimActivities): Promise<BackendClaim> {

@@ -30,6 +30,9 @@ const reportSchema: z.ZodType<BackendReport> = z.object({
   vramTotalBytes: z.number().nullable(),
   queueRemaining: z.number().nullable(),
   maxGpuJobs: z.number(),
+  polls: z.string().exactOptional(),
+  loadedModels: z.array(z.string()).exactOptional(),
+  queueChanges: z.number().exactOptional(),
   capabilitiesKey: z.string().nullable(),
   reportedAt: z.string(),
 });

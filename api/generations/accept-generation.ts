@@ -5,6 +5,7 @@ import type { GraphReference, GraphRules } from '../../workflows/contracts/gener
 import type { FalRequest, NoFalRequest, ProviderMode } from '../../workflows/contracts/fal.js';
 import type { BoundFal } from '../templates/bind-fal.js';
 import type { ApiGraph } from '../../workflows/domain/graph.js';
+import { heavyModelsOf } from '../../workflows/domain/heavy-models.js';
 import type { RecoveryPolicy } from '../../workflows/domain/recovery-policy.js';
 import type { BackendDirectory } from '../backends/backend-directory.js';
 import { fleetState } from '../backends/fleet-state.js';
@@ -69,7 +70,7 @@ export function createAcceptGeneration(deps: AcceptanceDeps): AcceptGeneration {
     const credits = request.account === null ? null : priceOf(request, deps.creditsPerGraph);
     const input = {
       ...inputOf(deps, request, graph),
-      ...{ provider: request.provider ?? deps.provider, fal },
+      ...{ provider: request.provider ?? deps.provider, fal, models: heavyModelsOf(request.graph) },
       ...(graphRules !== null && { graphRules }),
       ...(vramGb !== null && { vramGb }),
     };

@@ -48,6 +48,7 @@ function submitter(backend: ComfyUIBackend, options: { readonly claim?: ClaimRec
     rules: [],
     maxQueued: 2,
     claims,
+    onModels: () => undefined,
   });
   const claimedBy = (record: ClaimRecord) => {
     documents[claimKey(input.generationId)] = record;

@@ -35,6 +35,7 @@ function submitter(backend: ComfyUIBackend, graph: ApiGraph) {
     inputs: NO_INPUTS,
     gate: new GateSwitch(),
     maxQueued: 2,
+    onModels: () => undefined,
     claims: {
       submitting: () => {
         claims.push('submitting');

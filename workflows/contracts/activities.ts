@@ -145,6 +145,8 @@ export interface AdaptedGraph {
   readonly expected: ExpectedOutputs;
   readonly before: GraphParameters;
   readonly after: GraphParameters;
+  /** Heavy model files, by which it is queued; absent from histories of earlier versions. */
+  readonly models?: readonly string[];
 }
 
 /** `models`: the model files that the graph names; `more_vram`: than the one that it failed on. */
@@ -205,6 +207,8 @@ export type ProgressRecord =
       readonly recovery: RecoveryNote;
       /** How far the rendering had come; absent when that is not known. */
       readonly checkpoint?: Checkpoint;
+      /** Heavy models of what is rendered from now on, where the recovery has changed the graph: another queue waits. */
+      readonly models?: readonly string[];
     };
 
 /** R5.3: what a recovery begins from. */
@@ -253,7 +257,7 @@ export interface ExplainNoCapacityInput {
   readonly falObstacle?: string | null;
 }
 
-/** Polled on the gated queue of a pool: it decides where a generation renders. */
+/** Polled on the gated queues of a pool: it decides where a generation renders. */
 export interface ClaimActivities {
   readonly discoverBackend: (input: DiscoverBackendInput) => Promise<BackendClaim>;
 }

@@ -75,6 +75,8 @@ export interface GenerationInput {
   readonly fal?: FalRequest | NoFalRequest;
   /** What its template says that it needs of a card; absent where nothing is known. */
   readonly vramGb?: number;
+  /** Heavy model files of the graph, by which it is queued; absent from what was accepted before there were such queues. */
+  readonly models?: readonly string[];
   /** Absent: a template, or a graph of somebody who is trusted. */
   readonly graphRules?: GraphRules;
   /** Milliseconds since the epoch, from the database's clock. */
