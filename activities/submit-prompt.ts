@@ -26,7 +26,7 @@ import type { OperatorRule } from './failures/operator-rules.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
 import { heartbeatWhile } from './heartbeat-while.js';
 import { untilAborted } from './until-aborted.js';
-import { readGraph } from './storage/graph-documents.js';
+import type { GraphReader } from './storage/graph-reader.js';
 import { readClaim } from './storage/claim-record.js';
 import type { ObjectStore } from './storage/object-store.js';
 import { crashPoint } from '../infra/runtime/crash-point.js';
@@ -34,6 +34,8 @@ import { crashPoint } from '../infra/runtime/crash-point.js';
 export interface SubmitPromptDeps {
   readonly backend: ComfyUIBackend;
   readonly store: ObjectStore;
+  /** Which the claim has read already. */
+  readonly readKeptGraph: GraphReader;
   readonly inputs: InputFiles;
   readonly gate: GateSwitch;
   /** Prompts of everybody that ComfyUI may hold before one more is posted. */
@@ -57,7 +59,7 @@ const CATALOGUE_MS = 5_000;
 const PAUSED_MS = 5_000;
 
 export function createSubmitPrompt(deps: SubmitPromptDeps): BackendActivities['submitPrompt'] {
-  const { backend, store, claims } = deps;
+  const { backend, readKeptGraph, claims } = deps;
   // One at a time for each backend: between looking and posting nobody else of ours may post.
   const exclusive = pLimit(1);
   /**
@@ -71,7 +73,7 @@ export function createSubmitPrompt(deps: SubmitPromptDeps): BackendActivities['s
     const waitUntilMs = performance.now() + MAX_WAIT_MS;
     try {
       return await heartbeatWhile(async () => {
-        const accepted = await readGraph(store, input.graph);
+        const accepted = await readKeptGraph(input.graph);
         const { state, graph, corrections } = await withInputs(deps, { graph: accepted, signal }, async () =>
           exclusive(async () =>
             backend.use(async (client) => {

@@ -19,6 +19,8 @@ import type { LateAttempt } from '../activities/late-attempt.js';
 import { createDownloadOutputs } from '../activities/download-outputs.js';
 import { createSetGate } from '../activities/set-gate.js';
 import { createStopPrompt } from '../activities/stop-prompt.js';
+import { createGraphReader } from '../activities/storage/graph-reader.js';
+import type { GraphReader } from '../activities/storage/graph-reader.js';
 import type { ObjectStore } from '../activities/storage/object-store.js';
 import { createSubmitPrompt } from '../activities/submit-prompt.js';
 import { createTendBackend } from '../activities/tend-backend.js';
@@ -84,6 +86,7 @@ interface Backing extends GpuWorkerOptions {
   readonly client: Client;
   readonly late: LateAttempt;
   readonly polling: PollingState;
+  readonly readKeptGraph: GraphReader;
 }
 
 /**
@@ -113,8 +116,9 @@ export async function createGpuWorker(options: GpuWorkerOptions): Promise<readon
   resources.add(`pauses ${backendId}`, async () => late.close());
   const spool = createSpool({ folder: spoolFolderOf(config, backend), fetch: createFetchOutput({ backend, logger }) });
   const scratch = await createScratch(join(config.dataDir, 'inputs', backendId));
+  const readKeptGraph = createGraphReader(store);
   const inputs = createInputFiles({ store, scratch });
-  const backing = { ...options, backend, gate, hold: lease, slots, spool, inputs, client, late, polling };
+  const backing = { ...options, backend, gate, hold: lease, slots, spool, inputs, client, late, polling, readKeptGraph };
   const workers = await createWorkers(backing, connection);
   reporter.start();
   const sweep = startOrphanSweep({ backend, spool, store, client, intervalMs: gpu.sweepIntervalMs, logger });
@@ -185,7 +189,7 @@ function createGatedQueues(
 }
 
 function claimActivities(backing: Backing): ClaimActivities {
-  return { discoverBackend: createDiscoverBackend(backing) };
+  return { discoverBackend: createDiscoverBackend({ ...backing, pool: backing.config.gpu.pool }) };
 }
 
 function spoolFolderOf({ dataDir }: WorkerConfig, { backendId }: ComfyUIBackend): string {
@@ -193,11 +197,11 @@ function spoolFolderOf({ dataDir }: WorkerConfig, { backendId }: ComfyUIBackend)
 }
 
 function backendActivities(backing: Backing): BackendActivities {
-  const { backend, gate, store, slots, spool, inputs, config, late, rules, polling } = backing;
+  const { backend, gate, store, slots, spool, inputs, config, late, rules, polling, readKeptGraph } = backing;
   const { capacity: maxQueued } = slots;
   const onModels = polling.loaded.bind(polling);
   return {
-    submitPrompt: createSubmitPrompt({ backend, store, inputs, gate, rules, maxQueued, claims: slots, onModels }),
+    submitPrompt: createSubmitPrompt({ backend, store, readKeptGraph, inputs, gate, rules, maxQueued, claims: slots, onModels }),
     awaitCompletion: createAwaitCompletion({
       backend,
       rules,
