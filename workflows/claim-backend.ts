@@ -46,15 +46,14 @@ function claim(run: GenerationRun, waitMs: number): Promise<BackendClaim> {
 }
 
 async function claimBy(run: GenerationRun, { discoverBackend }: ClaimActivities): Promise<BackendClaim> {
-  const { endedSubmissions, progress, input, rendered, avoided } = run;
-  const { generationId, vramGb } = input;
-  const isAsAccepted = rendered.graph.sha256 === input.graph.sha256; // of what a recovery has made smaller nothing is known
+  const { endedSubmissions, progress, input, rendered, avoided, vramGb } = run;
+  const { generationId } = input;
   const claiming = (): Promise<BackendClaim> =>
     checked(
       discoverBackend({
         ...{ generationId, endedSubmissions, lastSubmission: progress.submission },
         ...{ graphSha256: rendered.graph.sha256, avoid: avoided },
-        ...(vramGb !== undefined && isAsAccepted && { vramGb }),
+        ...(vramGb !== undefined && { vramGb }),
       }),
     );
   const claimed = await (mayFallBack(run) ? unlessNoBackend(run, claiming) : claiming());
@@ -147,11 +146,12 @@ function noCapacity(message: string, facts: Readonly<Record<string, unknown>> = 
 /** What every backend said, and what fal.ai would need. */
 async function explanationOf(run: GenerationRun): Promise<string> {
   const { pool } = run.input;
-  const { falChoice } = run;
+  const { falChoice, rendered, avoided: avoid } = run;
+  const wanted = { graph: rendered.graph, vramGb: run.vramGb ?? null, avoid };
   try {
-    if (falChoice?.provider !== 'comfyui') return await explainNoCapacity({ pool });
+    if (falChoice?.provider !== 'comfyui') return await explainNoCapacity({ pool, wanted });
     const request = falRequestOf(falChoice);
-    return await explainNoCapacity({ pool, falObstacle: 'reason' in request ? request.reason : null });
+    return await explainNoCapacity({ pool, wanted, falObstacle: 'reason' in request ? request.reason : null });
   } catch (error) {
     if (isCancellation(error)) throw error;
     log.warn('The reports of the backends could not be read', { error });

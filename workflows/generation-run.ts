@@ -108,6 +108,11 @@ export class GenerationRun {
     return this.#rendered.models ?? this.input.models ?? [];
   }
 
+  /** Of what a recovery has made smaller nothing is known. */
+  get vramGb(): number | undefined {
+    return this.#rendered.graph.sha256 === this.input.graph.sha256 ? this.input.vramGb : undefined;
+  }
+
   get avoided(): readonly string[] {
     return [...new Set([...this.#avoided, ...this.#unsuitable])];
   }

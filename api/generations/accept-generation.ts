@@ -5,6 +5,7 @@ import type { GraphReference, GraphRules } from '../../workflows/contracts/gener
 import type { FalRequest, NoFalRequest, ProviderMode } from '../../workflows/contracts/fal.js';
 import type { BoundFal } from '../templates/bind-fal.js';
 import type { ApiGraph } from '../../workflows/domain/graph.js';
+import { needsOf } from '../../workflows/domain/capability-gaps.js';
 import { heavyModelsOf } from '../../workflows/domain/heavy-models.js';
 import type { RecoveryPolicy } from '../../workflows/domain/recovery-policy.js';
 import type { BackendDirectory } from '../backends/backend-directory.js';
@@ -63,7 +64,7 @@ export function createAcceptGeneration(deps: AcceptanceDeps): AcceptGeneration {
     const [graph, fal, fleet] = await Promise.all([
       storeGraph(deps.store, request.graph),
       storeFalRequest(deps.store, request.fal),
-      fleetState(deps.directory, request.pool),
+      fleetState(deps.directory, { pool: request.pool, needs: needsOf(request.graph, request.vramGb) }),
     ]);
     const { priority, asked, metadata, corrections, inputs, vramGb } = request;
     const { vram = [] } = deps.templates.get(request.template)?.manifest ?? {};

@@ -255,6 +255,12 @@ export interface ExplainNoCapacityInput {
   readonly pool: string;
   /** Why fal.ai cannot stand in for this request; `null`: only its key can be missing. Absent: nobody wants to know. */
   readonly falObstacle?: string | null;
+  /** What was to be rendered, and where it has failed before; absent from histories of earlier versions. */
+  readonly wanted?: {
+    readonly graph: GraphReference;
+    readonly vramGb: number | null;
+    readonly avoid: readonly string[];
+  };
 }
 
 /** Polled on the gated queues of a pool: it decides where a generation renders. */

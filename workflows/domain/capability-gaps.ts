@@ -11,6 +11,8 @@ export interface Needs {
   readonly vramGb: number | null;
 }
 
+export const NOTHING: Needs = { nodeClasses: [], files: [], vramGb: null };
+
 /** What a ComfyUI has; `null`: not known. */
 export interface Offer extends CardMemory {
   readonly nodeClasses: ReadonlySet<string> | null;
