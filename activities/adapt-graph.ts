@@ -8,6 +8,7 @@ import {
   parametersOf,
 } from '../workflows/domain/adaptation.js';
 import type { Adaptation } from '../workflows/domain/adaptation.js';
+import { heavyModelsOf } from '../workflows/domain/heavy-models.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
 import { readBackendReport, readModelFiles } from './storage/backend-reports.js';
 import { crashPoint } from '../infra/runtime/crash-point.js';
@@ -32,13 +33,15 @@ async function adapt(store: ObjectStore, input: AdaptGraphInput): Promise<Adapte
   const adaptation = nextAdaptation(accepted, current, change, { substitutes, adjust });
   if (adaptation === null) return null;
   const named = adjust.map(({ parameter }) => parameter);
-  const graph = await storeGraph(store, adaptedGraph(accepted, adaptation));
+  const adapted = adaptedGraph(accepted, adaptation);
+  const graph = await storeGraph(store, adapted);
   crashPoint('adaptGraph.mid');
   return {
     ...{ adaptation, graph },
     expected: expectedOf(expected, adaptation, batchSizeOf(accepted)),
     before: parametersOf(accepted, current, named),
     after: parametersOf(accepted, adaptation, named),
+    models: heavyModelsOf(adapted),
   };
 }
 

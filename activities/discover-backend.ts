@@ -1,15 +1,15 @@
 import { activityInfo, cancellationSignal, log } from '@temporalio/activity';
-import { ApplicationFailure } from '@temporalio/common';
 import type { BackendClaim, ClaimActivities, DiscoverBackendInput } from '../workflows/contracts/activities.js';
 import { backendTaskQueue } from '../workflows/contracts/task-queues.js';
-import type { FailureKind } from '../workflows/domain/failure.js';
 import type { ComfyUIBackend } from './comfyui/comfyui-backend.js';
 import { promptIdOf } from './comfyui/prompt-id.js';
 import { alreadyEnded } from './failures/already-ended.js';
+import { refusedClaim } from './failures/refused-claim.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
 import { heartbeatWhile } from './heartbeat-while.js';
 import type { LateAttempt } from './late-attempt.js';
-import { leftToLarger } from './leave-to-larger.js';
+import { leftToOther } from './leave-to-other.js';
+import type { GraphReader } from './storage/graph-reader.js';
 import { untilAborted } from './until-aborted.js';
 import { readBackendReport } from './storage/backend-reports.js';
 import type { ClaimRecord } from './storage/claim-record.js';
@@ -20,6 +20,8 @@ import { crashPoint } from '../infra/runtime/crash-point.js';
 export interface DiscoverBackendDeps {
   readonly backend: ComfyUIBackend;
   readonly store: ObjectStore;
+  readonly readKeptGraph: GraphReader;
+  readonly pool: string;
   /** The gate that let the claim through. */
   readonly slots: {
     /** Why the gate would be shut to the claim by now, `null` when it would not. */
@@ -46,10 +48,8 @@ export function createDiscoverBackend(deps: DiscoverBackendDeps): ClaimActivitie
   };
 }
 
-async function claim(
-  { backend, store, slots, late }: DiscoverBackendDeps,
-  input: DiscoverBackendInput,
-): Promise<BackendClaim> {
+async function claim(deps: DiscoverBackendDeps, input: DiscoverBackendInput): Promise<BackendClaim> {
+  const { backend, store, slots, late } = deps;
   const { generationId } = input;
   const { backendId } = backend;
   if (input.avoid.includes(backendId)) throwIfRefused(`Generation ${generationId} has failed on ${backendId} before`);
@@ -69,7 +69,7 @@ async function claim(
     decision = isHeld || (await isAlive(backend, input, current)) ? 'adopt' : 'new';
     if (decision === 'adopt') return null; // its prompt is one of those in the queue
     throwIfRefused(slots.refusal(inComfyQueue));
-    throwIfRefused(await leftToLarger({ backend, store }, input));
+    throwIfRefused(await leftToOther(deps, input));
     return {
       submission: (current?.submission ?? 0) + 1,
       backendId,
@@ -136,11 +136,8 @@ async function claimOf(store: ObjectStore, generationId: string, record: ClaimRe
   };
 }
 
-/** The claim goes back into the queue, for whoever is free; pauses that grow would keep it from a gate that opens. */
 function throwIfRefused(message: string | null): void {
-  if (message === null) return;
-  const type: FailureKind = 'NETWORK_ERROR';
-  throw ApplicationFailure.create({ type, message, nextRetryDelay: '1 second' });
+  if (message !== null) throw refusedClaim(message);
 }
 
 /** True when the prompt of an open record of this backend renders the same graph, and still runs, waits or has succeeded. */

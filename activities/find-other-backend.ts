@@ -1,8 +1,7 @@
 import type { ControlActivities, FindOtherBackendInput } from '../workflows/contracts/activities.js';
-import { isModelFile } from '../workflows/domain/classify-execution-error.js';
-import type { ApiGraph } from '../workflows/domain/graph.js';
+import { gapsOf, needsOf } from '../workflows/domain/capability-gaps.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
-import { readBackendReports, readModelFiles, takesGenerations } from './storage/backend-reports.js';
+import { readBackendReports, readOffer, takesGenerations } from './storage/backend-reports.js';
 import type { KnownBackend } from './storage/backend-reports.js';
 import { readGraph } from './storage/graph-documents.js';
 import type { ObjectStore } from './storage/object-store.js';
@@ -31,25 +30,26 @@ export function createFindOtherBackend({
 /** True of a backend that is known not to have what is wanted; what is not known may be there. */
 async function lackOf(
   store: ObjectStore,
-  ...[reports, { wanted, failedOn, graph, missing }]: [readonly KnownBackend[], FindOtherBackendInput]
+  ...[reports, input]: [readonly KnownBackend[], FindOtherBackendInput]
 ): Promise<(report: KnownBackend) => boolean> {
-  if (wanted === 'more_vram') {
-    const vramBytes = reports.find(({ backendId }) => backendId === failedOn)?.vramTotalBytes ?? null;
-    return ({ vramTotalBytes }) => vramBytes !== null && vramTotalBytes !== null && vramTotalBytes <= vramBytes;
-  }
-  if (wanted === 'any') return () => false;
-  const filesOf = new Map(
-    await Promise.all(reports.map(async (report) => [report.backendId, await readModelFiles(store, report)] as const)),
+  const offers = new Map(
+    await Promise.all(reports.map(async (report) => [report.backendId, await readOffer(store, report)] as const)),
   );
+  const needs = needsOf(await readGraph(store, input.graph), null);
   // A text of the graph may look like a file: only what some backend offers is one.
-  const offered = [...filesOf.values()].flatMap((files) => [...(files ?? [])]);
-  const named = modelFilesIn(await readGraph(store, graph)).filter((file) => offered.includes(file));
-  return ({ backendId }) => {
-    const files = filesOf.get(backendId) ?? null;
-    return files !== null && [...named, ...missing].some((file) => !files.has(file));
+  const named = needs.files.filter((file) => [...offers.values()].some(({ modelFiles }) => modelFiles?.has(file)));
+  const wanted = { ...needs, files: [...named, ...input.missing] };
+  return (report) => {
+    const offer = offers.get(report.backendId);
+    if (offer !== undefined && gapsOf(wanted, offer).length > 0) return true;
+    return input.wanted === 'more_vram' && !mayHaveMoreVram(report, reports, input);
   };
 }
 
-function modelFilesIn(graph: ApiGraph): readonly string[] {
-  return Object.values(graph).flatMap(({ inputs }) => Object.values(inputs).filter(isModelFile));
+function mayHaveMoreVram(
+  { vramTotalBytes }: KnownBackend,
+  ...[reports, { failedOn }]: [readonly KnownBackend[], FindOtherBackendInput]
+): boolean {
+  const vramBytes = reports.find(({ backendId }) => backendId === failedOn)?.vramTotalBytes ?? null;
+  return vramBytes === null || vramTotalBytes === null || vramTotalBytes > vramBytes;
 }

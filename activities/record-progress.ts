@@ -4,6 +4,7 @@ import type { RawBuilder, Transaction } from 'kysely';
 import type { Database } from '../infra/postgres/database.js';
 import type { DatabaseSchema } from '../infra/postgres/database-schema.js';
 import type { ControlActivities, RecordProgressInput } from '../workflows/contracts/activities.js';
+import { gpuTaskQueue } from '../workflows/contracts/task-queues.js';
 import type { Correction } from '../workflows/domain/correct-graph.js';
 import { isTerminal } from '../workflows/domain/generation-status.js';
 import { appendEvent } from './database/append-event.js';
@@ -30,7 +31,7 @@ async function record(transaction: Transaction<DatabaseSchema>, input: RecordPro
   const { generationId, submission } = input;
   const row = await transaction
     .selectFrom('generations')
-    .select(['status', 'submission'])
+    .select(['status', 'submission', 'workflow_input'])
     .where('id', '=', generationId)
     .forUpdate()
     .executeTakeFirstOrThrow();
@@ -43,7 +44,7 @@ async function record(transaction: Transaction<DatabaseSchema>, input: RecordPro
     await recordProcessing(transaction, input, input.record);
     return;
   }
-  await recordRecovering(transaction, input, input.record);
+  await recordRecovering(transaction, input, { ...input.record, pool: row.workflow_input.pool });
 }
 
 type Processing = Extract<RecordProgressInput['record'], { type: 'processing' }>;
@@ -89,7 +90,7 @@ function withNodeCorrections(corrections: readonly Correction[]): RawBuilder<str
 async function recordRecovering(
   transaction: Transaction<DatabaseSchema>,
   { generationId, submission }: RecordProgressInput,
-  { recovery, checkpoint }: Recovering,
+  { recovery, checkpoint, models, pool }: Recovering & { readonly pool: string },
 ): Promise<void> {
   const { attempt, kind, strategy, message, before, after } = recovery;
   const inserted = await transaction
@@ -116,7 +117,10 @@ async function recordRecovering(
   }
   await transaction
     .updateTable('generations')
-    .set({ status: 'RECOVERING', submission })
+    .set({
+      ...{ status: 'RECOVERING', submission },
+      ...(models !== undefined && { claim_queue: gpuTaskQueue(pool, models), claim_models: JSON.stringify(models) }),
+    })
     .where('id', '=', generationId)
     .execute();
   await appendEvent(transaction, generationId, { type: 'recovering', data: { status: 'RECOVERING', ...recovery } });

@@ -5,6 +5,7 @@ import pLimit from 'p-limit';
 import type { BackendActivities, SubmitPromptInput, SubmittedPrompt } from '../workflows/contracts/activities.js';
 import type { FailureKind } from '../workflows/domain/failure.js';
 import type { ApiGraph } from '../workflows/domain/graph.js';
+import { heavyModelsOf } from '../workflows/domain/heavy-models.js';
 import { inputFilesOf } from '../workflows/domain/input-files.js';
 import type { InputFile } from '../workflows/domain/input-files.js';
 import { correctGraph } from '../workflows/domain/correct-graph.js';
@@ -25,7 +26,7 @@ import type { OperatorRule } from './failures/operator-rules.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
 import { heartbeatWhile } from './heartbeat-while.js';
 import { untilAborted } from './until-aborted.js';
-import { readGraph } from './storage/graph-documents.js';
+import type { GraphReader } from './storage/graph-reader.js';
 import { readClaim } from './storage/claim-record.js';
 import type { ObjectStore } from './storage/object-store.js';
 import { crashPoint } from '../infra/runtime/crash-point.js';
@@ -33,6 +34,8 @@ import { crashPoint } from '../infra/runtime/crash-point.js';
 export interface SubmitPromptDeps {
   readonly backend: ComfyUIBackend;
   readonly store: ObjectStore;
+  /** Which the claim has read already. */
+  readonly readKeptGraph: GraphReader;
   readonly inputs: InputFiles;
   readonly gate: GateSwitch;
   /** Prompts of everybody that ComfyUI may hold before one more is posted. */
@@ -41,6 +44,8 @@ export interface SubmitPromptDeps {
   readonly rules: readonly OperatorRule[];
   /** Told that the submission begins; what it answers is called when it is over, with or without a prompt in the queue. */
   readonly claims: { submitting(generationId: string): () => void };
+  /** Told what ComfyUI loads with a graph that it has taken. */
+  readonly onModels: (models: readonly string[]) => void;
 }
 
 /** After a POST whose answer was lost ComfyUI may still be validating: the prompt can appear this much later. */
@@ -54,7 +59,7 @@ const CATALOGUE_MS = 5_000;
 const PAUSED_MS = 5_000;
 
 export function createSubmitPrompt(deps: SubmitPromptDeps): BackendActivities['submitPrompt'] {
-  const { backend, store, claims } = deps;
+  const { backend, readKeptGraph, claims } = deps;
   // One at a time for each backend: between looking and posting nobody else of ours may post.
   const exclusive = pLimit(1);
   /**
@@ -68,7 +73,7 @@ export function createSubmitPrompt(deps: SubmitPromptDeps): BackendActivities['s
     const waitUntilMs = performance.now() + MAX_WAIT_MS;
     try {
       return await heartbeatWhile(async () => {
-        const accepted = await readGraph(store, input.graph);
+        const accepted = await readKeptGraph(input.graph);
         const { state, graph, corrections } = await withInputs(deps, { graph: accepted, signal }, async () =>
           exclusive(async () =>
             backend.use(async (client) => {
@@ -81,6 +86,7 @@ export function createSubmitPrompt(deps: SubmitPromptDeps): BackendActivities['s
           ),
         );
         backend.forecast.submitted(input.promptId, graph); // before the claim stops counting
+        deps.onModels(heavyModelsOf(graph));
         const nodeCount = Object.keys(graph).length;
         return { state, nodeCount, ...(corrections.length > 0 && { corrections }) };
       });

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import { createCancelGeneration } from '../activities/database/cancel-generation.js';
 import { createDownloadLinks } from '../activities/storage/download-links.js';
+import { createGraphReader } from '../activities/storage/graph-reader.js';
 import { createObjectStore } from '../activities/storage/object-store.js';
 import { createUploadForms } from '../activities/storage/upload-forms.js';
 import { openDatabase } from '../infra/postgres/database.js';
@@ -75,7 +76,13 @@ export async function startApi({ config, logger, resources }: ApiStart): Promise
     readStatistics: createReadStatistics({ database, ...config }),
     files: createOutputFiles({ database, store }),
     createDownloadLink: config.downloadLinks && createDownloadLinks(config.storage, config.downloadLinks),
-    reader: createGenerationReader({ database, directory, progress, temporalUrlOf }),
+    reader: createGenerationReader({
+      database,
+      directory,
+      readKeptGraph: createGraphReader(store),
+      progress,
+      temporalUrlOf,
+    }),
     waitForEnd: createWaitForEnd({ database, hub, stopping: stopping.signal }),
     acceptGeneration: createAcceptGeneration({ ...accepting, templates, resolveInputs, ...config }),
     uploads,

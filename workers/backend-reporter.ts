@@ -8,6 +8,7 @@ import type { ObjectStore } from '../activities/storage/object-store.js';
 import { backendReportKey } from '../workflows/contracts/backend-report.js';
 import type { BackendReport } from '../workflows/contracts/backend-report.js';
 import type { Logger } from '../infra/runtime/logger.js';
+import type { PollingState } from './polling-state.js';
 
 const REPORT_MS = 10_000;
 
@@ -18,6 +19,8 @@ export interface ReporterOptions {
   readonly pool: string;
   readonly maxGpuJobs: number;
   readonly logger: Logger;
+  /** What its claims come from, and what it has in memory. */
+  readonly polling: PollingState;
 }
 
 /**
@@ -34,7 +37,7 @@ export class BackendReporter {
 
   constructor(options: ReporterOptions) {
     this.#options = options;
-    for (const source of [options.backend, options.gate]) {
+    for (const source of [options.backend, options.gate, options.polling]) {
       source.onChange(() => {
         this.#reportSoon();
       });
@@ -81,7 +84,7 @@ export class BackendReporter {
   }
 
   async #report(): Promise<BackendReport> {
-    const { backend, gate, pool, maxGpuJobs } = this.#options;
+    const { backend, gate, pool, maxGpuJobs, polling } = this.#options;
     const queueRemaining = await this.#queueRemaining();
     const snapshot = backend.snapshot();
     const { found, answers } = snapshot;
@@ -98,6 +101,7 @@ export class BackendReporter {
       vramTotalBytes: found?.vramTotalBytes ?? null,
       queueRemaining,
       maxGpuJobs,
+      ...polling.report,
       capabilitiesKey: found === null ? null : await this.#capabilitiesKey(),
       reportedAt: new Date().toISOString(),
     };
@@ -119,6 +123,7 @@ export class BackendReporter {
       const catalogue = await backend.use(async (client) => client.nodeCatalogue());
       if (this.#capabilities?.catalogue === catalogue) return this.#capabilities.key;
       const capabilities = catalogue.capabilities();
+      this.#options.polling.offering(capabilities.modelFiles ?? []);
       const hash = createHash('sha256').update(JSON.stringify(capabilities)).digest('hex');
       const key = `capabilities/${hash}.json`;
       await store.writeJson(key, capabilities, { kind: 'absent' });

@@ -38,6 +38,7 @@ import { projectRoot } from '../infra/runtime/project-root.js';
 import type { ResourceStack } from '../infra/runtime/resource-stack.js';
 import { connectToTemporal } from './connect-to-temporal.js';
 import { controlUpkeep } from './control-upkeep.js';
+import { startDemandPublisher } from './demand-publisher.js';
 import { startFleetWatcher } from './fleet-watcher.js';
 import { latestRun } from './latest-run.js';
 import { startOutboxRelay } from './outbox-relay.js';
@@ -139,7 +140,11 @@ function startCompanions(
     client,
   }: { readonly database: Database; readonly databaseUrl: string; readonly client: Client },
 ): void {
-  const relay = startOutboxRelay({ database, databaseUrl, client, logger, searchAttributes: config.searchAttributes });
+  const demand = startDemandPublisher({ database, databaseUrl, store, logger });
+  resources.add('demand publisher', async () => demand.stop());
+  const { searchAttributes } = config;
+  const onStarted = demand.ring;
+  const relay = startOutboxRelay({ database, databaseUrl, client, logger, searchAttributes, onStarted });
   resources.add('outbox relay', async () => relay.stop());
   const { reconcileIntervalMs: intervalMs } = config;
   const reconciliation = startReconciliation({ database, store, client, logger, intervalMs });

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ActivitySlotInfo, CustomSlotSupplier, SlotPermit, SlotReserveContext } from '@temporalio/worker';
 import type { ComfyUIBackend } from '../activities/comfyui/comfyui-backend.js';
 import { ComfyUIError } from '../activities/comfyui/errors.js';
 import type { GateSwitch } from '../activities/comfyui/gate-switch.js';
 import { QueueWatch } from '../activities/comfyui/queue-watch.js';
 import type { Logger } from '../infra/runtime/logger.js';
+import type { Gate } from './gated-queue.js';
 import { OpenClaims } from './open-claims.js';
 import type { Surroundings } from './surroundings.js';
 
@@ -34,8 +34,7 @@ export interface GpuSlotsOptions {
  * answer, and no operator has shut it. ComfyUI's own queue is the truth about the GPU: it survives crashes of workers and
  * counts what others post. Waiting work stays in Temporal's queue, ordered by priority.
  */
-export class GpuSlots implements CustomSlotSupplier<ActivitySlotInfo> {
-  readonly type = 'custom';
+export class GpuSlots implements Gate {
   readonly #options: GpuSlotsOptions;
   readonly #claims = new OpenClaims(() => {
     this.#wake();
@@ -56,29 +55,34 @@ export class GpuSlots implements CustomSlotSupplier<ActivitySlotInfo> {
     });
   }
 
-  async reserveSlot(_context: SlotReserveContext, abortSignal: AbortSignal): Promise<SlotPermit> {
+  async reserve(abortSignal: AbortSignal): Promise<void> {
     let isWoken = false;
     for (;;) {
       abortSignal.throwIfAborted();
       const alarm = this.#alarm.signal; // what happens during the look must not be slept through
       const look = await this.#look(isWoken);
-      if (look === 'free') return {};
+      if (look === 'free') return;
       isWoken = await this.#pause(look === 'sick' ? LOOK_AT_SICK_MS : LOOK_MS, abortSignal, alarm);
     }
   }
 
-  /** Eager tasks come from Workflow Tasks of the same worker, and this one has none. */
-  tryReserveSlot(): SlotPermit | null {
-    return null;
+  take(): void {
+    this.#permits += 1;
   }
 
-  markSlotUsed(): void {
-    // The permit counts from the moment it is given.
-  }
-
-  releaseSlot(): void {
+  release(): void {
     this.#permits -= 1;
     this.#wake();
+  }
+
+  async admits(): Promise<boolean> {
+    try {
+      const inComfyQueue = await this.#options.backend.use(async (client) => client.queueRemaining());
+      return this.#hasRoom(inComfyQueue, this.#claims.count() + this.#permits - 1);
+    } catch (error) {
+      if (error instanceof ComfyUIError) return false;
+      throw error;
+    }
   }
 
   /** Why a claim that came through on an older look is refused; `null` when it may be made. */
@@ -133,7 +137,7 @@ export class GpuSlots implements CustomSlotSupplier<ActivitySlotInfo> {
       const claimsBefore = this.#claims.count();
       const inComfyQueue = await backend.use(async (client) => client.queueRemaining());
       const claims = Math.max(claimsBefore, this.#claims.count());
-      if (!this.#hasRoom(inComfyQueue, claims)) return 'busy';
+      if (!this.#hasRoom(inComfyQueue, claims + this.#permits)) return 'busy';
       this.#permits += 1; // before anything is awaited: another look may be under way
       return 'free';
     } catch (error) {
@@ -148,13 +152,12 @@ export class GpuSlots implements CustomSlotSupplier<ActivitySlotInfo> {
    * and asks: only who asks sees that ComfyUI was away, which ends a quarantine.
    */
   #isFull(inComfyQueue: number): boolean {
-    return this.#options.gate.position === 'open' && !this.#hasRoom(inComfyQueue, this.#claims.count());
+    return this.#options.gate.position === 'open' && !this.#hasRoom(inComfyQueue, this.#claims.count() + this.#permits);
   }
 
-  #hasRoom(inComfyQueue: number, claims: number): boolean {
+  #hasRoom(inComfyQueue: number, coming: number): boolean {
     const { backend, gate, maxGpuJobs } = this.#options;
     if (gate.position !== 'open') return false; // it was shut while ComfyUI answered
-    const coming = claims + this.#permits;
     if (inComfyQueue + coming < maxGpuJobs) return true;
     if (inComfyQueue + coming >= this.capacity) return false;
     // How long the ones that are still coming will render nobody knows.

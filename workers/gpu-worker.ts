@@ -19,6 +19,8 @@ import type { LateAttempt } from '../activities/late-attempt.js';
 import { createDownloadOutputs } from '../activities/download-outputs.js';
 import { createSetGate } from '../activities/set-gate.js';
 import { createStopPrompt } from '../activities/stop-prompt.js';
+import { createGraphReader } from '../activities/storage/graph-reader.js';
+import type { GraphReader } from '../activities/storage/graph-reader.js';
 import type { ObjectStore } from '../activities/storage/object-store.js';
 import { createSubmitPrompt } from '../activities/submit-prompt.js';
 import { createTendBackend } from '../activities/tend-backend.js';
@@ -38,12 +40,18 @@ import { backendUpkeep } from './backend-upkeep.js';
 import { BackendLease } from './backend-lease.js';
 import { BackendReporter } from './backend-reporter.js';
 import { connectToTemporal } from './connect-to-temporal.js';
+import { claimOnQueue } from './claim-on-queue.js';
+import { DemandWatch } from './demand-watch.js';
+import type { GatedQueue } from './gated-queue.js';
+import { GatedQueues } from './gated-queues.js';
 import { GpuSlots } from './gpu-slots.js';
 import { freePlaceWithoutClaim, keepPlaceOnFailure } from './keep-place.js';
 import { startOrphanSweep } from './orphan-sweep.js';
+import { PollingState } from './polling-state.js';
 import { Surroundings } from './surroundings.js';
 import { SHARED_WORKER_OPTIONS } from './worker-options.js';
 import type { WorkerConfig } from './worker-config.js';
+import type { Runnable } from './worker-group.js';
 
 export interface GpuWorkerOptions {
   readonly config: WorkerConfig;
@@ -77,13 +85,15 @@ interface Backing extends GpuWorkerOptions {
   readonly inputs: InputFiles;
   readonly client: Client;
   readonly late: LateAttempt;
+  readonly polling: PollingState;
+  readonly readKeptGraph: GraphReader;
 }
 
 /**
  * The two Workers of one ComfyUI: the gated one that claims, and the one on the backend's own queue. Resolves when this
  * process holds the backend's id, so that nothing is claimed before.
  */
-export async function createGpuWorker(options: GpuWorkerOptions): Promise<readonly Worker[]> {
+export async function createGpuWorker(options: GpuWorkerOptions): Promise<readonly Runnable[]> {
   const { config, target, store, logger, resources, ending, onLost } = options;
   const { temporal, gpu } = config;
   const backendId = await backendIdOf(gpu, target, config.dataDir);
@@ -96,7 +106,8 @@ export async function createGpuWorker(options: GpuWorkerOptions): Promise<readon
   const client = new Client({ connection, namespace: temporal.namespace });
   const lease = await BackendLease.acquire({ client, backendId, gate, logger, signal: ending, onLost });
 
-  const reporter = new BackendReporter({ ...gpu, backend, gate, store, logger });
+  const polling = new PollingState(gpuTaskQueue(gpu.pool));
+  const reporter = new BackendReporter({ ...gpu, backend, gate, store, logger, polling });
   resources.add(`reporter ${backendId}`, async () => reporter.stop());
   const surroundings = new Surroundings({ spoolFolder: spoolFolderOf(config, backend), store, logger });
   const slots = new GpuSlots({ ...gpu, backend, gate, surroundings, logger });
@@ -106,8 +117,9 @@ export async function createGpuWorker(options: GpuWorkerOptions): Promise<readon
   const fetch = createFetchOutput({ backend, logger, downloadMs: config.downloadMs });
   const spool = createSpool({ folder: spoolFolderOf(config, backend), fetch });
   const scratch = await createScratch(join(config.dataDir, 'inputs', backendId));
+  const readKeptGraph = createGraphReader(store);
   const inputs = createInputFiles({ store, scratch });
-  const backing = { ...options, backend, gate, hold: lease, slots, spool, inputs, client, late };
+  const backing = { ...options, backend, gate, hold: lease, slots, spool, inputs, client, late, polling, readKeptGraph };
   const workers = await createWorkers(backing, connection);
   reporter.start();
   const sweep = startOrphanSweep({ backend, spool, store, client, intervalMs: gpu.sweepIntervalMs, logger });
@@ -118,23 +130,25 @@ export async function createGpuWorker(options: GpuWorkerOptions): Promise<readon
   return workers;
 }
 
-async function createWorkers(backing: Backing, connection: NativeConnection): Promise<readonly Worker[]> {
+async function createWorkers(backing: Backing, connection: NativeConnection): Promise<readonly Runnable[]> {
   const { config, slots, comfyUIDir, store } = backing;
   const { backendId } = backing.backend;
   const shared = { ...SHARED_WORKER_OPTIONS, connection, namespace: config.temporal.namespace };
-  const claiming = await Worker.create({
-    ...shared,
-    identity: `${backendId} claims`,
-    taskQueue: gpuTaskQueue(config.gpu.pool),
-    activities: claimActivities(backing),
-    tuner: {
-      activityTaskSlotSupplier: slots,
-      workflowTaskSlotSupplier: { type: 'fixed-size', numSlots: 2 },
-      localActivityTaskSlotSupplier: { type: 'fixed-size', numSlots: 1 },
-      nexusTaskSlotSupplier: { type: 'fixed-size', numSlots: 1 },
-    },
-    activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 1 },
-  });
+  const claiming = createGatedQueues(backing, async (queue) =>
+    Worker.create({
+      ...shared,
+      identity: `${backendId} claims`,
+      taskQueue: queue.taskQueue,
+      activities: claimOnQueue(claimActivities(backing), queue),
+      tuner: {
+        activityTaskSlotSupplier: queue,
+        workflowTaskSlotSupplier: { type: 'fixed-size', numSlots: 2 },
+        localActivityTaskSlotSupplier: { type: 'fixed-size', numSlots: 1 },
+        nexusTaskSlotSupplier: { type: 'fixed-size', numSlots: 1 },
+      },
+      activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 1 },
+    }),
+  );
   const rendering = await Worker.create({
     ...shared,
     identity: backendId,
@@ -156,8 +170,27 @@ async function createWorkers(backing: Backing, connection: NativeConnection): Pr
   return [claiming, rendering];
 }
 
+function createGatedQueues(
+  { backend, config, slots, store, logger, polling }: Backing,
+  createWorker: (queue: GatedQueue) => Promise<Worker>,
+): GatedQueues {
+  const { pool, affinityMs } = config.gpu;
+  const { backendId } = backend;
+  return new GatedQueues({
+    home: polling.report.polls,
+    gate: slots,
+    demand: new DemandWatch({ store, pool, logger }),
+    chooser: () => ({ backendId, offers: polling.offers, loadedModels: polling.report.loadedModels, affinityMs }),
+    createWorker,
+    logger: logger.child({ backendId }),
+    onChange: (taskQueue) => {
+      polling.changedTo(taskQueue);
+    },
+  });
+}
+
 function claimActivities(backing: Backing): ClaimActivities {
-  return { discoverBackend: createDiscoverBackend(backing) };
+  return { discoverBackend: createDiscoverBackend({ ...backing, pool: backing.config.gpu.pool }) };
 }
 
 function spoolFolderOf({ dataDir }: WorkerConfig, { backendId }: ComfyUIBackend): string {
@@ -165,9 +198,11 @@ function spoolFolderOf({ dataDir }: WorkerConfig, { backendId }: ComfyUIBackend)
 }
 
 function backendActivities(backing: Backing): BackendActivities {
-  const { backend, gate, store, slots, spool, inputs, config, late, rules } = backing;
+  const { backend, gate, store, slots, spool, inputs, config, late, rules, polling, readKeptGraph } = backing;
+  const { capacity: maxQueued } = slots;
+  const onModels = polling.loaded.bind(polling);
   return {
-    submitPrompt: createSubmitPrompt({ backend, store, inputs, gate, rules, maxQueued: slots.capacity, claims: slots }),
+    submitPrompt: createSubmitPrompt({ backend, store, readKeptGraph, inputs, gate, rules, maxQueued, claims: slots, onModels }),
     awaitCompletion: createAwaitCompletion({
       backend,
       rules,

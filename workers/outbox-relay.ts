@@ -19,6 +19,8 @@ export interface OutboxRelayOptions {
   readonly client: Client;
   readonly logger: Logger;
   readonly searchAttributes: boolean;
+  /** Called when a generation waits in Temporal from now on. */
+  readonly onStarted: () => void;
 }
 
 /** A row whose notification was lost, or whose turn came again after a failure, is found after this long. */
@@ -58,6 +60,7 @@ async function runLane(options: OutboxRelayOptions, bell: Bell, signal: AbortSig
     try {
       let found = await relayOne(options);
       while (found === 'more' && !signal.aborted) found = await relayOne(options);
+      options.onStarted();
     } catch (error) {
       options.logger.warn({ err: error }, 'The outbox could not be read; trying again');
     }

@@ -50,6 +50,8 @@ export interface GpuConfig {
   readonly maxGpuJobs: number;
   /** Prompts that may wait in ComfyUI's own queue, so that the GPU does not idle between two. */
   readonly prefetch: number;
+  /** How much longer others may wait while a backend stays with the models that it has in memory. */
+  readonly affinityMs: number;
   readonly pollIntervalMs: number;
   /** Between two looks for prompts that nobody waits for any more. */
   readonly sweepIntervalMs: number;
@@ -84,6 +86,7 @@ export function workerConfigFrom(env: Env): WorkerConfig {
       backendId: backendIdFrom(env),
       maxGpuJobs: integerFrom(env, 'MAX_GPU_JOBS', { fallback: 1, min: 1, max: 64 }),
       prefetch: integerFrom(env, 'PREFETCH', { fallback: 1, min: 0, max: 64 }),
+      affinityMs: integerFrom(env, 'AFFINITY_SECONDS', { fallback: 30, min: 0, max: 3_600 }) * 1_000,
       sweepIntervalMs: integerFrom(env, 'SWEEP_INTERVAL_MS', { fallback: 10_000, min: 200, max: 600_000 }),
       recoveryConfigPath: stringFrom(env, 'RECOVERY_CONFIG', ''),
       pollIntervalMs: integerFrom(env, 'POLL_INTERVAL_MS', { fallback: 1_000, min: 50, max: 3_000 }), // R4.1: at most 3 s

@@ -1,6 +1,12 @@
 import { GracefulShutdownPeriodExpiredError } from '@temporalio/worker';
-import type { Worker } from '@temporalio/worker';
 import type { Logger } from '../infra/runtime/logger.js';
+
+/** As much of a Worker as it takes to run one. */
+export interface Runnable {
+  run(): Promise<void>;
+  shutdown(): void;
+  getState(): string;
+}
 
 /** The Workers of one process: they run until it is to stop or anything of it fails, which ends all. */
 export class WorkerGroup {
@@ -19,7 +25,7 @@ export class WorkerGroup {
   }
 
   /** Runs a Worker from now on. */
-  run(worker: Worker): void {
+  run(worker: Runnable): void {
     const shutDown = (): void => {
       if (worker.getState() === 'RUNNING') worker.shutdown();
     };

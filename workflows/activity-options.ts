@@ -44,9 +44,12 @@ const CONTROL = {
 } as const;
 
 /** The claim, pulled by a GPU worker whose gate is open. It waits in the queue for as long as the generation may. */
-export function claimOptions(pool: string, options: { readonly waitMs: number; readonly summary: string }) {
+export function claimOptions(
+  { pool, models }: { readonly pool: string; readonly models: readonly string[] },
+  options: { readonly waitMs: number; readonly summary: string },
+) {
   return proxyActivities<ClaimActivities>({
-    taskQueue: gpuTaskQueue(pool),
+    taskQueue: gpuTaskQueue(pool, models),
     scheduleToCloseTimeout: options.waitMs,
     startToCloseTimeout: '2 minutes', // discovery and R3.6's health check of a ComfyUI that starts take up to 86 s
     heartbeatTimeout, // by which a cancel reaches a claim that is being made

@@ -42,19 +42,18 @@ export async function returnToBackend(run: GenerationRun, last: BackendClaim): P
 
 function claim(run: GenerationRun, waitMs: number): Promise<BackendClaim> {
   const { pool, template } = run.input;
-  return claimBy(run, claimOptions(pool, { waitMs, summary: `Wait for a GPU: ${template}` }));
+  return claimBy(run, claimOptions({ pool, models: run.models }, { waitMs, summary: `Wait for a GPU: ${template}` }));
 }
 
 async function claimBy(run: GenerationRun, { discoverBackend }: ClaimActivities): Promise<BackendClaim> {
-  const { endedSubmissions, progress, input, rendered, avoided, inheritedPrompt } = run;
-  const { generationId, vramGb } = input;
-  const isAsAccepted = rendered.graph.sha256 === input.graph.sha256; // of what a recovery has made smaller nothing is known
+  const { endedSubmissions, progress, input, rendered, avoided, vramGb, inheritedPrompt } = run;
+  const { generationId } = input;
   const claiming = (): Promise<BackendClaim> =>
     checked(
       discoverBackend({
         ...{ generationId, endedSubmissions, lastSubmission: progress.submission },
         ...{ graphSha256: rendered.graph.sha256, avoid: avoided },
-        ...(vramGb !== undefined && isAsAccepted && { vramGb }),
+        ...(vramGb !== undefined && { vramGb }),
         ...(inheritedPrompt !== null && { inheritedPrompt }),
       }),
     );
@@ -148,11 +147,12 @@ function noCapacity(message: string, facts: Readonly<Record<string, unknown>> = 
 /** What every backend said, and what fal.ai would need. */
 async function explanationOf(run: GenerationRun): Promise<string> {
   const { pool } = run.input;
-  const { falChoice } = run;
+  const { falChoice, rendered, avoided: avoid } = run;
+  const wanted = { graph: rendered.graph, vramGb: run.vramGb ?? null, avoid };
   try {
-    if (falChoice?.provider !== 'comfyui') return await explainNoCapacity({ pool });
+    if (falChoice?.provider !== 'comfyui') return await explainNoCapacity({ pool, wanted });
     const request = falRequestOf(falChoice);
-    return await explainNoCapacity({ pool, falObstacle: 'reason' in request ? request.reason : null });
+    return await explainNoCapacity({ pool, wanted, falObstacle: 'reason' in request ? request.reason : null });
   } catch (error) {
     if (isCancellation(error)) throw error;
     log.warn('The reports of the backends could not be read', { error });

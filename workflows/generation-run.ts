@@ -32,6 +32,7 @@ export interface RenderedGraph {
   readonly adaptation: Adaptation;
   readonly graph: GraphReference;
   readonly expected: ExpectedOutputs;
+  readonly models?: readonly string[];
 }
 
 /** Stands for a backend where fal.ai renders. */
@@ -86,6 +87,16 @@ export class GenerationRun {
 
   get rendered(): RenderedGraph {
     return this.#rendered;
+  }
+
+  /** By which it is queued; none of what was accepted before there were queues for models. */
+  get models(): readonly string[] {
+    return this.#rendered.models ?? this.input.models ?? [];
+  }
+
+  /** Of what a recovery has made smaller nothing is known. */
+  get vramGb(): number | undefined {
+    return this.#rendered.graph.sha256 === this.input.graph.sha256 ? this.input.vramGb : undefined;
   }
 
   get avoided(): readonly string[] {
@@ -270,7 +281,9 @@ export class GenerationRun {
     const all = [...recoveries, recovery];
     this.advance({ status: 'RECOVERING', phase, recoveries: all, abandonedRenderings: abandonedRenderingsIn(all) });
     if (recoveries.length === 0) publishStatus(this.#progress, null);
-    this.#record({ type: 'recovering', recovery, ...(checkpoint !== null && { checkpoint }) });
+    const models = adapted?.models;
+    const details = { ...(checkpoint !== null && { checkpoint }), ...(models !== undefined && { models }) };
+    this.#record({ type: 'recovering', recovery, ...details });
   }
 
   /** Beside the next step. An outage of the database delays the story, never the rendering. */

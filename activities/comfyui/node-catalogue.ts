@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { BackendCapabilities } from '../../workflows/contracts/backend-report.js';
 import type { ClassFacts } from '../../workflows/domain/class-rules.js';
+import type { Offer } from '../../workflows/domain/capability-gaps.js';
 import { capabilitiesFrom } from './capabilities.js';
 
 /** What `GET /object_info` says of the node classes of one ComfyUI. */
@@ -33,13 +34,20 @@ const uploadSchema = z.tuple(
 );
 const UPLOADS = ['image_upload', 'video_upload', 'audio_upload', 'file_upload'];
 
+/** What a graph can find there. */
+export function offerOf(catalogue: NodeCatalogue): Pick<Offer, 'nodeClasses' | 'modelFiles'> {
+  const { modelFiles } = catalogue.capabilities();
+  return { nodeClasses: catalogue.classes, modelFiles: modelFiles === undefined ? null : new Set(modelFiles) };
+}
+
 /** Reads an answer whose parts are as many node authors wrote them: what cannot be read offers nothing. */
 export function nodeCatalogueFrom(objectInfo: Readonly<Record<string, unknown>>): NodeCatalogue {
   const infoOf = (classType: string): ClassInfo | null =>
     classSchema.safeParse(Object.hasOwn(objectInfo, classType) ? objectInfo[classType] : null).data ?? null;
+  let capabilities: BackendCapabilities | null = null; // thousands of names, looked at before each claim
   return {
     classes: new Set(Object.keys(objectInfo)),
-    capabilities: () => capabilitiesFrom(objectInfo),
+    capabilities: () => (capabilities ??= capabilitiesFrom(objectInfo)),
     optionsOf(classType, input) {
       const { required = {}, optional = {} } = infoOf(classType)?.input ?? {};
       return optionsIn(required[input] ?? optional[input]);

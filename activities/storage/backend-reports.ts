@@ -6,6 +6,7 @@ import {
 } from '../../workflows/contracts/backend-report.js';
 import type { BackendCapabilities, BackendReport } from '../../workflows/contracts/backend-report.js';
 import { GATE_POSITIONS } from '../../workflows/domain/backend-gate.js';
+import type { Offer } from '../../workflows/domain/capability-gaps.js';
 import { HARDWARE_CLASSES } from '../../workflows/domain/hardware.js';
 import type { ObjectStore } from './object-store.js';
 
@@ -30,6 +31,9 @@ const reportSchema: z.ZodType<BackendReport> = z.object({
   vramTotalBytes: z.number().nullable(),
   queueRemaining: z.number().nullable(),
   maxGpuJobs: z.number(),
+  polls: z.string().exactOptional(),
+  loadedModels: z.array(z.string()).exactOptional(),
+  queueChanges: z.number().exactOptional(),
   capabilitiesKey: z.string().nullable(),
   reportedAt: z.string(),
 });
@@ -55,7 +59,20 @@ export async function readBackendReport(store: ObjectStore, backendId: string): 
   return reportSchema.safeParse(document?.value).data ?? null;
 }
 
-const capabilitiesSchema: z.ZodType<Pick<BackendCapabilities, 'modelFiles'>> = z.object({
+/** What a backend was last known to have. */
+export async function readOffer(store: ObjectStore, report: BackendReport): Promise<Offer> {
+  const { hardware = null, vramTotalBytes, capabilitiesKey } = report;
+  const stored = capabilitiesKey === null ? null : await store.readJson(capabilitiesKey);
+  const { nodeClasses, modelFiles } = capabilitiesSchema.safeParse(stored?.value).data ?? {};
+  return {
+    ...{ hardware, vramTotalBytes },
+    nodeClasses: nodeClasses === undefined || nodeClasses.length === 0 ? null : new Set(nodeClasses),
+    modelFiles: modelFiles === undefined ? null : new Set(modelFiles),
+  };
+}
+
+const capabilitiesSchema: z.ZodType<BackendCapabilities> = z.object({
+  nodeClasses: z.array(z.string()),
   modelFiles: z.array(z.string()).exactOptional(),
 });
 

@@ -1,24 +1,23 @@
-import { z } from 'zod';
-import { readBackendReports } from '../../activities/storage/backend-reports.js';
+import { readBackendReports, readOffer } from '../../activities/storage/backend-reports.js';
 import type { KnownBackend } from '../../activities/storage/backend-reports.js';
 import type { ObjectStore } from '../../activities/storage/object-store.js';
+import type { Offer } from '../../workflows/domain/capability-gaps.js';
 
 export type { KnownBackend } from '../../activities/storage/backend-reports.js';
 
 const CACHE_MS = 5_000;
-const MAX_CAPABILITIES = 100;
+const MAX_CAPABILITIES = 1_000;
 
 /** What GPU workers have published about their ComfyUI; read from the object store at most every 5 s. */
 export interface BackendDirectory {
   backends(): Promise<readonly KnownBackend[]>;
+  offerOf(backend: KnownBackend): Promise<Offer>;
   /** Node classes that any live backend of the pool offers; `null` when none has said. */
   nodeClasses(pool: string): Promise<ReadonlySet<string> | null>;
 }
 
-const capabilitiesSchema = z.object({ nodeClasses: z.array(z.string()) });
-
 export function createBackendDirectory({ store }: { readonly store: ObjectStore }): BackendDirectory {
-  const classesOf = createClassReader(store);
+  const offerOf = createOfferReader(store);
   let cached: { readonly at: number; readonly reading: Promise<readonly KnownBackend[]> } | null = null;
 
   const backends = async (): Promise<readonly KnownBackend[]> => {
@@ -32,25 +31,27 @@ export function createBackendDirectory({ store }: { readonly store: ObjectStore 
 
   return {
     backends,
+    offerOf,
     async nodeClasses(pool) {
       const live = (await backends()).filter((backend) => backend.isFresh && backend.pool === pool);
-      const keys = new Set(live.flatMap(({ capabilitiesKey }) => capabilitiesKey ?? []));
-      const classes = (await Promise.all([...keys].map(classesOf))).flat();
+      const offers = await Promise.all(live.map(offerOf));
+      const classes = offers.flatMap(({ nodeClasses }) => [...(nodeClasses ?? [])]);
       return classes.length > 0 ? new Set(classes) : null;
     },
   };
 }
 
 /** Each list is read once: its key names its hash, so it never changes. */
-function createClassReader(store: ObjectStore): (key: string) => Promise<readonly string[]> {
-  const classesByKey = new Map<string, readonly string[]>();
-  return async (key) => {
-    const known = classesByKey.get(key);
-    if (known !== undefined) return known;
-    const parsed = capabilitiesSchema.safeParse((await store.readJson(key))?.value);
-    if (!parsed.success) return [];
-    if (classesByKey.size >= MAX_CAPABILITIES) classesByKey.clear();
-    classesByKey.set(key, parsed.data.nodeClasses);
-    return parsed.data.nodeClasses;
+function createOfferReader(store: ObjectStore): BackendDirectory['offerOf'] {
+  const known = new Map<string, Pick<Offer, 'nodeClasses' | 'modelFiles'>>();
+  return async function offerOf(backend) {
+    const { hardware = null, vramTotalBytes, capabilitiesKey: key } = backend;
+    const lists = key === null ? undefined : known.get(key);
+    if (lists !== undefined) return { hardware, vramTotalBytes, ...lists };
+    const offer = await readOffer(store, backend);
+    if (key === null || offer.nodeClasses === null) return offer;
+    if (known.size >= MAX_CAPABILITIES) known.clear();
+    known.set(key, { nodeClasses: offer.nodeClasses, modelFiles: offer.modelFiles });
+    return offer;
   };
 }

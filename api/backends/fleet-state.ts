@@ -1,4 +1,7 @@
-import { explainIdleFleet } from '../../workflows/domain/explain-idle-fleet.js';
+import { NOTHING, gapsOf } from '../../workflows/domain/capability-gaps.js';
+import type { Needs } from '../../workflows/domain/capability-gaps.js';
+import { explainUnfitFleet } from '../../workflows/domain/explain-unfit-fleet.js';
+import type { JudgedBackend } from '../../workflows/domain/explain-unfit-fleet.js';
 import { withDeadline } from '../with-deadline.js';
 import type { BackendDirectory, KnownBackend } from './backend-directory.js';
 
@@ -12,23 +15,53 @@ export interface FleetState {
   readonly reason: string | null;
 }
 
-/** How busy the backends of a pool are, or in plain words why none of them works. Never fails. */
-export async function fleetState(directory: BackendDirectory, pool: string): Promise<FleetState> {
-  const known = await backendsOrNull(directory);
-  if (known === null) {
-    return { busy: 0, slots: 0, reason: 'The object store does not answer, so nothing is known about the GPUs.' };
-  }
-  const ofPool = known.filter((backend) => backend.pool === pool);
-  const healthy = ofPool.filter(({ isFresh, health }) => isFresh && health === 'healthy');
-  const slots = healthy.reduce((sum, { maxGpuJobs }) => sum + maxGpuJobs, 0);
-  const busy = healthy.reduce((sum, backend) => sum + Math.min(backend.queueRemaining ?? 0, backend.maxGpuJobs), 0);
-  return { busy, slots, reason: explainIdleFleet(ofPool, pool) };
+/** What the state of a fleet is asked for. */
+export interface FleetQuestion {
+  readonly pool: string;
+  /** Of the generation that waits; absent: of any. */
+  readonly needs?: Needs;
+  /** Generations that render now, by backend: reports are some seconds old. */
+  readonly rendering?: ReadonlyMap<string, number>;
 }
 
-async function backendsOrNull(directory: BackendDirectory): Promise<readonly KnownBackend[] | null> {
+/** How busy the backends of a pool are, or in plain words why none of them renders what is asked for. Never fails. */
+export async function fleetState(
+  directory: BackendDirectory,
+  { pool, needs = NOTHING, rendering = new Map() }: FleetQuestion,
+): Promise<FleetState> {
+  const judged = await judgedOrNull(directory, { pool, needs });
+  if (judged === null) {
+    return { busy: 0, slots: 0, reason: 'The object store does not answer, so nothing is known about the GPUs.' };
+  }
+  const taking = judged.filter(({ isFresh, health, gate }) => isFresh && health === 'healthy' && gate === 'open');
+  const slots = taking.reduce((sum, { maxGpuJobs }) => sum + maxGpuJobs, 0);
+  const busyOf = ({ backendId, queueRemaining, maxGpuJobs }: KnownBackend): number =>
+    Math.min(Math.max(queueRemaining ?? 0, rendering.get(backendId) ?? 0), maxGpuJobs);
+  const busy = taking.reduce((sum, backend) => sum + busyOf(backend), 0);
+  return { busy, slots, reason: explainUnfitFleet(judged, pool) };
+}
+
+async function judgedOrNull(
+  directory: BackendDirectory,
+  { pool, needs }: Required<Pick<FleetQuestion, 'pool' | 'needs'>>,
+): Promise<readonly (KnownBackend & JudgedBackend)[] | null> {
   try {
-    return await withDeadline(DEADLINE_MS, directory.backends());
+    return await withDeadline(DEADLINE_MS, judged(directory, { pool, needs }));
   } catch {
     return null; // decides what is said; the store's own error is shown by /readyz
   }
+}
+
+async function judged(
+  directory: BackendDirectory,
+  { pool, needs }: Required<Pick<FleetQuestion, 'pool' | 'needs'>>,
+): Promise<readonly (KnownBackend & JudgedBackend)[]> {
+  const ofPool = (await directory.backends()).filter((backend) => backend.pool === pool);
+  return Promise.all(
+    ofPool.map(async (backend) => ({
+      ...backend,
+      gaps: gapsOf(needs, await directory.offerOf(backend)),
+      isAvoided: false,
+    })),
+  );
 }

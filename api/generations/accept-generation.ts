@@ -6,6 +6,8 @@ import type { FalRequest, NoFalRequest, ProviderMode } from '../../workflows/con
 import type { BoundFal } from '../templates/bind-fal.js';
 import type { ApiGraph } from '../../workflows/domain/graph.js';
 import { inputFilesOf } from '../../workflows/domain/input-files.js';
+import { needsOf } from '../../workflows/domain/capability-gaps.js';
+import { heavyModelsOf } from '../../workflows/domain/heavy-models.js';
 import type { RecoveryPolicy } from '../../workflows/domain/recovery-policy.js';
 import type { BackendDirectory } from '../backends/backend-directory.js';
 import { fleetState } from '../backends/fleet-state.js';
@@ -64,7 +66,7 @@ export function createAcceptGeneration(deps: AcceptanceDeps): AcceptGeneration {
     const [graph, fal, fleet] = await Promise.all([
       storeGraph(deps.store, request.graph),
       storeFalRequest(deps.store, request.fal),
-      fleetState(deps.directory, request.pool),
+      fleetState(deps.directory, { pool: request.pool, needs: needsOf(request.graph, request.vramGb) }),
     ]);
     const { priority, asked, metadata, corrections, vramGb } = request;
     // A graph may name a file by its path, too, without having brought it with the request.
@@ -73,7 +75,7 @@ export function createAcceptGeneration(deps: AcceptanceDeps): AcceptGeneration {
     const credits = request.account === null ? null : priceOf(request, deps.creditsPerGraph);
     const input = {
       ...inputOf(deps, request, graph),
-      ...{ provider: request.provider ?? deps.provider, fal },
+      ...{ provider: request.provider ?? deps.provider, fal, models: heavyModelsOf(request.graph) },
       ...(graphRules !== null && { graphRules }),
       ...(vramGb !== null && { vramGb }),
     };

@@ -9,6 +9,7 @@ import type { DatabaseSchema } from '../../infra/postgres/database-schema.js';
 import { crashPoint } from '../../infra/runtime/crash-point.js';
 import type { Correction } from '../../workflows/domain/correct-graph.js';
 import type { GenerationInput } from '../../workflows/contracts/generation.js';
+import { gpuTaskQueue } from '../../workflows/contracts/task-queues.js';
 import type { FleetState } from '../backends/fleet-state.js';
 import type { Language } from '../messages/messages.js';
 import { ProblemError } from '../problem-error.js';
@@ -107,6 +108,7 @@ async function insertAll(
     });
   }
   const workflowInput: GenerationInput = { ...input, acceptedAtMs: now.getTime() };
+  const { pool, models = [], provider } = input;
   const row = await transaction
     .insertInto('generations')
     .values({
@@ -123,6 +125,8 @@ async function insertAll(
       corrections: JSON.stringify(corrections),
       metadata: JSON.stringify(metadata),
       workflow_input: JSON.stringify(workflowInput),
+      claim_queue: provider === 'fal' ? null : gpuTaskQueue(pool, models),
+      claim_models: JSON.stringify(models),
     })
     .returningAll()
     .executeTakeFirstOrThrow();

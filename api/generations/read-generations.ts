@@ -2,6 +2,11 @@ import { sql } from 'kysely';
 import type { Database } from '../../infra/postgres/database.js';
 import type { BackendDirectory } from '../backends/backend-directory.js';
 import { fleetState } from '../backends/fleet-state.js';
+import { knownNeedsOf } from '../backends/known-needs.js';
+import { needsOf } from '../../workflows/domain/capability-gaps.js';
+import type { Needs } from '../../workflows/domain/capability-gaps.js';
+import type { GraphReader } from '../../activities/storage/graph-reader.js';
+import { withDeadline } from '../with-deadline.js';
 import type { ProgressWatcher } from '../events/progress-watcher.js';
 import type { Language } from '../messages/messages.js';
 import type { GenerationView, QueueView } from '../schemas/generation-view.js';
@@ -10,9 +15,13 @@ import type { GenerationRow } from './generation-view.js';
 import { cursorFrom, cursorOf } from './list-cursor.js';
 import type { ListQuery } from './list-query.js';
 
+/** Reading a generation must not wait long for a store that is slow. */
+const GRAPH_MS = 1_000;
+
 export interface ReaderDeps {
   readonly database: Database;
   readonly directory: BackendDirectory;
+  readonly readKeptGraph: GraphReader;
   readonly progress: ProgressWatcher;
   readonly temporalUrlOf: (generationId: string) => string | null;
 }
@@ -109,19 +118,38 @@ async function queuesOf(deps: ReaderDeps, rows: readonly GenerationRow[]): Promi
     deps.database,
     waiting.map(({ id }) => id),
   );
-  const pools = [...new Set(waiting.map(({ workflow_input: { pool } }) => pool))];
-  const fleets = new Map(
-    await Promise.all(pools.map(async (pool) => [pool, await fleetState(deps.directory, pool)] as const)),
-  );
-  return new Map(
-    waiting.flatMap(({ id, workflow_input: { pool } }) => {
+  const rendering = await renderingOn(deps.database);
+  const queues = await Promise.all(
+    waiting.map(async ({ id, workflow_input: input }) => {
       const position = positions.get(id);
-      const fleet = fleets.get(pool);
-      if (position === undefined || fleet === undefined) return []; // it has started in between
-      const { busy, slots, reason } = fleet;
+      if (position === undefined) return []; // it has started in between
+      const needs = waiting.length === 1 ? await needsWithGraph(deps, input) : knownNeedsOf(input);
+      const { busy, slots, reason } = await fleetState(deps.directory, { pool: input.pool, needs, rendering });
       return [[id, { position, busy, slots, ...(reason !== null && { reason }) }] as const];
     }),
   );
+  return new Map(queues.flat());
+}
+
+/** Of one generation the graph is looked at, too: a list would read a hundred. */
+async function needsWithGraph({ readKeptGraph }: ReaderDeps, input: GenerationRow['workflow_input']): Promise<Needs> {
+  try {
+    return needsOf(await withDeadline(GRAPH_MS, readKeptGraph(input.graph)), input.vramGb ?? null);
+  } catch {
+    return knownNeedsOf(input); // decides what is said; the store's own error is shown by /readyz
+  }
+}
+
+/** How many generations each backend renders. */
+async function renderingOn(database: Database): Promise<ReadonlyMap<string, number>> {
+  const rows = await database
+    .selectFrom('generations')
+    .select(['backend_id', sql<number>`count(*)::int`.as('count')])
+    .where('finished_at', 'is', null)
+    .where('status', '=', 'PROCESSING')
+    .groupBy('backend_id')
+    .execute();
+  return new Map(rows.map(({ backend_id: backendId, count }) => [backendId ?? '', count]));
 }
 
 async function positionsOf(database: Database, ids: readonly string[]): Promise<ReadonlyMap<string, number>> {

@@ -4,6 +4,7 @@ import type { Database } from '../../infra/postgres/database.js';
 import { readGraph } from '../../activities/storage/graph-documents.js';
 import type { GenerationInput } from '../../workflows/contracts/generation.js';
 import { isTerminal } from '../../workflows/domain/generation-status.js';
+import { knownNeedsOf } from '../backends/known-needs.js';
 import { fleetState } from '../backends/fleet-state.js';
 import { judgeGraph } from '../graphs/judge-graph.js';
 import type { Language } from '../messages/messages.js';
@@ -42,7 +43,7 @@ export function createRetryGeneration(
     if (!isTerminal(status) || (status === 'COMPLETED' && !isForced)) {
       throw new ProblemError('generation_not_failed', `Generation ${id} is ${status}.`);
     }
-    const fleet = await fleetState(deps.directory, earlier.pool);
+    const fleet = await fleetState(deps.directory, { pool: earlier.pool, needs: knownNeedsOf(earlier) });
     const corrections = row.corrections.filter(({ node }) => node === null);
     const input = {
       ...(await judgedAgain(deps, earlier)),

@@ -23,6 +23,9 @@ export const backendViewSchema = z.object({
   vramTotalBytes: z.number().nullable(),
   queueRemaining: z.number().nullable(),
   maxGpuJobs: z.number(),
+  polls: z.string().optional().describe('The Task Queue that its claims come from: one for each pool and set of models.'),
+  loadedModels: z.array(z.string()).readonly().optional().describe('Checkpoints of the last generation it was given.'),
+  queueChanges: z.number().optional().describe('Since its worker started.'),
   reportedAt: z.string(),
 });
 export type BackendView = z.infer<typeof backendViewSchema>;

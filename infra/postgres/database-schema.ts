@@ -49,6 +49,8 @@ export interface GenerationsTable {
   ended_by_run: string | null;
   event_sequence: Generated<number>;
   credits: number | null;
+  claim_queue: string | null;
+  claim_models: ColumnType<readonly string[], string | undefined, string>;
   corrections: ColumnType<readonly Correction[], string | undefined, string>;
   created_at: DatabaseTime;
   started_at: OptionalTime;

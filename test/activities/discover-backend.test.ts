@@ -51,6 +51,9 @@ function useWithQueue(inComfyQueue: number, state: PromptState): ComfyUIBackend[
 }
 
 /** The graph that every claim here is about, and no backend to avoid. */
+/** Nothing is known of what the graph needs. */
+const WITHOUT_NEEDS = { readKeptGraph: async () => ({}), pool: 'default' };
+
 const SAME = { graphSha256: 'a'.repeat(64), avoid: [] };
 const current = { ensureCurrent: async (): Promise<void> => undefined };
 
@@ -64,6 +67,7 @@ function claiming(
     store,
     slots: { claimed, refusal },
     late: current,
+    ...WITHOUT_NEEDS,
   });
   return async (
     generationId: string,
@@ -211,7 +215,7 @@ describe('Claims', () => {
 
   test('a backend on which the generation has failed leaves it to others', async () => {
     const discoverBackend = createDiscoverBackend({
-      ...{ backend: buildBackend('gpu-1').backend, store, late: current },
+      ...{ backend: buildBackend('gpu-1').backend, store, late: current, ...WITHOUT_NEEDS },
       slots: { claimed: () => undefined, refusal: () => null },
     });
     const generationId = uniqueName('g');
@@ -232,9 +236,10 @@ describe('Claims', () => {
       store.writeJson(backendReportKey(backendId), buildReport({ backendId, hardware: 'gpu', ...facts }), {
         kind: 'always',
       });
+    const graph = {};
     const attempt = async (facts: { vramGb?: number; avoid?: readonly string[] } = { vramGb: 10 }) => {
       const discoverBackend = createDiscoverBackend({
-        ...{ backend: small, store, late: current },
+        ...{ backend: small, store, late: current, readKeptGraph: async () => graph, pool: 'vram' },
         slots: { claimed: () => undefined, refusal: () => null },
       });
       const input = { generationId: uniqueName('g'), endedSubmissions: [], lastSubmission: 0, ...SAME, ...facts };
@@ -250,7 +255,7 @@ describe('Claims', () => {
     await told('large', { pool: 'other', vramTotalBytes: 24 * GIB });
     expect(await attempt()).toBe('small');
     await told('large', { pool: 'vram', vramTotalBytes: 24 * GIB });
-    expect(await attempt()).toMatch(/needs about 10 GB of VRAM, small has 8\.0 GB; large may have enough/);
+    expect(await attempt()).toMatch(/small lacks VRAM: needs about 10 GB, has 8\.0 GB; large may have it/);
     expect(await attempt({ vramGb: 8 })).toBe('small');
     expect(await attempt({})).toBe('small');
     expect(await attempt({ vramGb: 10, avoid: ['large'] })).toBe('small'); // it has failed there
@@ -260,7 +265,7 @@ describe('Claims', () => {
     }
     for (const facts of [{ hardware: 'low-vram', vramTotalBytes: 4 * GIB }, { vramTotalBytes: null }] as const) {
       await told('large', { pool: 'vram', ...facts });
-      expect(await attempt()).toMatch(/large may have enough/);
+      expect(await attempt()).toMatch(/large may have it/);
     }
   });
 
@@ -269,6 +274,7 @@ describe('Claims', () => {
     const discoverBackend = createDiscoverBackend({
       backend: buildBackend('gpu-2').backend,
       store,
+      ...WITHOUT_NEEDS,
       slots: { claimed: () => undefined, refusal: () => null },
       late: {
         ensureCurrent: async () => {
@@ -363,6 +369,7 @@ describe('Prompt ids', () => {
     const discoverBackend = createDiscoverBackend({
       backend: knownBackend(client),
       store,
+      ...WITHOUT_NEEDS,
       slots: { claimed: () => undefined, refusal: () => null },
       late: current,
     });

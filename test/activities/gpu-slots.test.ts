@@ -1,5 +1,4 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
-import type { SlotReserveContext } from '@temporalio/worker';
 import type { ComfyUIBackend } from '../../activities/comfyui/comfyui-backend.js';
 import { ComfyUIUnreachableError } from '../../activities/comfyui/errors.js';
 import { GateSwitch } from '../../activities/comfyui/gate-switch.js';
@@ -10,14 +9,6 @@ import { GpuSlots } from '../../workers/gpu-slots.js';
 import { textToImage } from '../simulator/graphs.js';
 import { until } from '../support/until.js';
 import { clientAt, closeConnections, knownBackend, silentLogger } from './support/activity-world.js';
-
-const context: SlotReserveContext = {
-  slotType: 'activity',
-  taskQueue: 'gpu',
-  workerIdentity: 'gpu-1 claims',
-  workerDeploymentVersion: undefined,
-  isSticky: false,
-} as unknown as SlotReserveContext;
 
 const waiting: AbortController[] = [];
 afterEach(async () => {
@@ -49,7 +40,7 @@ function gate(maxGpuJobs: number, prefetch = 0) {
     const controller = new AbortController();
     waiting.push(controller);
     const seen = { isGiven: false, controller, permit: Promise.resolve() };
-    seen.permit = slots.reserveSlot(context, controller.signal).then(() => {
+    seen.permit = slots.reserve(controller.signal).then(() => {
       seen.isGiven = true;
     });
     seen.permit.catch(() => undefined);
@@ -91,7 +82,7 @@ describe('R4.3 GPU slots', () => {
     const next = reserve();
     await looksTwice();
     expect(next.isGiven).toBe(false);
-    slots.releaseSlot();
+    slots.release();
     await next.permit;
   });
 
@@ -196,10 +187,6 @@ describe('R4.3 GPU slots', () => {
     await expect(permit).rejects.toThrow('the worker stops');
     world.queue = 0;
     await reserve().permit;
-  });
-
-  test('nothing is handed out without looking', () => {
-    expect(gate(9).slots.tryReserveSlot()).toBeNull();
   });
 
   test('an object store or a spool that fails gives no permit, until it works again', async () => {

@@ -5,6 +5,7 @@ import { GateSwitch } from '../../activities/comfyui/gate-switch.js';
 import { PROMPT_MARKER } from '../../activities/comfyui/prompt-marker.js';
 import { claimKey } from '../../activities/storage/claim-record.js';
 import type { ClaimRecord } from '../../activities/storage/claim-record.js';
+import { createGraphReader } from '../../activities/storage/graph-reader.js';
 import { createSubmitPrompt } from '../../activities/submit-prompt.js';
 import type { SubmitPromptInput } from '../../workflows/contracts/activities.js';
 import { SIMULATED_VERSIONS } from '../support/simulator-process.js';
@@ -39,15 +40,18 @@ function submitter(backend: ComfyUIBackend, options: { readonly claim?: ClaimRec
     [claimKey(input.generationId)]: claim,
   };
   const gate = new GateSwitch();
+  const store = storeHolding(documents);
   const claims = { submitting: () => () => undefined };
   const submitPrompt = createSubmitPrompt({
     backend,
-    store: storeHolding(documents),
+    store,
+    readKeptGraph: createGraphReader(store),
     inputs: NO_INPUTS,
     gate,
     rules: [],
     maxQueued: 2,
     claims,
+    onModels: () => undefined,
   });
   const claimedBy = (record: ClaimRecord) => {
     documents[claimKey(input.generationId)] = record;

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
 import type { ComfyUIBackend } from '../../activities/comfyui/comfyui-backend.js';
 import { GateSwitch } from '../../activities/comfyui/gate-switch.js';
+import { createGraphReader } from '../../activities/storage/graph-reader.js';
 import { createSubmitPrompt } from '../../activities/submit-prompt.js';
 import type { ApiGraph } from '../../workflows/domain/graph.js';
 import { node } from '../simulator/graphs.js';
@@ -28,13 +29,16 @@ afterEach(async () => {
 
 function submitter(backend: ComfyUIBackend, graph: ApiGraph) {
   const claims: string[] = [];
+  const store = storeHolding({ 'graphs/a.json': graph });
   const submitPrompt = createSubmitPrompt({
     rules: [],
     backend,
-    store: storeHolding({ 'graphs/a.json': graph }),
+    store,
+    readKeptGraph: createGraphReader(store),
     inputs: NO_INPUTS,
     gate: new GateSwitch(),
     maxQueued: 2,
+    onModels: () => undefined,
     claims: {
       submitting: () => {
         claims.push('submitting');

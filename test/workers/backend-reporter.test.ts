@@ -6,6 +6,7 @@ import { createObjectStore } from '../../activities/storage/object-store.js';
 import type { ObjectStore } from '../../activities/storage/object-store.js';
 import { createLogger } from '../../infra/runtime/logger.js';
 import { BackendReporter } from '../../workers/backend-reporter.js';
+import { PollingState } from '../../workers/polling-state.js';
 import { startSimulator } from '../support/simulator-process.js';
 import { createTestBucket } from '../support/stack.js';
 import { until } from '../support/until.js';
@@ -32,7 +33,8 @@ async function reporting(
   };
   const backend = createComfyUIBackend({ backendId: 'gpu-1', target: { kind: 'fixed', url }, logger });
   const gate = new GateSwitch();
-  const reporter = new BackendReporter({ backend, gate, store, pool: 'default', maxGpuJobs: 1, logger });
+  const polling = new PollingState('gpu');
+  const reporter = new BackendReporter({ backend, gate, store, pool: 'default', maxGpuJobs: 1, logger, polling });
   closing.push(async () => backend.close());
   reporter.start();
   return { store, writes: () => writes, reporter, gate };

@@ -148,6 +148,8 @@ export interface AdaptedGraph {
   readonly expected: ExpectedOutputs;
   readonly before: GraphParameters;
   readonly after: GraphParameters;
+  /** Heavy model files, by which it is queued; absent from histories of earlier versions. */
+  readonly models?: readonly string[];
 }
 
 /** `models`: the model files that the graph names; `more_vram`: than the one that it failed on. */
@@ -208,6 +210,8 @@ export type ProgressRecord =
       readonly recovery: RecoveryNote;
       /** How far the rendering had come; absent when that is not known. */
       readonly checkpoint?: Checkpoint;
+      /** Heavy models of what is rendered from now on, where the recovery has changed the graph: another queue waits. */
+      readonly models?: readonly string[];
     };
 
 /** R5.3: what a recovery begins from. */
@@ -256,9 +260,15 @@ export interface ExplainNoCapacityInput {
   readonly pool: string;
   /** Why fal.ai cannot stand in for this request; `null`: only its key can be missing. Absent: nobody wants to know. */
   readonly falObstacle?: string | null;
+  /** What was to be rendered, and where it has failed before; absent from histories of earlier versions. */
+  readonly wanted?: {
+    readonly graph: GraphReference;
+    readonly vramGb: number | null;
+    readonly avoid: readonly string[];
+  };
 }
 
-/** Polled on the gated queue of a pool: it decides where a generation renders. */
+/** Polled on the gated queues of a pool: it decides where a generation renders. */
 export interface ClaimActivities {
   readonly discoverBackend: (input: DiscoverBackendInput) => Promise<BackendClaim>;
 }

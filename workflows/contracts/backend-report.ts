@@ -37,6 +37,12 @@ export interface BackendReport {
   /** Prompts that run or wait in this ComfyUI's own queue. */
   readonly queueRemaining: number | null;
   readonly maxGpuJobs: number;
+  /** The gated Task Queue that its claims come from; this and the next two are absent in what an earlier version wrote. */
+  readonly polls?: string;
+  /** Heavy models of the last generation that was submitted to it. */
+  readonly loadedModels?: readonly string[];
+  /** How often it has changed its gated queue since its worker started. */
+  readonly queueChanges?: number;
   /** `capabilities/<sha256>.json`: node classes and models, `null` until it was read once. */
   readonly capabilitiesKey: string | null;
   readonly reportedAt: string;

@@ -79,6 +79,8 @@ export interface GenerationInput {
   readonly vramGb?: number;
   /** Id of the failed generation that this one repeats, where that has left something to go on from. */
   readonly resumesFrom?: string;
+  /** Heavy model files of the graph, by which it is queued; absent from what was accepted before there were such queues. */
+  readonly models?: readonly string[];
   /** Absent: a template, or a graph of somebody who is trusted. */
   readonly graphRules?: GraphRules;
   /** Milliseconds since the epoch, from the database's clock. */

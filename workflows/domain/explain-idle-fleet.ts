@@ -27,11 +27,11 @@ export function explainIdleFleet(backends: readonly ReportedBackend[], pool: str
 }
 
 function explainShut(backends: readonly ReportedBackend[]): string {
-  const shut = backends.map(({ backendId, gate }) => `${backendId} (${WORDS[gate]})`);
+  const shut = backends.map(({ backendId, gate }) => `${backendId} (${GATE_WORDS[gate]})`);
   return `No backend takes generations now: ${shut.join(', ')}.`;
 }
 
-const WORDS: Readonly<Record<GatePosition, string>> = {
+export const GATE_WORDS: Readonly<Record<GatePosition, string>> = {
   open: 'open',
   draining: 'drained: POST /v1/backends/{id}/resume ends that',
   closed: 'in quarantine until its ComfyUI is restarted, or stopped',

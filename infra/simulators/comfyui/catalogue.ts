@@ -12,8 +12,9 @@ export class Catalogue {
   readonly #classes: Map<string, ClassInfo>;
   #removed: readonly ModelFile[] = [];
 
-  constructor(kind: 'full' | 'recorded') {
-    this.#complete = loadCatalogue(kind);
+  /** `without`: names of model files and of classes that this server never had. */
+  constructor(kind: 'full' | 'recorded', without: readonly string[] = []) {
+    this.#complete = lacking(loadCatalogue(kind), without);
     this.#classes = new Map(this.#complete.classes);
   }
 
@@ -39,6 +40,24 @@ export class Catalogue {
     this.#removed = [];
     for (const [name, info] of this.#complete.classes) this.#classes.set(name, info);
   }
+}
+
+function lacking(
+  { classes, models }: { readonly classes: ObjectInfo; readonly models: ModelNames },
+  without: readonly string[],
+): { readonly classes: ObjectInfo; readonly models: ModelNames } {
+  const files = Object.entries(models).flatMap(([folder, names]) =>
+    names.filter((name) => without.includes(name)).map((filename) => ({ folder, filename })),
+  );
+  const left = [...classes].filter(([name]) => !without.includes(name));
+  return {
+    classes: new Map(
+      left.map(([name, info]) => [name, files.reduce((rest, file) => withoutModel(name, rest, file), info)]),
+    ),
+    models: Object.fromEntries(
+      Object.entries(models).map(([folder, names]) => [folder, names.filter((name) => !without.includes(name))]),
+    ),
+  };
 }
 
 /** The model files that a node of this class is given by name. */

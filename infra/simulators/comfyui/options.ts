@@ -30,6 +30,8 @@ export interface SimulatorOptions {
   readonly maxUploadMb: number;
   /** `recorded`: exactly the recorded server's classes and models, without what was added for our graphs. */
   readonly catalogue: (typeof CATALOGUES)[number];
+  /** Model files and node classes that this server does not have. */
+  readonly without: readonly string[];
   /** Which ComfyUI this is: everything in which versions differ follows from it. */
   readonly version: ServerVersion;
   readonly faultSchedule: ScheduleOptions | null;
@@ -54,6 +56,7 @@ export const FLAGS = {
   'history-delay-ms': { type: 'string', default: '5', help: 'between execution_success and the history' },
   'max-upload-size': { type: 'string', default: '100', help: 'MB of a request body' },
   catalogue: { type: 'string', default: 'full', help: 'full, or recorded: only the recorded classes and models' },
+  without: { type: 'string', default: '', help: 'model files and node classes that it lacks, separated by commas' },
   version: { type: 'string', default: defaultVersion.number, help: 'which ComfyUI this is' },
   'fault-schedule': {
     type: 'string',
@@ -81,6 +84,7 @@ export function simulatorOptionsFrom(args: readonly string[]): SimulatorOptions 
     historyDelayMs: numberOf(values, 'history-delay-ms', { min: 0, max: 600_000 }),
     maxUploadMb: numberOf(values, 'max-upload-size', { min: 0.001, max: 100_000 }),
     catalogue: choiceOf(values, 'catalogue', CATALOGUES),
+    without: values.without.split(',').filter((name) => name !== ''),
     version,
     faultSchedule: scheduleOf(values),
   };

@@ -40,7 +40,7 @@ export async function startSimulator(options: SimulatorOptions, logger: Logger):
 }
 
 function assemble(options: SimulatorOptions, logger: Logger) {
-  const catalogue = new Catalogue(options.catalogue);
+  const catalogue = new Catalogue(options.catalogue, options.without);
   const vram = new Vram(options.vramGib);
   const journal = new Journal(join(options.dataDir, 'journal.jsonl'));
   const files = new FileStore(options.dataDir);

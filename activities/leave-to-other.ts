@@ -1,0 +1,74 @@
+import { cancellationSignal, log } from '@temporalio/activity';
+import { gapsInWords, gapsOf, isBetterOff, needsOf } from '../workflows/domain/capability-gaps.js';
+import type { Gap, Needs, Offer } from '../workflows/domain/capability-gaps.js';
+import type { ApiGraph } from '../workflows/domain/graph.js';
+import type { DiscoverBackendInput } from '../workflows/contracts/activities.js';
+import type { ComfyUIBackend } from './comfyui/comfyui-backend.js';
+import { offerOf } from './comfyui/node-catalogue.js';
+import { readBackendReports, readOffer, takesGenerations } from './storage/backend-reports.js';
+import { graphReferenceOf } from './storage/graph-documents.js';
+import type { GraphReader } from './storage/graph-reader.js';
+import type { ObjectStore } from './storage/object-store.js';
+import { untilAborted } from './until-aborted.js';
+
+export interface LeaveToOtherDeps {
+  readonly backend: ComfyUIBackend;
+  readonly store: ObjectStore;
+  readonly readKeptGraph: GraphReader;
+  readonly pool: string;
+}
+
+/** A ComfyUI that needs longer to say what it offers is tried. */
+const CATALOGUE_MS = 5_000;
+
+/**
+ * Why a generation is left to another backend of the pool that has what is missing here: node classes, model files, memory.
+ * `null` when it may be taken here: where nobody who takes generations has more, the failure says what is missing.
+ */
+export async function leftToOther(
+  deps: LeaveToOtherDeps,
+  { graphSha256, vramGb, avoid }: DiscoverBackendInput,
+): Promise<string | null> {
+  const { backend, store, pool } = deps;
+  const needs = needsOf(await graphOf(deps, graphSha256), vramGb ?? null);
+  const own = await gapsHere(backend, needs);
+  if (own.length === 0) return null;
+  const reports = (await readBackendReports(store)).filter(
+    (report) =>
+      report.pool === pool &&
+      report.backendId !== backend.backendId &&
+      !avoid.includes(report.backendId) &&
+      takesGenerations(report),
+  );
+  for (const report of reports) {
+    if (!isBetterOff(gapsOf(needs, await readOffer(store, report)), own)) continue;
+    return `${backend.backendId} lacks ${gapsInWords(own)}; ${report.backendId} may have it`;
+  }
+  return null;
+}
+
+/** Empty where it cannot be read: the submission will say so. */
+async function graphOf({ readKeptGraph }: LeaveToOtherDeps, sha256: string): Promise<ApiGraph> {
+  try {
+    return await readKeptGraph(graphReferenceOf(sha256));
+  } catch (error) {
+    log.warn('The graph could not be read before the claim', { sha256, error });
+    return {};
+  }
+}
+
+async function gapsHere(backend: ComfyUIBackend, needs: Needs): Promise<readonly Gap[]> {
+  const { hardware = null, vramTotalBytes = null } = backend.snapshot().found ?? {};
+  return gapsOf(needs, { hardware, vramTotalBytes, ...(await offered(backend)) });
+}
+
+async function offered(backend: ComfyUIBackend): Promise<Pick<Offer, 'nodeClasses' | 'modelFiles'>> {
+  const signal = AbortSignal.any([cancellationSignal(), AbortSignal.timeout(CATALOGUE_MS)]);
+  try {
+    return offerOf(await untilAborted(signal, (await backend.client()).nodeCatalogue()));
+  } catch (error) {
+    cancellationSignal().throwIfAborted();
+    log.warn('The node classes of ComfyUI could not be read; it may have what is needed', { error });
+    return { nodeClasses: null, modelFiles: null };
+  }
+}

@@ -1,0 +1,198 @@
+import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { textToImage } from '../simulator/graphs.js';
+import { loadsOf, renderedOn } from '../support/journal-renderings.js';
+import { startService } from '../support/service.js';
+import type { SeenGeneration, Service } from '../support/service.js';
+import { startSimulator } from '../support/simulator-process.js';
+import type { SimulatorProcess } from '../support/simulator-process.js';
+import { until } from '../support/until.js';
+
+const [A, B, C] = ['v1-5-pruned-emaonly.safetensors', 'sd_xl_base_1.0.safetensors', 'sd_xl_refiner_1.0.safetensors'];
+const NAMES = ['small', 'large', 'slow'] as const;
+type Name = (typeof NAMES)[number];
+
+let fleet: Readonly<Record<Name, SimulatorProcess>>;
+let service: Service;
+
+beforeAll(async () => {
+  const [small, large, slow] = await Promise.all([
+    card({ gib: 8, secondsPerStep: 0.03, without: [C, 'ImageInvert'] }),
+    card({ gib: 24, secondsPerStep: 0.03, without: ['ImageInvert'] }),
+    card({ gib: 12, secondsPerStep: 0.06, without: [A, C] }),
+  ]);
+  fleet = { small, large, slow };
+  service = await startService({ comfyUrls: [small.url], firstWorkerEnv: { BACKEND_ID: 'small' } });
+  await Promise.all(
+    (['large', 'slow'] as const).map(async (name) => {
+      const others = { WORKER_ROLES: 'gpu', COMFYUI_URL: fleet[name].url, BACKEND_ID: name };
+      workers.push(await service.startOther(name, others));
+    }),
+  );
+  await gatesAre({ small: 'open', large: 'open', slow: 'open' });
+}, 120_000);
+
+const workers: Awaited<ReturnType<Service['startOther']>>[] = [];
+
+afterAll(async () => {
+  await Promise.all(workers.map(async (worker) => worker.end('SIGTERM')));
+  await service.stop();
+  await Promise.all(Object.values(fleet).map(async (simulator) => simulator.stop()));
+}, 90_000);
+
+beforeEach(async () => takingOnly(...NAMES), 60_000);
+
+async function card(facts: {
+  readonly gib: number;
+  readonly secondsPerStep: number;
+  readonly without: readonly (string | undefined)[];
+}): Promise<SimulatorProcess> {
+  const extraArgs = ['--device', 'cuda', '--vram-gib', String(facts.gib), '--without', facts.without.join(',')];
+  return startSimulator({ secondsPerStep: facts.secondsPerStep, extraArgs });
+}
+
+interface SeenBackend {
+  readonly backendId: string;
+  readonly health: string;
+  readonly gate: string;
+  readonly polls?: string;
+  readonly loadedModels?: readonly string[];
+  readonly queueChanges?: number;
+}
+
+async function backends(): Promise<readonly SeenBackend[]> {
+  const answer = await fetch(`${service.apiUrl}/v1/backends`);
+  return ((await answer.json()) as { readonly backends: readonly SeenBackend[] }).backends;
+}
+
+async function gatesAre(gates: Readonly<Record<Name, string>>): Promise<void> {
+  await until(
+    `gates are ${JSON.stringify(gates)}`,
+    async () => {
+      const seen = await backends();
+      return NAMES.every((name) =>
+        seen.some(({ backendId, health, gate }) => backendId === name && health === 'healthy' && gate === gates[name]),
+      );
+    },
+    30_000,
+  );
+}
+
+/** The others are drained. */
+async function takingOnly(...taking: readonly Name[]): Promise<void> {
+  const isTaking = (name: Name): boolean => taking.includes(name);
+  await Promise.all(
+    NAMES.map(async (name) => service.post(`/v1/backends/${name}/${isTaking(name) ? 'resume' : 'drain'}`)),
+  );
+  const gateOf = (name: Name): string => (isTaking(name) ? 'open' : 'draining');
+  await gatesAre({ small: gateOf('small'), large: gateOf('large'), slow: gateOf('slow') });
+}
+
+let seed = 0;
+
+/** A request for a picture made with a checkpoint; each is another picture. */
+function picture(model: string | undefined, { steps = 10, isInverted = false, ...rest }: PictureOptions = {}) {
+  seed += 1;
+  const graph: Record<string, { class_type: string; inputs: Record<string, unknown> }> = textToImage({ steps, seed });
+  graph['4'] = { class_type: 'CheckpointLoaderSimple', inputs: { ckpt_name: model } };
+  if (isInverted) {
+    graph['10'] = { class_type: 'ImageInvert', inputs: { image: ['8', 0] } };
+    graph['9'] = { class_type: 'SaveImage', inputs: { filename_prefix: 'p', images: ['10', 0] } };
+  }
+  return { graph, ...rest };
+}
+
+interface PictureOptions {
+  readonly steps?: number;
+  readonly isInverted?: boolean;
+  readonly priority?: number;
+  readonly account?: string;
+}
+
+async function submitted(...requests: readonly object[]): Promise<readonly string[]> {
+  return (await Promise.all(requests.map(async (request) => service.submit(request)))).map(({ id }) => id);
+}
+
+async function completed(ids: readonly string[]): Promise<readonly SeenGeneration[]> {
+  return Promise.all(ids.map(async (id) => service.untilStatus(id, 'COMPLETED', 90_000)));
+}
+
+const times = (count: number, request: () => object): readonly object[] => Array.from({ length: count }, request);
+const everywhere = (ids: readonly string[]) => NAMES.map((name) => renderedOn(fleet[name], ids).length);
+
+test('R4.3 what only one backend has is rendered there, as it was asked for, and nowhere else', async () => {
+  const ids = await submitted(...times(5, () => picture(C)), ...times(3, () => picture(B, { isInverted: true })));
+  const seen = await completed(ids);
+  expect(everywhere(ids.slice(0, 5))).toEqual([0, 5, 0]); // the checkpoint
+  expect(everywhere(ids.slice(5))).toEqual([0, 0, 3]); // the node class
+  expect(seen.flatMap(({ attempts }) => attempts)).toEqual([]);
+  const large = (await backends()).find(({ backendId }) => backendId === 'large');
+  expect(large).toMatchObject({ loadedModels: [C], queueChanges: expect.any(Number) });
+}, 120_000);
+
+test('R4.3 two models on two backends: a checkpoint stays in memory while there is work for it', async () => {
+  await takingOnly('small', 'large');
+  const before = loadsOf(fleet.small) + loadsOf(fleet.large);
+  const ids = await submitted(...times(40, () => picture(seed % 2 === 0 ? A : B)));
+  await completed(ids);
+  const [small = 0, large = 0] = everywhere(ids);
+  expect(small + large).toBe(40);
+  expect(Math.min(small, large)).toBeGreaterThan(5);
+  const loads = loadsOf(fleet.small) + loadsOf(fleet.large) - before;
+  process.stdout.write(`checkpoints loaded for 40 pictures: ${loads}, split ${small} + ${large}\n`);
+  expect(loads).toBeLessThanOrEqual(8); // in the order of the requests it would be some twenty
+}, 180_000);
+
+test('R4.3 a better priority comes first, whatever queue it waits in', async () => {
+  await takingOnly('large');
+  const waiting = await submitted(...times(6, () => picture(A, { steps: 30, priority: 4 })));
+  await until('the first renders', async () => renderedOn(fleet.large, waiting).length > 0, 30_000);
+  const urgent = await submitted(picture(B, { steps: 30, priority: 1 }));
+  await completed([...waiting, ...urgent]);
+  const order = renderedOn(fleet.large, [...waiting, ...urgent]);
+  process.stdout.write(`the urgent one was rendering ${order.indexOf(urgent[0] ?? '') + 1} of ${order.length}\n`);
+  expect(order.indexOf(urgent[0] ?? '')).toBeLessThanOrEqual(3); // what renders, and what waits in ComfyUI, go before
+}, 120_000);
+
+test('R4.3 an account that floods one queue does not keep another account, in another queue, waiting', async () => {
+  await takingOnly('large');
+  for (const id of ['flood', 'single']) {
+    await service.post('/v1/accounts', { id });
+    await service.post(`/v1/accounts/${id}/grants`, { credits: 1_000, reference: 'start' });
+  }
+  const flood = await submitted(...times(20, () => picture(A, { steps: 30, account: 'flood' })));
+  await until('it renders', async () => renderedOn(fleet.large, flood).length > 1, 30_000);
+  const before = renderedOn(fleet.large, flood).length;
+  const single = await submitted(picture(B, { steps: 30, account: 'single' }));
+  await completed([...flood, ...single]);
+  const order = renderedOn(fleet.large, [...flood, ...single]);
+  process.stdout.write(`the single request waited for ${order.indexOf(single[0] ?? '') - before} renderings\n`);
+  expect(order.indexOf(single[0] ?? '') - before).toBeLessThanOrEqual(2);
+}, 180_000);
+
+test('R4.3 the second of two requests says that the one GPU is busy and that it is next, and starts when it is free', async () => {
+  await takingOnly('large');
+  const [first = '', second = ''] = await submitted(picture(A, { steps: 100 }), picture(A, { steps: 10 }));
+  const waiting = await until('one renders', async () => {
+    const seen = await Promise.all([first, second].map(async (id) => service.get(id)));
+    const isOneRendering = seen.some(({ status }) => status === 'PROCESSING');
+    return isOneRendering ? (seen.find(({ status }) => status === 'QUEUED') ?? null) : null;
+  });
+  expect(waiting.queue).toMatchObject({ position: 1, busy: 1, slots: 1 });
+  await completed([first, second]);
+  expect(everywhere([first, second])).toEqual([0, 2, 0]);
+}, 90_000);
+
+test('R2.2 what nobody can render now says why, backend by backend', async () => {
+  await takingOnly('small', 'slow');
+  const [id = ''] = await submitted(picture(C));
+  const { queue } = await until('the reason is told', async () => {
+    const seen = await service.get(id);
+    return seen.queue?.reason?.includes('small') === true ? seen : null;
+  });
+  expect(queue?.reason).toMatch(/large: drained/);
+  expect(queue?.reason).toContain(`small: lacks model ${C}`);
+  expect(queue?.reason).toContain(`slow: lacks model ${C}`);
+  await takingOnly(...NAMES);
+  await completed([id]);
+  expect(everywhere([id])).toEqual([0, 1, 0]);
+}, 90_000);
