@@ -38,6 +38,7 @@ import { connectToTemporal } from './connect-to-temporal.js';
 import { controlUpkeep } from './control-upkeep.js';
 import { startFleetWatcher } from './fleet-watcher.js';
 import { latestRun } from './latest-run.js';
+import { startBatchFeeder } from './batch-feeder.js';
 import { startOutboxRelay } from './outbox-relay.js';
 import { startReconciliation } from './reconciliation.js';
 import { startUpkeepSchedules } from './upkeep-schedules.js';
@@ -132,6 +133,8 @@ function startCompanions(
 ): void {
   const relay = startOutboxRelay({ database, databaseUrl, client, logger, searchAttributes: config.searchAttributes });
   resources.add('outbox relay', async () => relay.stop());
+  const feeder = startBatchFeeder({ database, logger, window: config.batchWindow });
+  resources.add('batch feeder', async () => feeder.stop());
   const { reconcileIntervalMs: intervalMs } = config;
   const reconciliation = startReconciliation({ database, store, client, logger, intervalMs });
   resources.add('reconciliation', async () => reconciliation.stop());

@@ -8,6 +8,8 @@ const DEADLINE_MS = 1_500;
 export interface FleetState {
   readonly busy: number;
   readonly slots: number;
+  /** Those that are healthy. */
+  readonly backends: readonly Pick<KnownBackend, 'backendId' | 'maxGpuJobs'>[];
   /** Why nothing can render now, `null` when something can. */
   readonly reason: string | null;
 }
@@ -16,13 +18,32 @@ export interface FleetState {
 export async function fleetState(directory: BackendDirectory, pool: string): Promise<FleetState> {
   const known = await backendsOrNull(directory);
   if (known === null) {
-    return { busy: 0, slots: 0, reason: 'The object store does not answer, so nothing is known about the GPUs.' };
+    return {
+      busy: 0,
+      slots: 0,
+      backends: [],
+      reason: 'The object store does not answer, so nothing is known about the GPUs.',
+    };
   }
   const ofPool = known.filter((backend) => backend.pool === pool);
-  const healthy = ofPool.filter(({ isFresh, health }) => isFresh && health === 'healthy');
-  const slots = healthy.reduce((sum, { maxGpuJobs }) => sum + maxGpuJobs, 0);
+  const healthy = ofPool.filter(isHealthy);
+  const slots = slotsOf(healthy);
   const busy = healthy.reduce((sum, backend) => sum + Math.min(backend.queueRemaining ?? 0, backend.maxGpuJobs), 0);
-  return { busy, slots, reason: explainIdleFleet(ofPool, pool) };
+  return { busy, slots, backends: healthy, reason: explainIdleFleet(ofPool, pool) };
+}
+
+/** Prompts that all healthy backends can work on at once; 0 while nobody knows. */
+export async function healthySlots(directory: BackendDirectory): Promise<number> {
+  const known = (await backendsOrNull(directory)) ?? [];
+  return slotsOf(known.filter(isHealthy));
+}
+
+function isHealthy({ isFresh, health }: KnownBackend): boolean {
+  return isFresh && health === 'healthy';
+}
+
+function slotsOf(backends: readonly KnownBackend[]): number {
+  return backends.reduce((sum, { maxGpuJobs }) => sum + maxGpuJobs, 0);
 }
 
 async function backendsOrNull(directory: BackendDirectory): Promise<readonly KnownBackend[] | null> {

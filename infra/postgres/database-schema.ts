@@ -1,4 +1,4 @@
-import type { ColumnType, Generated, JSONColumnType } from 'kysely';
+import type { ColumnType, Generated, GeneratedAlways, JSONColumnType } from 'kysely';
 import type { FailureKind } from '../../workflows/domain/failure.js';
 import type { EmergencyStopReport } from '../../workflows/contracts/emergency-stop.js';
 import type { Correction } from '../../workflows/domain/correct-graph.js';
@@ -25,6 +25,8 @@ export interface DatabaseSchema {
   credit_entries: CreditEntriesTable;
   uploads: UploadsTable;
   generation_inputs: GenerationInputsTable;
+  batches: BatchesTable;
+  unfed_generations: UnfedGenerationsTable;
 }
 
 export interface GenerationsTable {
@@ -54,6 +56,25 @@ export interface GenerationsTable {
   finished_at: OptionalTime;
   outputs_removed_at: OptionalTime;
   records_removed_at: OptionalTime;
+  batch_id: string | null;
+  batch_index: number | null;
+  pool: GeneratedAlways<string>;
+  flow: GeneratedAlways<string>;
+}
+
+export interface BatchesTable {
+  id: string;
+  account_id: Generated<string>;
+  total: number;
+  created_at: DatabaseTime;
+  cancel_requested_at: OptionalTime;
+}
+
+export interface UnfedGenerationsTable {
+  generation_id: string;
+  batch_id: string;
+  pool: string;
+  priority: number;
 }
 
 /** Why a generation failed: words for people, facts for machines. */
@@ -75,6 +96,9 @@ export interface CheckpointsTable {
 export interface AccountsTable {
   id: string;
   created_at: DatabaseTime;
+  best_priority: number | null;
+  max_open: number | null;
+  weight: number | null;
 }
 
 export interface CreditEntriesTable {
@@ -171,13 +195,17 @@ export interface OutboxTable {
   created_at: DatabaseTime;
   attempts: Generated<number>;
   next_attempt_at: DatabaseTime;
+  priority: Generated<number>;
+  flow: Generated<string>;
+  turn: Generated<string>;
 }
 
 export interface IdempotencyKeysTable {
   account_id: string;
   key: string;
   request_sha256: string;
-  generation_id: string;
+  generation_id: string | null;
+  batch_id: string | null;
   response_body: string;
   created_at: DatabaseTime;
 }
