@@ -16,6 +16,7 @@ import type { ProviderMode } from '../workflows/contracts/fal.js';
 import { DEFAULT_RECOVERY } from '../workflows/domain/recovery-policy.js';
 import type { RecoveryPolicy } from '../workflows/domain/recovery-policy.js';
 import type { LimitDefaults } from './generations/generation-limits.js';
+import type { LimitConfig } from './generations/open-limits.js';
 import { graphPolicyFrom } from './graphs/graph-policy.js';
 import type { GraphPolicy } from './graphs/graph-policy.js';
 
@@ -32,7 +33,9 @@ export interface ApiConfig {
   readonly temporal: TemporalConnectionConfig;
   /** Of the operators' own templates, beside those that come with the project. */
   readonly templateFolders: readonly string[];
-  readonly maxOpenGenerations: number;
+  readonly openLimits: LimitConfig;
+  /** Generations of one batch. */
+  readonly maxBatch: number;
   readonly limits: LimitDefaults;
   readonly recovery: RecoveryPolicy;
   readonly provider: ProviderMode;
@@ -77,7 +80,12 @@ export function apiConfigFrom(env: Env): ApiConfig {
     downloadLinks: downloadLinkConfigFrom(env),
     temporal: temporalConfigFrom(env),
     templateFolders: listOf(stringFrom(env, 'TEMPLATES_DIR', '')).map((folder) => resolve(projectRoot, folder)),
-    maxOpenGenerations: integerFrom(env, 'MAX_OPEN_GENERATIONS', { fallback: 10_000, min: 1, max: 1_000_000 }),
+    openLimits: {
+      maxOpenGenerations: integerFrom(env, 'MAX_OPEN_GENERATIONS', { fallback: 20_000, min: 1, max: 1_000_000 }),
+      maxOpenPerAccount: integerFrom(env, 'MAX_OPEN_PER_ACCOUNT', { fallback: 10_000, min: 1, max: 1_000_000 }),
+      bestPriority: integerFrom(env, 'BEST_PRIORITY', { fallback: 1, min: 1, max: 5 }),
+    },
+    maxBatch: integerFrom(env, 'MAX_BATCH', { fallback: 10_000, min: 1, max: 10_000 }),
     limits: {
       startSeconds: integerFrom(env, 'START_DEADLINE_SECONDS', {
         fallback: DAY_SECONDS,

@@ -10,6 +10,8 @@ import { ProblemError } from './problem-error.js';
 import { accountRoutes } from './routes/accounts.js';
 import type { AccountRoutesDeps } from './routes/accounts.js';
 import { backendRoutes } from './routes/backends.js';
+import { batchRoutes } from './routes/batches.js';
+import type { BatchRoutesDeps } from './routes/batches.js';
 import { documentationRoutes } from './routes/documentation.js';
 import type { DocumentationRoutesDeps } from './routes/documentation.js';
 import { emergencyStopRoutes } from './routes/emergency-stop.js';
@@ -32,6 +34,7 @@ import type { UploadRoutesDeps } from './routes/uploads.js';
 const MAX_URL_LENGTH = 4_096;
 
 export type AppDeps = GenerationRoutesDeps &
+  BatchRoutesDeps &
   OutputRoutesDeps &
   HealthRoutesDeps &
   DocumentationRoutesDeps &
@@ -58,6 +61,7 @@ export function createApp(deps: AppDeps): Express {
     backendRoutes(deps),
     uploadRoutes(deps),
     generationRoutes(deps),
+    batchRoutes(deps),
     statisticsRoutes(deps),
     errorRecoveryRoutes(deps),
     emergencyStopRoutes(deps),

@@ -1,3 +1,4 @@
+import { LIMIT_PROBLEMS } from './limit-problems.js';
 import type { ProblemKind } from './problem-kind.js';
 import { SERVICE_PROBLEMS } from './service-problems.js';
 
@@ -258,6 +259,7 @@ export const PROBLEMS = {
     remedy: 'Use a new key for a new request.',
     retryable: false,
   },
+  ...LIMIT_PROBLEMS,
   ...SERVICE_PROBLEMS,
 } as const satisfies Record<string, ProblemKind>;
 

@@ -17,12 +17,19 @@ import { generationWorkflowId } from '../workflows/contracts/generation.js';
 import type { ApiConfig } from './api-config.js';
 import { createApp } from './app.js';
 import { createAccounts } from './accounts/accounts.js';
+import { createAcceptBatch } from './batches/accept-batch.js';
+import type { BatchDeps } from './batches/accept-batch.js';
+import { createCancelBatch } from './batches/cancel-batch.js';
+import { createBatchReader } from './batches/read-batches.js';
+import { createRetryBatch } from './batches/retry-batch.js';
 import { createBackendDirectory } from './backends/backend-directory.js';
 import { createCommandBackend } from './backends/command-backend.js';
 import { createCheckpoints } from './error-recovery/checkpoints.js';
 import { createEmergencyStops } from './emergency/emergency-stops.js';
 import { createEventHub } from './events/event-hub.js';
-import { createEventStreams } from './events/event-streams.js';
+import { createStreamBatch } from './events/batch-stream.js';
+import { createStreamGeneration } from './events/generation-stream.js';
+import { createOpenStreams } from './events/open-streams.js';
 import { createProgressWatcher } from './events/progress-watcher.js';
 import { createReadLiveProgress } from './events/read-live-progress.js';
 import { createWaitForEnd } from './events/wait-for-end.js';
@@ -32,6 +39,8 @@ import { createRetryGeneration } from './generations/retry-generation.js';
 import { createGenerationReader } from './generations/read-generations.js';
 import { createCheckReadiness } from './health-checks.js';
 import { startHttpServer } from './http-server.js';
+import { createQueueBoard } from './queue/queue-board.js';
+import { createWatchQueue } from './queue/queue-watcher.js';
 import { createOutputFiles } from './outputs/output-files.js';
 import { createOpenApiDocument } from './schemas/openapi-document.js';
 import { createReadStatistics } from './statistics/read-statistics.js';
@@ -54,44 +63,46 @@ export async function startApi({ config, logger, resources }: ApiStart): Promise
   const progress = createProgressWatcher(createReadLiveProgress({ temporal, logger }));
   const directory = createBackendDirectory({ store });
   const stopping = new AbortController();
-  const streams = createEventStreams({ database, hub, progress });
+  const streams = createOpenStreams();
+  const board = createQueueBoard({ database, directory, readKeptGraph: createGraphReader(store) });
+  const batches = createBatchReader({ database, board });
   const temporalUrlOf = temporalUrls(config.temporal);
-  const { maxOpenGenerations, graphPolicy } = config;
-  const accepting = { database, store, directory, temporalUrlOf, maxOpenGenerations, graphPolicy };
-  const retryGeneration = createRetryGeneration(accepting);
   const { maxUploadBytes, addressRules } = config.inputs;
   const scratch = await createScratch(config.inputs.scratchFolder);
   const createUploadForm = config.downloadLinks && createUploadForms(config.storage, config.downloadLinks);
   const uploads = createUploads({ database, store, scratch, createUploadForm, ...config.inputs });
   const fetchInput = createFetchInput({ rules: addressRules, maxBytes: maxUploadBytes });
   const resolveInputs = createResolveInputs({ database, uploads, fetchInput });
+  const { openLimits, graphPolicy, limits, recovery, provider, creditsPerGraph } = config;
+  const accepting = {
+    ...{ database, store, directory, board, temporalUrlOf, templates, resolveInputs },
+    ...{ openLimits, graphPolicy, limits, recovery, provider, creditsPerGraph },
+  };
+  const retryGeneration = createRetryGeneration(accepting);
   const app = createApp({
     logger,
     origin: { host: config.host, allowedHosts: config.allowedHosts },
     version: versionInfo,
     templates,
     directory,
-    streams,
+    streamGeneration: createStreamGeneration({ database, hub, progress, watchQueue: createWatchQueue(board), streams }),
+    streamBatch: createStreamBatch({ batches, hub, streams }),
     recoverySettings: config.recoverySettings,
     readStatistics: createReadStatistics({ database, ...config }),
     files: createOutputFiles({ database, store }),
     createDownloadLink: config.downloadLinks && createDownloadLinks(config.storage, config.downloadLinks),
-    reader: createGenerationReader({
-      database,
-      directory,
-      readKeptGraph: createGraphReader(store),
-      progress,
-      temporalUrlOf,
-    }),
+    reader: createGenerationReader({ database, board, progress, temporalUrlOf }),
     waitForEnd: createWaitForEnd({ database, hub, stopping: stopping.signal }),
-    acceptGeneration: createAcceptGeneration({ ...accepting, templates, resolveInputs, ...config }),
+    acceptGeneration: createAcceptGeneration(accepting),
+    ...batchCommands({ ...accepting, maxBatch: config.maxBatch }),
+    batches,
     uploads,
     maxUploadBytes,
     retryGeneration,
     checkpoints: createCheckpoints({ database, store }),
     retryFailed: createRetryFailed({ database, retryGeneration, graphPolicy }),
     cancelGeneration: createCancelGeneration({ database }),
-    accounts: createAccounts(database),
+    accounts: createAccounts(database, openLimits),
     emergencyStops: createEmergencyStops({ database, temporal }),
     commandBackend: createCommandBackend({ temporal, directory }),
     checkReadiness: createCheckReadiness({ database, store, temporal }),
@@ -105,6 +116,14 @@ export async function startApi({ config, logger, resources }: ApiStart): Promise
     streams.closeAll();
   });
   return { url: server.url };
+}
+
+function batchCommands(accepting: BatchDeps) {
+  return {
+    acceptBatch: createAcceptBatch(accepting),
+    retryBatch: createRetryBatch(accepting),
+    cancelBatch: createCancelBatch(accepting),
+  };
 }
 
 /** Connections that open when they are first used: the API starts while Temporal is away. */

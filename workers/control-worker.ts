@@ -41,6 +41,7 @@ import { controlUpkeep } from './control-upkeep.js';
 import { startDemandPublisher } from './demand-publisher.js';
 import { startFleetWatcher } from './fleet-watcher.js';
 import { latestRun } from './latest-run.js';
+import { startBatchFeeder } from './batch-feeder.js';
 import { startOutboxRelay } from './outbox-relay.js';
 import { startReconciliation } from './reconciliation.js';
 import { startUpkeepSchedules } from './upkeep-schedules.js';
@@ -146,6 +147,8 @@ function startCompanions(
   const onStarted = demand.ring;
   const relay = startOutboxRelay({ database, databaseUrl, client, logger, searchAttributes, onStarted });
   resources.add('outbox relay', async () => relay.stop());
+  const feeder = startBatchFeeder({ database, logger, window: config.batchWindow });
+  resources.add('batch feeder', async () => feeder.stop());
   const { reconcileIntervalMs: intervalMs } = config;
   const reconciliation = startReconciliation({ database, store, client, logger, intervalMs });
   resources.add('reconciliation', async () => reconciliation.stop());

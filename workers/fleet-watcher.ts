@@ -96,13 +96,14 @@ class FleetWatcher {
   }
 }
 
-/** Those that may fall back; the oldest first. */
+/** Those that may fall back and that Temporal knows; the oldest first. */
 async function waitingGenerations(database: Database) {
   return database
     .selectFrom('generations')
     .select(['id', sql<string>`workflow_input->>'pool'`.as('pool')])
     .where('finished_at', 'is', null)
     .where('status', 'in', ['QUEUED', 'RECOVERING'])
+    .where('id', 'not in', (unfed) => unfed.selectFrom('unfed_generations').select('generation_id'))
     .where(sql<boolean>`workflow_input->>'provider' = 'comfyui' AND workflow_input->'fal' ? 'modelId'`)
     .orderBy('created_at')
     .limit(1_000)

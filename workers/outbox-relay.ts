@@ -1,8 +1,10 @@
 import { WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError } from '@temporalio/client';
 import type { Client } from '@temporalio/client';
 import { sql } from 'kysely';
+import type { Transaction } from 'kysely';
 import { stopInForce } from '../activities/database/intake.js';
 import type { Database } from '../infra/postgres/database.js';
+import type { DatabaseSchema } from '../infra/postgres/database-schema.js';
 import { listenTo } from '../infra/postgres/notifications.js';
 import type { Logger } from '../infra/runtime/logger.js';
 import { GENERATE_MEDIA, generationWorkflowId } from '../workflows/contracts/generation.js';
@@ -33,7 +35,7 @@ const MAX_BACK_OFF_SECONDS = 30;
 
 /**
  * Tells Temporal what was committed: every accepted generation gets its Workflow, every cancel arrives, however long
- * Temporal was down. A row is locked while it is told and deleted once Temporal knows; told twice is harmless.
+ * Temporal was down; by priority, and in turns between accounts. A row is locked while it is told and deleted once Temporal knows; told twice is harmless.
  */
 export function startOutboxRelay(options: OutboxRelayOptions): { stop(): Promise<void> } {
   const { databaseUrl, logger } = options;
@@ -68,27 +70,10 @@ async function runLane(options: OutboxRelayOptions, bell: Bell, signal: AbortSig
   }
 }
 
-/** Tells the oldest row that is due, if any; says whether more are, each told by somebody or not. */
+/** Tells the row whose turn it is, if any; says whether more are due, each told by somebody or not. */
 async function relayOne(options: OutboxRelayOptions): Promise<'more' | 'done'> {
   return options.database.transaction().execute(async (transaction) => {
-    const now = sql<Date>`now()`;
-    const row = await transaction
-      .selectFrom('outbox')
-      .innerJoin('generations', 'generations.id', 'outbox.generation_id')
-      .selectAll('outbox')
-      .select(['generations.workflow_input', 'generations.priority'])
-      .select((outer) => {
-        const later = outer.selectFrom('outbox as later').where('later.next_attempt_at', '<=', now);
-        return outer.exists(later.whereRef('later.id', '>', 'outbox.id').select('later.id')).as('has_more');
-      })
-      .where('outbox.next_attempt_at', '<=', now)
-      // What was accepted before an emergency stop waits here for its cancel, or for the end of the stop.
-      .where((eb) => eb.or([eb('outbox.kind', '=', 'cancel'), eb.not(eb.exists(stopInForce(transaction)))]))
-      .orderBy('outbox.id')
-      .limit(1)
-      .forUpdate('outbox')
-      .skipLocked()
-      .executeTakeFirst();
+    const row = await rowInTurn(transaction);
     if (row === undefined) return 'done';
     try {
       crashPoint(row.kind === 'start' ? 'relayStart.before' : 'relayCancel.before');
@@ -112,16 +97,52 @@ async function relayOne(options: OutboxRelayOptions): Promise<'more' | 'done'> {
   });
 }
 
+/** The row alone is chosen first: inputs of Workflows are long, and thousands may wait. */
+async function rowInTurn(transaction: Transaction<DatabaseSchema>) {
+  const now = sql<Date>`now()`;
+  return transaction
+    .with('turn', (cte) =>
+      cte
+        .selectFrom('outbox')
+        .selectAll()
+        .where('next_attempt_at', '<=', now)
+        // What was accepted before an emergency stop waits here for its cancel, or for the end of the stop.
+        .where((eb) => eb.or([eb('kind', '=', 'cancel'), eb.not(eb.exists(stopInForce(transaction)))]))
+        .orderBy('priority')
+        .orderBy('turn')
+        .orderBy('id')
+        .limit(1)
+        .forUpdate()
+        .skipLocked(),
+    )
+    .selectFrom('turn')
+    .innerJoin('generations', 'generations.id', 'turn.generation_id')
+    .leftJoin('accounts', 'accounts.id', 'generations.account_id')
+    .selectAll('turn')
+    .select(['generations.workflow_input', 'generations.priority as priority_key', 'generations.batch_id'])
+    .select('accounts.weight')
+    .select((outer) => {
+      const other = outer.selectFrom('outbox as other').where('other.next_attempt_at', '<=', now);
+      return outer.exists(other.whereRef('other.id', '<>', 'turn.id').select('other.id')).as('has_more');
+    })
+    .executeTakeFirst();
+}
+
 interface StartRow {
   readonly generation_id: string;
   readonly workflow_input: GenerationInput;
-  readonly priority: number;
+  readonly priority_key: number;
+  readonly flow: string;
+  readonly weight: number | null;
+  readonly batch_id: string | null;
+  readonly created_at: Date;
 }
 
-async function startWorkflow(
-  { client, searchAttributes }: OutboxRelayOptions,
-  { generation_id: generationId, workflow_input: input, priority }: StartRow,
-): Promise<void> {
+async function startWorkflow({ client, searchAttributes }: OutboxRelayOptions, row: StartRow): Promise<void> {
+  const { generation_id: generationId, batch_id: batchId, weight } = row;
+  // A batch waits here for as long as it must: its deadline for the first claim counts from when Temporal is told.
+  const input =
+    batchId === null ? row.workflow_input : { ...row.workflow_input, acceptedAtMs: row.created_at.getTime() };
   try {
     await client.withDeadline(Date.now() + TEMPORAL_DEADLINE_MS, async () =>
       client.workflow.start<typeof generateMedia>(GENERATE_MEDIA, {
@@ -131,9 +152,13 @@ async function startWorkflow(
         workflowIdReusePolicy: 'REJECT_DUPLICATE',
         workflowIdConflictPolicy: 'USE_EXISTING',
         args: [input],
-        priority: { priorityKey: priority, fairnessKey: input.accountId },
+        priority: {
+          priorityKey: row.priority_key,
+          fairnessKey: row.flow,
+          ...(weight !== null && { fairnessWeight: weight }),
+        },
         staticSummary: input.template,
-        ...(searchAttributes && { typedSearchAttributes: attributesOf(input) }),
+        ...(searchAttributes && { typedSearchAttributes: attributesOf(input, batchId) }),
       }),
     );
   } catch (error) {
@@ -141,12 +166,13 @@ async function startWorkflow(
   }
 }
 
-function attributesOf(input: GenerationInput) {
+function attributesOf(input: GenerationInput, batchId: string | null) {
   return [
     { key: searchAttributeKeys.generationStatus, value: 'QUEUED' },
     { key: searchAttributeKeys.template, value: input.template },
     { key: searchAttributeKeys.accountId, value: input.accountId },
     { key: searchAttributeKeys.provider, value: 'comfyui' },
+    ...(batchId === null ? [] : [{ key: searchAttributeKeys.batchId, value: batchId }]),
   ];
 }
 

@@ -3,6 +3,7 @@ import type { Selectable, Transaction } from 'kysely';
 import type { Client } from '@temporalio/client';
 import { writeOutcome } from '../activities/record-outcome.js';
 import type { Charge } from '../activities/database/credits.js';
+import { enqueueStarts } from '../activities/database/enqueue-starts.js';
 import { closeClaim } from '../activities/storage/claim-record.js';
 import type { LastClaim } from '../activities/storage/claim-record.js';
 import { discardOutputs } from '../activities/storage/discard-outputs.js';
@@ -33,7 +34,7 @@ export async function reconcileGeneration(deps: ReconcileDeps, generationId: str
     await sql`SET LOCAL lock_timeout = '6s'`.execute(transaction); // the relay holds rows while Temporal answers
     const row = await lockRow(transaction, generationId);
     if (row === undefined) return; // of another installation in the same namespace
-    if (row.isWaitingForStart) return; // before the look at Temporal: a start that is told meanwhile is seen there
+    if (row.isWaitingForStart || row.isUnfed) return; // before the look at Temporal: a start that is told meanwhile is seen there
     const run = await latestRun(deps.client, generationId);
     if (run.state === 'open') return;
     if (isTerminal(row.status)) await closeClaim(deps.store, generationId, lastClaimOf(row));
@@ -51,6 +52,11 @@ async function lockRow(transaction: Transaction<DatabaseSchema>, generationId: s
           row.selectFrom('outbox').select('id').where('generation_id', '=', generationId).where('kind', '=', 'start'),
         )
         .as('isWaitingForStart'),
+    )
+    .select((row) =>
+      row
+        .exists(row.selectFrom('unfed_generations').select('generation_id').where('generation_id', '=', generationId))
+        .as('isUnfed'),
     )
     .where('id', '=', generationId)
     .forUpdate()
@@ -81,7 +87,7 @@ async function repair(deps: ReconcileDeps, open: OpenRow): Promise<void> {
     return;
   }
   deps.logger.warn({ generationId, was: row.status }, 'An accepted generation has no Workflow and is started');
-  await open.transaction.insertInto('outbox').values({ kind: 'start', generation_id: generationId }).execute();
+  await enqueueStarts(open.transaction, [generationId]);
 }
 
 async function end(deps: ReconcileDeps, open: OpenRow, outcome: ClosedOutcome): Promise<void> {

@@ -98,13 +98,17 @@ async function remember({ database }: ReconciliationOptions, until: Date): Promi
     .execute();
 }
 
-/** Open generations in the order of their ids; a repaired one drops out, so every round begins where work may be. */
+/**
+ * Open generations that Temporal may know, in the order of their ids; a repaired one drops out, so every round begins
+ * where work may be.
+ */
 async function openAfter({ database }: ReconciliationOptions, lastOpen: string): Promise<readonly string[]> {
   const rows = await database
     .selectFrom('generations')
     .select('id')
     .where('finished_at', 'is', null)
     .where('id', '>', lastOpen)
+    .where('id', 'not in', (unfed) => unfed.selectFrom('unfed_generations').select('generation_id'))
     .orderBy('id')
     .limit(OPEN_ROWS)
     .execute();

@@ -19,6 +19,7 @@ export async function waitingQueues(database: Database): Promise<readonly Waitin
            min(created_at) AS oldest
     FROM generations
     WHERE finished_at IS NULL AND status IN ('QUEUED', 'RECOVERING') AND provider = 'comfyui' AND claim_queue IS NOT NULL
+      AND NOT EXISTS (SELECT FROM unfed_generations WHERE unfed_generations.generation_id = generations.id)
       AND NOT EXISTS (SELECT FROM outbox WHERE outbox.generation_id = generations.id AND outbox.kind = 'start')
     GROUP BY claim_queue, claim_models, account_id, priority`.execute(database);
   if (rows.length === 0) return [];

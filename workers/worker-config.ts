@@ -32,6 +32,8 @@ export interface WorkerConfig {
   readonly fal: FalConfig;
   /** How long no backend must have been healthy before waiting generations are told so. */
   readonly fallbackAfterSeconds: number;
+  /** Generations of batches that Temporal has at the same time, for each pool. */
+  readonly batchWindow: number;
   readonly upkeep: UpkeepConfig;
   /** Decodes videos and sounds; `null`: only their containers are looked at. */
   readonly ffmpegPath: string | null;
@@ -75,6 +77,7 @@ export function workerConfigFrom(env: Env): WorkerConfig {
     searchAttributes: booleanFrom(env, 'SEARCH_ATTRIBUTES', true),
     reconcileIntervalMs: integerFrom(env, 'RECONCILE_INTERVAL_MS', { fallback: 60_000, min: 200, max: 3_600_000 }),
     fal: falConfigFrom(env),
+    batchWindow: integerFrom(env, 'BATCH_WINDOW', { fallback: 200, min: 1, max: 100_000 }),
     upkeep: upkeepConfigFrom(env),
     fallbackAfterSeconds: integerFrom(env, 'FALLBACK_AFTER_SECONDS', { fallback: 60, min: 0, max: 86_400 }),
     ffmpegPath: ffmpegPathFrom(env),

@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import type { Selectable, Transaction } from 'kysely';
 import type { CreditEntriesTable, DatabaseSchema, GenerationsTable } from '../../infra/postgres/database-schema.js';
 
@@ -11,9 +12,15 @@ export interface Balance {
   readonly credits: number;
 }
 
+/** What is set aside for one generation. */
+export interface HeldCredits {
+  readonly generationId: string;
+  readonly credits: number;
+}
+
 /**
  * What the account can spend, and its row held until the transaction ends, so that entries come one after the other;
- * `null` when there is no such account. Always the last lock that a transaction takes.
+ * `null` when there is no such account. Always the last lock that a transaction takes; of several, in their order.
  */
 export async function lockBalance(
   transaction: Transaction<DatabaseSchema>,
@@ -37,38 +44,63 @@ export async function lockBalance(
   return { credits: Number(last?.balance ?? 0) };
 }
 
-/** How an entry changes what can be spent: held credits are gone from it already, so a capture changes nothing. */
-const SIGNS = { grant: 1, hold: -1, capture: 0, release: 1 } as const satisfies Record<CreditEntry['kind'], number>;
-
-/** Adds an entry; the caller holds the account with this balance. */
-export async function addEntry(
+/** Adds what an account is given; the caller holds the account with this balance. */
+export async function addGrant(
   transaction: Transaction<DatabaseSchema>,
-  ...[balance, entry]: [Balance, Pick<CreditEntry, 'account_id' | 'kind' | 'credits' | 'generation_id' | 'reference'>]
-): Promise<Balance> {
-  const credits = balance.credits + SIGNS[entry.kind] * entry.credits;
+  ...[balance, grant]: [Balance, Pick<CreditEntry, 'account_id' | 'credits' | 'reference'>]
+): Promise<void> {
   await transaction
     .insertInto('credit_entries')
-    .values({ ...entry, balance: credits })
+    .values({ ...grant, kind: 'grant', generation_id: null, balance: balance.credits + grant.credits })
     .execute();
-  return { credits };
+}
+
+/** How an entry changes what can be spent: held credits are gone from it already, so a capture changes nothing. */
+const SIGNS = { hold: -1, capture: 0, release: 1 } as const satisfies Partial<Record<CreditEntry['kind'], number>>;
+
+/** Adds an entry for each generation that was not settled before; the caller holds the account with this balance. */
+export async function addEntries(
+  transaction: Transaction<DatabaseSchema>,
+  ...[accountId, balance, entries]: [
+    string,
+    Balance,
+    { readonly kind: keyof typeof SIGNS; readonly of: readonly HeldCredits[] },
+  ]
+): Promise<void> {
+  await sql`
+    INSERT INTO credit_entries (account_id, kind, credits, balance, generation_id)
+    SELECT ${accountId}, ${entries.kind}, credits,
+           ${balance.credits}::bigint + ${SIGNS[entries.kind]}::int * sum(credits) OVER (ORDER BY "generationId"), "generationId"
+      FROM jsonb_to_recordset(${JSON.stringify(entries.of)}) AS held ("generationId" text, credits integer)
+     WHERE NOT EXISTS (SELECT FROM credit_entries AS settled
+                        WHERE settled.generation_id = "generationId" AND settled.kind IN ('capture', 'release'))
+     ORDER BY "generationId"`.execute(transaction);
 }
 
 /** R4.5: spends what was held for a result, and gives it back for anything else; once, whoever ends the generation how often. */
 export async function settleCredits(
   transaction: Transaction<DatabaseSchema>,
-  ...[generationId, { account_id: accountId, credits }, status]: [string, Charge, string]
+  ...[generationId, charge, status]: [string, Charge, string]
 ): Promise<void> {
-  if (credits === null) return;
-  const balance = await lockBalance(transaction, accountId);
-  if (balance === null) throw new Error(`Generation ${generationId} has credits of an account that does not exist`);
-  const settled = await transaction
-    .selectFrom('credit_entries')
-    .select('id')
-    .where('generation_id', '=', generationId)
-    .where('kind', 'in', ['capture', 'release'])
-    .executeTakeFirst();
-  if (settled !== undefined) return;
   const kind = status === 'COMPLETED' ? 'capture' : 'release';
-  const entry = { account_id: accountId, kind, credits, generation_id: generationId, reference: null } as const;
-  await addEntry(transaction, balance, entry);
+  await settleAll(transaction, [{ ...charge, id: generationId }], kind);
+}
+
+/** The same for many that end alike. */
+export async function settleAll(
+  transaction: Transaction<DatabaseSchema>,
+  ...[generations, kind]: [readonly (Charge & { readonly id: string })[], 'capture' | 'release']
+): Promise<void> {
+  const byAccount = new Map<string, HeldCredits[]>();
+  for (const { id: generationId, account_id: accountId, credits } of generations) {
+    if (credits === null) continue;
+    const held = byAccount.get(accountId) ?? [];
+    held.push({ generationId, credits });
+    byAccount.set(accountId, held);
+  }
+  for (const accountId of [...byAccount.keys()].sort()) {
+    const balance = await lockBalance(transaction, accountId);
+    if (balance === null) throw new Error(`Generations have credits of the account ${accountId}, which does not exist`);
+    await addEntries(transaction, accountId, balance, { kind, of: byAccount.get(accountId) ?? [] });
+  }
 }

@@ -3,7 +3,6 @@ import { cancellationSignal, log } from '@temporalio/activity';
 import { WorkflowNotFoundError } from '@temporalio/client';
 import type { Client } from '@temporalio/client';
 import { sql } from 'kysely';
-import pLimit from 'p-limit';
 import type { Database } from '../../infra/postgres/database.js';
 import { emergencyOverSignal, emergencyStopSignal } from '../../workflows/contracts/backend.js';
 import type {
@@ -12,8 +11,7 @@ import type {
   StoppedBackend,
   StoppedGenerations,
 } from '../../workflows/contracts/emergency-stop.js';
-import type { CancelGeneration } from '../database/cancel-generation.js';
-import { createCancelGeneration } from '../database/cancel-generation.js';
+import { cancelAll } from '../database/cancel-generation.js';
 import { closeIntake } from '../database/intake.js';
 import { toApplicationFailure } from '../failures/to-application-failure.js';
 import { heartbeatWhile } from '../heartbeat-while.js';
@@ -32,14 +30,14 @@ const GATES_MS = 30_000;
 const CANCEL_MS = 120_000;
 /** A node that cannot be interrupted keeps its GPU for as long as it takes. */
 const IDLE_MS = 60_000;
-const CANCELS_AT_ONCE = 8;
+/** In one transaction. */
+const CANCELS_AT_ONCE = 500;
 /** Ids in the report. */
 const MAX_NAMED = 100;
 
 /** What an emergency stop does, each step safe to repeat. */
 export function createEmergencyStop(deps: EmergencyStopDeps): EmergencyStopActivities {
   const { database, client } = deps;
-  const cancel = createCancelGeneration({ database });
   return {
     closeIntake: step(async ({ reason }) => closeIntake(database, reason)),
     closeGates: step(async ({ reason }) => {
@@ -47,7 +45,7 @@ export function createEmergencyStop(deps: EmergencyStopDeps): EmergencyStopActiv
       crashPoint('closeGates.mid');
       return backendsOnce(client, GATES_MS, ({ gate }) => gate !== 'unacknowledged');
     }),
-    cancelOpenGenerations: step(async (stop) => cancelOpen(database, cancel, stop)),
+    cancelOpenGenerations: step(async (stop) => cancelOpen(database, stop)),
     confirmIdle: step(async () =>
       backendsOnce(client, IDLE_MS, ({ isIdle, gate }) => isIdle === true || gate === 'no_worker'),
     ),
@@ -110,19 +108,10 @@ async function backendsOnce(
   }
 }
 
-async function cancelOpen(
-  database: Database,
-  cancel: CancelGeneration,
-  stop: StopReference,
-): Promise<StoppedGenerations> {
+async function cancelOpen(database: Database, stop: StopReference): Promise<StoppedGenerations> {
   const signal = cancellationSignal();
   const deadline = performance.now() + CANCEL_MS;
-  const atOnce = pLimit(CANCELS_AT_ONCE);
   const facts = { emergencyStop: stop.stopId, reason: stop.reason };
-  const cancelOne = async (id: string): Promise<void> => {
-    await cancel(id, facts);
-    crashPoint('cancelOpenGenerations.mid');
-  };
   let emptyLists = 0;
   for (;;) {
     const open = await openIds(database);
@@ -131,7 +120,10 @@ async function cancelOpen(
       if (open.length > 0) log.warn('Generations have not ended after the emergency stop', { count: open.length });
       return { cancelled: await cancelledBy(database, stop), stillOpen: open.slice(0, MAX_NAMED) };
     }
-    await Promise.all(open.map(async (id) => atOnce(async () => (signal.aborted ? undefined : cancelOne(id)))));
+    for (let start = 0; start < open.length && !signal.aborted; start += CANCELS_AT_ONCE) {
+      await cancelAll(database, open.slice(start, start + CANCELS_AT_ONCE), facts);
+      crashPoint('cancelOpenGenerations.mid');
+    }
     await sleep(LOOK_MS, undefined, { signal });
   }
 }

@@ -1,10 +1,12 @@
 import { sql } from 'kysely';
 import type { Selectable } from 'kysely';
-import { addEntry, lockBalance } from '../../activities/database/credits.js';
+import { addGrant, lockBalance } from '../../activities/database/credits.js';
 import type { Database } from '../../infra/postgres/database.js';
 import type { CreditEntriesTable } from '../../infra/postgres/database-schema.js';
 import { ProblemError } from '../problem-error.js';
-import type { AccountView, CreditEntryView } from '../schemas/account-view.js';
+import { readAccountLimits } from '../generations/open-limits.js';
+import type { LimitConfig } from '../generations/open-limits.js';
+import type { AccountView, CreditEntryView, LimitsRequest } from '../schemas/account-view.js';
 
 export interface Grant {
   readonly credits: number;
@@ -25,11 +27,14 @@ export interface Accounts {
   read(id: string): Promise<AccountView>;
   /** Once for each reference; throws `grant_mismatch` when the same one is sent with another amount. */
   grant(id: string, grant: Grant): Promise<AccountView>;
+  /** What the account may use from now on; `null`: as the service is configured. */
+  setLimits(id: string, limits: LimitsRequest): Promise<AccountView>;
   /** Newest first. */
   entries(id: string, page: EntryPage): Promise<readonly CreditEntryView[]>;
 }
 
-export function createAccounts(database: Database): Accounts {
+export function createAccounts(database: Database, defaults: LimitConfig): Accounts {
+  const read = async (id: string): Promise<AccountView> => readAccount(database, id, defaults);
   return {
     async create(id) {
       await database
@@ -37,9 +42,9 @@ export function createAccounts(database: Database): Accounts {
         .values({ id })
         .onConflict((conflict) => conflict.doNothing())
         .execute();
-      return read(database, id);
+      return read(id);
     },
-    read: async (id) => read(database, id),
+    read,
     async grant(id, grant) {
       await database.transaction().execute(async (transaction) => {
         const balance = await lockBalance(transaction, id);
@@ -52,15 +57,28 @@ export function createAccounts(database: Database): Accounts {
           .where('reference', '=', grant.reference)
           .executeTakeFirst();
         if (earlier === undefined) {
-          await addEntry(transaction, balance, { account_id: id, kind: 'grant', generation_id: null, ...grant });
+          await addGrant(transaction, balance, { account_id: id, ...grant });
         } else if (earlier.credits !== grant.credits) {
           throw new ProblemError('grant_mismatch', `It granted ${earlier.credits} credits to account "${id}".`);
         }
       });
-      return read(database, id);
+      return read(id);
+    },
+    async setLimits(id, { bestPriority, maxOpen, weight }) {
+      await database
+        .updateTable('accounts')
+        .set({
+          id, // with nothing to change the statement would be empty
+          ...(bestPriority !== undefined && { best_priority: bestPriority }),
+          ...(maxOpen !== undefined && { max_open: maxOpen }),
+          ...(weight !== undefined && { weight }),
+        })
+        .where('id', '=', id)
+        .execute();
+      return read(id);
     },
     async entries(id, { limit, before }) {
-      await read(database, id);
+      await read(id);
       const rows = await database
         .selectFrom('credit_entries')
         .selectAll()
@@ -74,7 +92,7 @@ export function createAccounts(database: Database): Accounts {
   };
 }
 
-async function read(database: Database, id: string): Promise<AccountView> {
+async function readAccount(database: Database, ...[id, defaults]: [string, LimitConfig]): Promise<AccountView> {
   const row = await database
     .selectFrom('accounts')
     .select(['id', 'created_at'])
@@ -95,13 +113,24 @@ async function read(database: Database, id: string): Promise<AccountView> {
         .where('finished_at', 'is', null)
         .as('held'),
     )
+    .select((account) =>
+      account
+        .selectFrom('generations')
+        .select(sql<string>`count(*)`.as('open'))
+        .whereRef('account_id', '=', 'accounts.id')
+        .where('finished_at', 'is', null)
+        .as('open'),
+    )
     .where('id', '=', id)
     .executeTakeFirst();
   if (row === undefined) throw notFound(id);
+  const { bestPriority, maxOpen, weight } = await readAccountLimits(database, id, defaults);
   return {
     id: row.id,
     balance: Number(row.balance ?? 0),
     held: Number(row.held ?? 0),
+    open: Number(row.open ?? 0),
+    limits: { bestPriority, maxOpen, weight },
     createdAt: row.created_at.toISOString(),
   };
 }

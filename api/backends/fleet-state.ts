@@ -11,6 +11,8 @@ const DEADLINE_MS = 1_500;
 export interface FleetState {
   readonly busy: number;
   readonly slots: number;
+  /** Those that take generations. */
+  readonly backends: readonly KnownBackend[];
   /** Why nothing can render now, `null` when something can. */
   readonly reason: string | null;
 }
@@ -31,14 +33,31 @@ export async function fleetState(
 ): Promise<FleetState> {
   const judged = await judgedOrNull(directory, { pool, needs });
   if (judged === null) {
-    return { busy: 0, slots: 0, reason: 'The object store does not answer, so nothing is known about the GPUs.' };
+    const reason = 'The object store does not answer, so nothing is known about the GPUs.';
+    return { busy: 0, slots: 0, backends: [], reason };
   }
-  const taking = judged.filter(({ isFresh, health, gate }) => isFresh && health === 'healthy' && gate === 'open');
-  const slots = taking.reduce((sum, { maxGpuJobs }) => sum + maxGpuJobs, 0);
+  const taking = judged.filter(isTaking);
   const busyOf = ({ backendId, queueRemaining, maxGpuJobs }: KnownBackend): number =>
     Math.min(Math.max(queueRemaining ?? 0, rendering.get(backendId) ?? 0), maxGpuJobs);
   const busy = taking.reduce((sum, backend) => sum + busyOf(backend), 0);
-  return { busy, slots, reason: explainUnfitFleet(judged, pool) };
+  return { busy, slots: slotsOf(taking), backends: taking, reason: explainUnfitFleet(judged, pool) };
+}
+
+/** Prompts that all backends that take generations can work on at once; 0 while nobody knows. */
+export async function healthySlots(directory: BackendDirectory): Promise<number> {
+  try {
+    return slotsOf((await withDeadline(DEADLINE_MS, directory.backends())).filter(isTaking));
+  } catch {
+    return 0; // decides what is estimated; the store's own error is shown by /readyz
+  }
+}
+
+function isTaking({ isFresh, health, gate }: KnownBackend): boolean {
+  return isFresh && health === 'healthy' && gate === 'open';
+}
+
+function slotsOf(backends: readonly KnownBackend[]): number {
+  return backends.reduce((sum, { maxGpuJobs }) => sum + maxGpuJobs, 0);
 }
 
 async function judgedOrNull(

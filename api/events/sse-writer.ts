@@ -8,7 +8,7 @@ const HEARTBEAT_MS = 15_000;
 export interface SseWriter {
   event(event: DurableEvent): Promise<void>;
   /** Without an id, as it is not replayed: Last-Event-ID keeps naming the last durable event. Unchanged data is not sent. */
-  progress(data: Readonly<Record<string, unknown>>): Promise<void>;
+  update(name: 'progress' | 'queue', data: object): Promise<void>;
   end(): void;
 }
 
@@ -30,8 +30,8 @@ export function createSseWriter(res: Response): SseWriter {
   return {
     event: async ({ sequence, type, data }) =>
       write(res, `id: ${sequence}\nevent: ${type}\ndata: ${JSON.stringify(data)}\n\n`),
-    async progress(data) {
-      const text = `event: progress\ndata: ${JSON.stringify(data)}\n\n`;
+    async update(name, data) {
+      const text = `event: ${name}\ndata: ${JSON.stringify(data)}\n\n`;
       if (text !== shown) await write(res, text);
       shown = text;
     },

@@ -5,6 +5,7 @@ import { describeFailure, errorCodeOf } from '../../workflows/domain/failure.js'
 import { abandonedRenderingsIn } from '../../workflows/domain/recovery.js';
 import { messagesIn } from '../messages/messages.js';
 import type { Language } from '../messages/messages.js';
+import type { QueueFacts } from '../queue/queue-board.js';
 import type { GenerationView, ProgressView, QueueView } from '../schemas/generation-view.js';
 
 export type GenerationRow = Selectable<GenerationsTable>;
@@ -15,7 +16,7 @@ export interface ViewParts {
   readonly row: GenerationRow;
   readonly outputs: readonly OutputRow[];
   readonly attempts: readonly AttemptRow[];
-  readonly queue: QueueView | null;
+  readonly queue: QueueFacts | null;
   readonly progress: ProgressView | null;
   readonly runId: string | null;
   /** Address of the Workflow in Temporal's Web UI, `null` when no UI is configured. */
@@ -45,6 +46,7 @@ export function generationView(parts: ViewParts): GenerationView {
     account: row.credits === null ? null : row.account_id,
     credits: creditsView(row),
     retryOf: row.retry_of,
+    batch: row.batch_id === null ? null : { id: row.batch_id, index: row.batch_index },
     priority: row.priority,
     metadata: stringsOf(row.metadata),
     createdAt: row.created_at.toISOString(),
@@ -85,7 +87,8 @@ function outputView(row: OutputRow, removedAt: Date | null): GenerationView['out
   };
 }
 
-function queueView(queue: Omit<QueueView, 'userMessage'>, language: Language): QueueView {
+/** R4.3: with a notice for the end user while all GPUs are taken. */
+export function queueView(queue: QueueFacts, language: Language): QueueView {
   const isBusy = queue.slots > 0 && queue.busy >= queue.slots;
   return isBusy ? { ...queue, userMessage: messagesIn(language).busy(queue) } : queue;
 }

@@ -28,18 +28,29 @@ export async function firstAnswerTo(database: Database, request: IdempotentReque
   throw new ProblemError('idempotency_mismatch', 'The key was first sent with a body that differs from this one.');
 }
 
+/** Another transaction committed the same key while this one waited. */
+export class KeyTakenError extends Error {
+  override readonly name = 'KeyTakenError';
+}
+
+/** What was accepted under a key: one generation, a batch, or several generations (`null`), which the body names. */
+export type Answered = ({ readonly generationId: string | null } | { readonly batchId: string }) & {
+  readonly body: string;
+};
+
 /**
  * Takes the key within the accepting transaction. A racer waits here for the first transaction, until `lock_timeout`;
- * `false`: the key is taken, so this transaction must not commit.
+ * throws `KeyTakenError` when the key is taken, so that this transaction does not commit.
  */
 export async function takeKey(
   transaction: Transaction<DatabaseSchema>,
   request: IdempotentRequest,
-  answer: { readonly generationId: string | null; readonly body: string },
-): Promise<boolean> {
+  answer: Answered,
+): Promise<void> {
   const values = {
     request_sha256: request.requestSha256,
-    generation_id: answer.generationId,
+    generation_id: 'generationId' in answer ? answer.generationId : null,
+    batch_id: 'batchId' in answer ? answer.batchId : null,
     response_body: answer.body,
   };
   const taken = await transaction
@@ -53,7 +64,7 @@ export async function takeKey(
     )
     .returning('key')
     .executeTakeFirst();
-  return taken !== undefined;
+  if (taken === undefined) throw new KeyTakenError();
 }
 
 /** Puts the answer in the place of what was noted when the key was taken; the first one to come stays. */

@@ -14,8 +14,24 @@ export function cursorFrom(cursor: string): { readonly createdAt: string; readon
     const [createdAt, id] = cursorSchema.parse(JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8')));
     return { createdAt, id };
   } catch {
-    throw new ProblemError('invalid_query', 'The cursor is not one that this API gave out.', {
-      places: [{ pointer: '?cursor', message: 'is not a cursor' }],
-    });
+    throw notACursor();
   }
+}
+
+/** Where the next page of a batch begins: the last place seen. */
+export function placeCursorOf(index: number): string {
+  return Buffer.from(JSON.stringify(index)).toString('base64url');
+}
+
+/** Throws `invalid_query` for anything that `placeCursorOf` did not make. */
+export function placeFrom(cursor: string): number {
+  const text = Buffer.from(cursor, 'base64url').toString('utf8');
+  if (/^\d{1,6}$/.test(text)) return Number(text);
+  throw notACursor();
+}
+
+function notACursor(): ProblemError {
+  return new ProblemError('invalid_query', 'The cursor is not one that this API gave out.', {
+    places: [{ pointer: '?cursor', message: 'is not a cursor' }],
+  });
 }

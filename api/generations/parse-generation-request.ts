@@ -34,7 +34,8 @@ export interface AcceptableRequest extends BoundTemplate {
   /** The template's own limit, where it sets one. */
   readonly renderSeconds: number | null;
   readonly metadata: Readonly<Record<string, string>>;
-  readonly priority: number;
+  /** `null`: as usual. */
+  readonly priority: number | null;
   readonly timeoutMinutes: number | null;
   readonly recovery: RecoveryRequest | null;
   readonly provider: ProviderMode | null;
@@ -91,7 +92,7 @@ async function fromTemplate(body: JsonObject, { templates, resolveInputs }: Requ
     inputs: [...files.values()],
     corrections: checked.corrections,
     metadata,
-    priority,
+    priority: priority ?? null,
     timeoutMinutes: timeoutMinutes ?? null,
     recovery: recovery ?? null,
     provider: provider ?? null,
@@ -172,7 +173,7 @@ async function fromGraph(body: JsonObject, { resolveInputs }: RequestWorld): Pro
     expected: { ...ANYTHING, flatImages: 'allow' },
     vramGb: null,
     metadata,
-    priority,
+    priority: priority ?? null,
     timeoutMinutes: timeoutMinutes ?? null,
     recovery: recovery ?? null,
     provider: provider ?? null,

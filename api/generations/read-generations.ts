@@ -1,27 +1,17 @@
 import { sql } from 'kysely';
 import type { Database } from '../../infra/postgres/database.js';
-import type { BackendDirectory } from '../backends/backend-directory.js';
-import { fleetState } from '../backends/fleet-state.js';
-import { knownNeedsOf } from '../backends/known-needs.js';
-import { needsOf } from '../../workflows/domain/capability-gaps.js';
-import type { Needs } from '../../workflows/domain/capability-gaps.js';
-import type { GraphReader } from '../../activities/storage/graph-reader.js';
-import { withDeadline } from '../with-deadline.js';
 import type { ProgressWatcher } from '../events/progress-watcher.js';
 import type { Language } from '../messages/messages.js';
-import type { GenerationView, QueueView } from '../schemas/generation-view.js';
+import type { QueueBoard } from '../queue/queue-board.js';
+import type { GenerationView } from '../schemas/generation-view.js';
 import { generationView } from './generation-view.js';
 import type { GenerationRow } from './generation-view.js';
-import { cursorFrom, cursorOf } from './list-cursor.js';
-import type { ListQuery } from './list-query.js';
-
-/** Reading a generation must not wait long for a store that is slow. */
-const GRAPH_MS = 1_000;
+import { cursorFrom, cursorOf, placeCursorOf, placeFrom } from './list-cursor.js';
+import type { BatchQuery, ListQuery } from './list-query.js';
 
 export interface ReaderDeps {
   readonly database: Database;
-  readonly directory: BackendDirectory;
-  readonly readKeptGraph: GraphReader;
+  readonly board: QueueBoard;
   readonly progress: ProgressWatcher;
   readonly temporalUrlOf: (generationId: string) => string | null;
 }
@@ -36,6 +26,8 @@ export interface GenerationReader {
   /** `null` when there is none of that id. */
   read(id: string, language: Language): Promise<GenerationView | null>;
   list(query: ListQuery, language: Language): Promise<GenerationPage>;
+  /** Those that hold the places of a batch, in their order. */
+  listBatch(batchId: string, query: BatchQuery, language: Language): Promise<GenerationPage>;
 }
 
 export function createGenerationReader(deps: ReaderDeps): GenerationReader {
@@ -57,7 +49,31 @@ export function createGenerationReader(deps: ReaderDeps): GenerationReader {
         nextCursor: rows.length > query.limit && last !== undefined ? cursorOf(last.created_key, last.id) : null,
       };
     },
+    async listBatch(batchId, query, language) {
+      const rows = await selectPlaces(deps.database, batchId, query);
+      const page = rows.slice(0, query.limit);
+      const last = page.at(-1)?.batch_index ?? null;
+      return {
+        generations: await viewsOf(deps, page, language),
+        nextCursor: rows.length > query.limit && last !== null ? placeCursorOf(last) : null,
+      };
+    },
   };
+}
+
+async function selectPlaces(
+  database: Database,
+  ...[batchId, { limit, status, cursor }]: [string, BatchQuery]
+): Promise<readonly GenerationRow[]> {
+  return database
+    .selectFrom('generations')
+    .selectAll()
+    .where('batch_id', '=', batchId)
+    .where('batch_index', '>', cursor === null ? -1 : placeFrom(cursor))
+    .$if(status !== null, (select) => select.where('status', 'in', status ?? []))
+    .orderBy('batch_index')
+    .limit(limit + 1)
+    .execute();
 }
 
 /** One row more than asked for says whether there is a next page. */
@@ -93,7 +109,7 @@ async function viewsOf(
       .where('generation_id', 'in', ids)
       .orderBy('attempt')
       .execute(),
-    queuesOf(deps, rows),
+    deps.board.placesOf(rows.flatMap(({ id, status }) => (status === 'QUEUED' ? [id] : []))),
   ]);
   return rows.map((row) => {
     const live = row.status === 'PROCESSING' ? deps.progress.latest(row.id) : null;
@@ -108,62 +124,4 @@ async function viewsOf(
       language,
     });
   });
-}
-
-/** Places in the queue, for those that wait. */
-async function queuesOf(deps: ReaderDeps, rows: readonly GenerationRow[]): Promise<ReadonlyMap<string, QueueView>> {
-  const waiting = rows.filter(({ status }) => status === 'QUEUED');
-  if (waiting.length === 0) return new Map();
-  const positions = await positionsOf(
-    deps.database,
-    waiting.map(({ id }) => id),
-  );
-  const rendering = await renderingOn(deps.database);
-  const queues = await Promise.all(
-    waiting.map(async ({ id, workflow_input: input }) => {
-      const position = positions.get(id);
-      if (position === undefined) return []; // it has started in between
-      const needs = waiting.length === 1 ? await needsWithGraph(deps, input) : knownNeedsOf(input);
-      const { busy, slots, reason } = await fleetState(deps.directory, { pool: input.pool, needs, rendering });
-      return [[id, { position, busy, slots, ...(reason !== null && { reason }) }] as const];
-    }),
-  );
-  return new Map(queues.flat());
-}
-
-/** Of one generation the graph is looked at, too: a list would read a hundred. */
-async function needsWithGraph({ readKeptGraph }: ReaderDeps, input: GenerationRow['workflow_input']): Promise<Needs> {
-  try {
-    return needsOf(await withDeadline(GRAPH_MS, readKeptGraph(input.graph)), input.vramGb ?? null);
-  } catch {
-    return knownNeedsOf(input); // decides what is said; the store's own error is shown by /readyz
-  }
-}
-
-/** How many generations each backend renders. */
-async function renderingOn(database: Database): Promise<ReadonlyMap<string, number>> {
-  const rows = await database
-    .selectFrom('generations')
-    .select(['backend_id', sql<number>`count(*)::int`.as('count')])
-    .where('finished_at', 'is', null)
-    .where('status', '=', 'PROCESSING')
-    .groupBy('backend_id')
-    .execute();
-  return new Map(rows.map(({ backend_id: backendId, count }) => [backendId ?? '', count]));
-}
-
-async function positionsOf(database: Database, ids: readonly string[]): Promise<ReadonlyMap<string, number>> {
-  const rows = await database
-    .with('waiting', (cte) =>
-      cte
-        .selectFrom('generations')
-        .select(['id', sql<string>`row_number() OVER (ORDER BY priority, created_at, id)`.as('position')])
-        .where('finished_at', 'is', null)
-        .where('status', '=', 'QUEUED'),
-    )
-    .selectFrom('waiting')
-    .select(['id', 'position'])
-    .where('id', 'in', ids)
-    .execute();
-  return new Map(rows.map(({ id, position }) => [id, Number(position)]));
 }

@@ -8,8 +8,8 @@ import { FAILURE_KINDS, describeFailure } from '../../workflows/domain/failure.j
 import type { GraphPolicy } from '../graphs/graph-policy.js';
 import type { Language } from '../messages/messages.js';
 import { ProblemError } from '../problem-error.js';
-import { NO_ACCOUNT } from './accept-generation.js';
-import { answerKey, firstAnswerTo, keyInFlight, takeKey } from './idempotency.js';
+import { NO_ACCOUNT } from './prepare-generation.js';
+import { KeyTakenError, answerKey, firstAnswerTo, keyInFlight, takeKey } from './idempotency.js';
 import type { IdempotentRequest } from './idempotency.js';
 import { isLockTimeout } from './postgres-error.js';
 import type { RetryGeneration } from './retry-generation.js';
@@ -70,10 +70,11 @@ async function takeNote(deps: RetryFailedDeps, ...[request, max]: [IdempotentReq
   const taking = database.transaction().execute(async (transaction) => {
     await enterIntake(transaction);
     const note = { isAnswered: false, ids: [...(await chosen(deps, transaction, max))] };
-    const isFirst = await takeKey(transaction, request, { generationId: null, body: JSON.stringify(note) });
-    return isFirst ? note : null;
+    await takeKey(transaction, request, { generationId: null, body: JSON.stringify(note) });
+    return note;
   });
   const taken = await taking.catch((error: unknown) => {
+    if (error instanceof KeyTakenError) return null;
     if (isLockTimeout(error)) throw keyInFlight();
     throw error;
   });

@@ -1,3 +1,4 @@
+import { LONG_WAIT_SECONDS } from './message-texts.js';
 import type { Messages } from './message-texts.js';
 
 export const english: Messages = {
@@ -24,6 +25,8 @@ export const english: Messages = {
     NO_CAPACITY: 'The generation server is unavailable. Try again later.',
     UNEXPECTED: 'The picture could not be processed. Try another prompt or photo.',
   },
-  busy: ({ busy, slots }) =>
-    `⏳ The server is busy (${busy}/${slots} jobs). Your generation will start in a few seconds...`,
+  busy: ({ busy, slots, position, startsInSeconds: seconds }) =>
+    `⏳ Server busy ${busy}/${slots}, position ${position}. Your generation will start in ${
+      seconds === null || seconds < LONG_WAIT_SECONDS ? 'a few seconds...' : `about ${Math.round(seconds / 60)} min.`
+    }`,
 };

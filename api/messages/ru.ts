@@ -1,3 +1,4 @@
+import { LONG_WAIT_SECONDS } from './message-texts.js';
 import type { Messages } from './message-texts.js';
 
 /** Those of a timeout, a connection, a missing face, a failed picture and a busy server are R4.2's, word for word. */
@@ -25,6 +26,10 @@ export const russian: Messages = {
     NO_CAPACITY: 'Сервер генерации недоступен. Попробуйте позже.',
     UNEXPECTED: 'Не удалось обработать изображение. Попробуйте другой промт или фото.',
   },
-  busy: ({ busy, slots }) =>
-    `⏳ Сервер загружен (${busy}/${slots} задач). Ваша генерация начнется через несколько секунд...`,
+  busy: ({ busy, slots, startsInSeconds: seconds }) =>
+    `⏳ Сервер загружен (${busy}/${slots} задач). Ваша генерация начнется ${
+      seconds === null || seconds < LONG_WAIT_SECONDS
+        ? 'через несколько секунд...'
+        : `примерно через ${Math.round(seconds / 60)} мин.`
+    }`,
 };

@@ -9,24 +9,28 @@ const MAX_BODY_BYTES = 1024 * 1024;
 
 const EMPTY_REMEDY = 'Send a JSON object with `template` or `graph`.';
 
-const readBytes = raw({ limit: MAX_BODY_BYTES, type: () => true, inflate: false });
-
 /** Reads a JSON body exactly: what JSON.parse would change silently, or what cannot be stored, is refused with its place. */
-export const jsonBody: RequestHandler = (req, res, next) => {
-  if (!isJson(req)) throw new ProblemError('unsupported_media_type', contentTypeDetail(req));
-  readBytes(req, res, (error: unknown) => {
-    if (error !== undefined && error !== null) {
-      next(translated(error));
-      return;
-    }
-    try {
-      req.body = parseBody(req.body);
-      next();
-    } catch (refusal) {
-      next(refusal); // this callback runs outside of Express
-    }
-  });
-};
+export const jsonBody: RequestHandler = jsonBodyUpTo(MAX_BODY_BYTES);
+
+/** The same with another limit. */
+export function jsonBodyUpTo(maxBytes: number): RequestHandler {
+  const readBytes = raw({ limit: maxBytes, type: () => true, inflate: false });
+  return (req, res, next) => {
+    if (!isJson(req)) throw new ProblemError('unsupported_media_type', contentTypeDetail(req));
+    readBytes(req, res, (error: unknown) => {
+      if (error !== undefined && error !== null) {
+        next(translated(error, maxBytes));
+        return;
+      }
+      try {
+        req.body = parseBody(req.body);
+        next();
+      } catch (refusal) {
+        next(refusal); // this callback runs outside of Express
+      }
+    });
+  };
+}
 
 /** For routes that work without a body, too: then it is an empty object. */
 export const optionalJsonBody: RequestHandler = (req, res, next) => {
@@ -51,11 +55,11 @@ function contentTypeDetail(req: Request): string {
     : 'The Content-Type of the request is not application/json in UTF-8.';
 }
 
-function translated(error: unknown): unknown {
+function translated(error: unknown, maxBytes: number): unknown {
   const type = typeof error === 'object' && error !== null && 'type' in error ? error.type : null;
   switch (type) {
     case 'entity.too.large':
-      return new ProblemError('body_too_large', `The body has more than ${MAX_BODY_BYTES} bytes.`, {
+      return new ProblemError('body_too_large', `The body has more than ${maxBytes} bytes.`, {
         headers: { Connection: 'close' }, // the rest of the body is not read
       });
     case 'encoding.unsupported':

@@ -1,7 +1,8 @@
 import { Router } from 'express';
 import type { Accounts } from '../accounts/accounts.js';
 import { jsonBody } from '../middleware/json-body.js';
-import { accountRequestSchema, entriesQuerySchema, grantRequestSchema } from '../schemas/account-view.js';
+import { accountRequestSchema, entriesQuerySchema } from '../schemas/account-view.js';
+import { grantRequestSchema, limitsRequestSchema } from '../schemas/account-view.js';
 import { parsedBody } from '../schemas/parsed-body.js';
 import { parsedQuery } from '../schemas/parsed-query.js';
 import { defineRoute } from './define-route.js';
@@ -31,6 +32,14 @@ export function accountRoutes({ accounts }: AccountRoutesDeps): Router {
       jsonBody,
       async (req, res) => {
         res.json(await accounts.grant(String(req.params['id']), parsedBody(grantRequestSchema, req.body)));
+      },
+    ],
+  });
+  defineRoute(router, '/v1/accounts/:id/limits', {
+    post: [
+      jsonBody,
+      async (req, res) => {
+        res.json(await accounts.setLimits(String(req.params['id']), parsedBody(limitsRequestSchema, req.body)));
       },
     ],
   });

@@ -1,11 +1,12 @@
 import { Router } from 'express';
 import type { Request } from 'express';
-import type { EventStreams } from '../events/event-streams.js';
+import type { StreamGeneration } from '../events/generation-stream.js';
+import { negotiateLanguage } from '../messages/negotiate-language.js';
 import { ProblemError } from '../problem-error.js';
 import { defineRoute } from './define-route.js';
 import { generationIdOf, generationNotFound } from './generation-id.js';
 
-export function generationEventRoutes(deps: { readonly streams: EventStreams }): Router {
+export function generationEventRoutes(deps: { readonly streamGeneration: StreamGeneration }): Router {
   const router = Router();
   defineRoute(router, '/v1/generations/:id/events', {
     get: async (req, res) => {
@@ -13,7 +14,8 @@ export function generationEventRoutes(deps: { readonly streams: EventStreams }):
         res.type('text/event-stream').end(); // a stream without bytes would only stay open
         return;
       }
-      const isKnown = await deps.streams.open(generationIdOf(req), lastEventIdOf(req), res);
+      const request = { generationId: generationIdOf(req), after: lastEventIdOf(req), res };
+      const isKnown = await deps.streamGeneration({ ...request, language: negotiateLanguage(req, res) });
       if (!isKnown) throw generationNotFound();
     },
   });

@@ -11,10 +11,28 @@ export const grantRequestSchema = z.strictObject({
   reference: z.string().trim().min(1).max(200).describe("The caller's own name of it: the same one is granted once."),
 });
 
+const WEIGHT_WORDS = 'must be a number from 0.001 to 1000';
+
+/** What is absent stays as it is; `null`: as the service is configured. */
+export const limitsRequestSchema = z.strictObject({
+  bestPriority: wholeNumber(1, 5).nullable().optional().describe('The best priority it may ask for; 1 is the best.'),
+  maxOpen: wholeNumber(0, 1_000_000).nullable().optional().describe('Its generations that wait or render at once.'),
+  weight: z
+    .number()
+    .min(0.001, WEIGHT_WORDS)
+    .max(1_000, WEIGHT_WORDS)
+    .nullable()
+    .optional()
+    .describe('Its share of the GPUs while several accounts wait; 1 is usual.'),
+});
+export type LimitsRequest = z.infer<typeof limitsRequestSchema>;
+
 export const accountViewSchema = z.object({
   id: z.string(),
   balance: z.int().min(0).describe('What can be spent; held credits are not in it.'),
   held: z.int().min(0).describe('Set aside for generations that have not ended.'),
+  open: z.int().min(0).describe('Its generations that have not ended.'),
+  limits: z.object({ bestPriority: z.int().min(1).max(5), maxOpen: z.int().min(0), weight: z.number() }),
   createdAt: z.iso.datetime(),
 });
 export type AccountView = z.infer<typeof accountViewSchema>;

@@ -1,5 +1,6 @@
 import { z } from './openapi-zod.js';
-import { accountRequestSchema, accountViewSchema, creditEntryViewSchema, grantRequestSchema } from './account-view.js';
+import { accountRequestSchema, accountViewSchema, creditEntryViewSchema } from './account-view.js';
+import { grantRequestSchema, limitsRequestSchema } from './account-view.js';
 import { READS, WRITES } from './described-route.js';
 import type { DescribedRoute } from './described-route.js';
 
@@ -36,6 +37,16 @@ export function accountRoutes(): readonly DescribedRoute[] {
       body: grantRequestSchema,
       answers: ACCOUNT,
       problems: [...WRITES, ...BODY, 'account_not_found', 'grant_mismatch'],
+    },
+    {
+      method: 'post',
+      path: '/v1/accounts/{id}/limits',
+      operationId: 'setAccountLimits',
+      summary: 'What an account may use; null: as the service is configured',
+      params: id,
+      body: limitsRequestSchema,
+      answers: ACCOUNT,
+      problems: [...WRITES, ...BODY, 'account_not_found'],
     },
     {
       method: 'get',

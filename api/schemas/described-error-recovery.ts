@@ -18,7 +18,7 @@ const KEY = { 'Idempotency-Key': z.string().min(1).max(255).optional() };
 const BODY = ['invalid_json', 'invalid_request', 'unsupported_media_type', 'body_too_large', 'unsafe_number'] as const;
 const IDEMPOTENCY = ['invalid_idempotency_key', 'idempotency_in_flight', 'idempotency_mismatch'] as const;
 
-const NO_PLACE = ['queue_full', 'service_stopped', 'insufficient_credits'] as const;
+const NO_PLACE = ['queue_full', 'account_queue_full', 'service_stopped', 'insufficient_credits'] as const;
 
 /** R5.10: the same generations in the words of an older system. */
 export function errorRecoveryRoutes(): readonly DescribedRoute[] {

@@ -5,6 +5,7 @@ import { GENERATION_STATUSES } from '../../workflows/domain/generation-status.js
 import { EVERYWHERE, READS, WRITES, id } from './described-route.js';
 import type { DescribedRoute } from './described-route.js';
 import { accountRoutes } from './described-accounts.js';
+import { batchRoutes } from './described-batches.js';
 import { uploadRoutes } from './described-uploads.js';
 import { emergencyStopRoutes } from './described-emergency-stop.js';
 import { outputRoutes } from './described-outputs.js';
@@ -22,6 +23,7 @@ export function describedRoutes(schemas: Schemas): readonly DescribedRoute[] {
     ...creationRoutes(schemas),
     ...generationRoutes(schemas),
     ...commandRoutes(schemas),
+    ...batchRoutes(schemas),
     ...outputRoutes(),
     ...errorRecoveryRoutes(),
     ...emergencyStopRoutes(),
@@ -60,6 +62,8 @@ function creationRoutes({ Generation, GenerationRequest }: Schemas): readonly De
           'idempotency_mismatch',
           'storage_unavailable',
           'queue_full',
+          'account_queue_full',
+          'priority_not_allowed',
           'service_stopped',
         ] as const),
       ],
@@ -129,7 +133,8 @@ function commandRoutes({ Generation }: Schemas): readonly DescribedRoute[] {
         ...WRITES,
         ...(['generation_not_found', 'generation_not_failed', 'invalid_idempotency_key'] as const),
         ...(['graphs_disabled', 'graph_refused', 'storage_unavailable'] as const),
-        ...(['idempotency_in_flight', 'idempotency_mismatch', 'queue_full', 'service_stopped'] as const),
+        ...(['idempotency_in_flight', 'idempotency_mismatch', 'service_stopped'] as const),
+        ...(['queue_full', 'account_queue_full'] as const),
         ...(['insufficient_credits', 'unknown_account', 'input_gone'] as const),
       ],
     },

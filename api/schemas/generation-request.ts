@@ -38,7 +38,9 @@ const common = {
     .refine((metadata) => Object.keys(metadata).length <= 16, 'has more than 16 entries')
     .default({})
     .describe("Up to 16 of the caller's own labels, given back unchanged."),
-  priority: wholeNumber(1, 5).default(3).describe('1 is rendered first, 5 last.'),
+  priority: wholeNumber(1, 5)
+    .optional()
+    .describe('1 is rendered first, 5 last. Absent: 3, or the best that the account may use if that is lower.'),
   recovery: recoverySchema,
   account: z
     .string()

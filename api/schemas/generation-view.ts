@@ -7,9 +7,12 @@ const instant = z.iso.datetime();
 const values = z.record(z.string(), z.unknown());
 
 export const queueViewSchema = z.object({
-  position: z.int().min(1).describe('1 is next, counted by priority and acceptance.'),
+  position: z.int().min(1).describe('1 is next in its pool, counted by priority and acceptance.'),
+  isApproximate: z.boolean().describe('True while several accounts or batches wait: they take turns.'),
   busy: z.int().min(0).describe('Prompts that the GPUs work on now.'),
   slots: z.int().min(0).describe('Prompts that the healthy GPUs can work on at once.'),
+  startsInSeconds: z.int().min(0).nullable().describe('Estimated from earlier renderings; null while nobody knows.'),
+  endsInSeconds: z.int().min(0).nullable(),
   reason: z.string().optional().describe('Why nothing renders, when no healthy ComfyUI is known.'),
   userMessage: z.string().optional().describe('For end users, while all GPUs are taken; by Accept-Language.'),
 });
@@ -97,6 +100,10 @@ export const generationViewSchema = z.object({
   account: z.string().nullable().describe('The account that pays; null: none.'),
   credits: creditsViewSchema.nullable().describe('Null where nothing is charged.'),
   retryOf: z.string().nullable().describe('The generation that this one repeats.'),
+  batch: z
+    .object({ id: z.string(), index: z.int().min(0).nullable().describe('null once its retry has taken the place.') })
+    .nullable()
+    .describe('The batch that it was accepted with.'),
   priority: z.int().min(1).max(5),
   metadata: z.record(z.string(), z.string()),
   createdAt: instant,

@@ -1,4 +1,4 @@
-import type { ColumnType, Generated, JSONColumnType } from 'kysely';
+import type { ColumnType, Generated, GeneratedAlways, JSONColumnType } from 'kysely';
 import type { FailureKind } from '../../workflows/domain/failure.js';
 import type { EmergencyStopReport } from '../../workflows/contracts/emergency-stop.js';
 import type { Correction } from '../../workflows/domain/correct-graph.js';
@@ -26,6 +26,8 @@ export interface DatabaseSchema {
   credit_entries: CreditEntriesTable;
   uploads: UploadsTable;
   generation_inputs: GenerationInputsTable;
+  batches: BatchesTable;
+  unfed_generations: UnfedGenerationsTable;
 }
 
 export interface GenerationsTable {
@@ -57,6 +59,25 @@ export interface GenerationsTable {
   finished_at: OptionalTime;
   outputs_removed_at: OptionalTime;
   records_removed_at: OptionalTime;
+  batch_id: string | null;
+  batch_index: number | null;
+  pool: GeneratedAlways<string>;
+  flow: GeneratedAlways<string>;
+}
+
+export interface BatchesTable {
+  id: string;
+  account_id: Generated<string>;
+  total: number;
+  created_at: DatabaseTime;
+  cancel_requested_at: OptionalTime;
+}
+
+export interface UnfedGenerationsTable {
+  generation_id: string;
+  batch_id: string;
+  pool: string;
+  priority: number;
 }
 
 /** Why a generation failed: words for people, facts for machines. */
@@ -80,6 +101,9 @@ export interface CheckpointsTable {
 export interface AccountsTable {
   id: string;
   created_at: DatabaseTime;
+  best_priority: number | null;
+  max_open: number | null;
+  weight: number | null;
 }
 
 export interface CreditEntriesTable {
@@ -177,6 +201,9 @@ export interface OutboxTable {
   created_at: DatabaseTime;
   attempts: Generated<number>;
   next_attempt_at: DatabaseTime;
+  priority: Generated<number>;
+  flow: Generated<string>;
+  turn: Generated<string>;
 }
 
 export interface IdempotencyKeysTable {
@@ -185,6 +212,7 @@ export interface IdempotencyKeysTable {
   request_sha256: string;
   /** `null`: the request makes several, or none. */
   generation_id: string | null;
+  batch_id: string | null;
   response_body: string;
   created_at: DatabaseTime;
 }

@@ -29,6 +29,8 @@ export const CRASH_POINTS = [
   ...CRASHABLE_ACTIVITIES.flatMap((name) => [`${name}.before`, `${name}.mid`, `${name}.after`] as const),
   'acceptGeneration.before', // in the API: before the transaction, and between its COMMIT and the answer
   'acceptGeneration.mid',
+  'acceptBatch.before', // the same of a batch
+  'acceptBatch.mid',
   'relayStart.before', // in the outbox relay: Temporal knows, the row is still there
   'relayStart.mid',
   'relayCancel.before',

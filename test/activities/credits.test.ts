@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { createCancelGeneration } from '../../activities/database/cancel-generation.js';
-import { addEntry, lockBalance, settleCredits } from '../../activities/database/credits.js';
+import { addEntries, addGrant, lockBalance, settleCredits } from '../../activities/database/credits.js';
 import { openDatabase } from '../../infra/postgres/database.js';
 import type { DatabaseConnection } from '../../infra/postgres/database.js';
 import { migrate } from '../../infra/postgres/migrate.js';
@@ -29,8 +29,7 @@ async function grant(id: string, credits: number): Promise<void> {
   await connection.database.transaction().execute(async (transaction) => {
     const balance = await lockBalance(transaction, id);
     if (balance === null) throw new Error('no account');
-    const entry = { account_id: id, kind: 'grant', credits, generation_id: null, reference: uniqueName('r') } as const;
-    await addEntry(transaction, balance, entry);
+    await addGrant(transaction, balance, { account_id: id, credits, reference: uniqueName('r') });
   });
 }
 
@@ -48,8 +47,7 @@ async function accepted(accountId: string, credits: number): Promise<string | nu
       })
       .execute();
     await transaction.insertInto('outbox').values({ kind: 'start', generation_id: id }).execute();
-    const entry = { account_id: accountId, kind: 'hold', credits, generation_id: id, reference: null } as const;
-    await addEntry(transaction, balance, entry);
+    await addEntries(transaction, accountId, balance, { kind: 'hold', of: [{ generationId: id, credits }] });
     return id;
   });
 }

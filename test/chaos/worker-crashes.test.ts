@@ -11,7 +11,7 @@ import { until } from '../support/until.js';
 
 /** Points that a worker passes on the way of every generation; what others pass has tests of its own. */
 const NOT_ON_THE_WAY =
-  /^(acceptGeneration|relayCancel|stopPrompt|closeGates|cancelOpenGenerations|reopenService|freeMemory|adaptGraph|reserveFal|submitToFal|removeOldFiles|removeExpiredOutputs|removeOldUploads)\./;
+  /^(acceptGeneration|acceptBatch|relayCancel|stopPrompt|closeGates|cancelOpenGenerations|reopenService|freeMemory|adaptGraph|reserveFal|submitToFal|removeOldFiles|removeExpiredOutputs|removeOldUploads)\./;
 const ON_THE_WAY = CRASH_POINTS.filter((point) => !NOT_ON_THE_WAY.test(point));
 const WHEN_CANCELLED = CRASH_POINTS.filter((point) => /^(relayCancel|stopPrompt)\./.test(point));
 
