@@ -31,6 +31,7 @@ import { createRetryGeneration } from './generations/retry-generation.js';
 import { createGenerationReader } from './generations/read-generations.js';
 import { createCheckReadiness } from './health-checks.js';
 import { startHttpServer } from './http-server.js';
+import { createServiceMetrics } from './metrics/service-metrics.js';
 import { createOutputFiles } from './outputs/output-files.js';
 import { createOpenApiDocument } from './schemas/openapi-document.js';
 import { createReadStatistics } from './statistics/read-statistics.js';
@@ -64,7 +65,14 @@ export async function startApi({ config, logger, resources }: ApiStart): Promise
   const uploads = createUploads({ database, store, scratch, createUploadForm, ...config.inputs });
   const fetchInput = createFetchInput({ rules: addressRules, maxBytes: maxUploadBytes });
   const resolveInputs = createResolveInputs({ database, uploads, fetchInput });
+  const readStatistics = createReadStatistics({ database, ...config });
+  const metrics = createServiceMetrics({
+    ...{ database, directory, readStatistics, logger, ...config, ...config.inputs },
+    templateNames: templates.keys(),
+  });
   const app = createApp({
+    observeRequests: metrics.observeRequests,
+    renderMetrics: metrics.render,
     logger,
     origin: { host: config.host, allowedHosts: config.allowedHosts },
     version: versionInfo,
@@ -72,7 +80,7 @@ export async function startApi({ config, logger, resources }: ApiStart): Promise
     directory,
     streams,
     recoverySettings: config.recoverySettings,
-    readStatistics: createReadStatistics({ database, ...config }),
+    readStatistics,
     files: createOutputFiles({ database, store }),
     createDownloadLink: config.downloadLinks && createDownloadLinks(config.storage, config.downloadLinks),
     reader: createGenerationReader({ database, directory, progress, temporalUrlOf }),

@@ -38,7 +38,9 @@ import { backendUpkeep } from './backend-upkeep.js';
 import { BackendLease } from './backend-lease.js';
 import { BackendReporter } from './backend-reporter.js';
 import { connectToTemporal } from './connect-to-temporal.js';
+import { readSpoolFigures } from './spool-figures.js';
 import { GpuSlots } from './gpu-slots.js';
+import { GpuUsage, noteClaims, noteSubmissions } from './gpu-usage.js';
 import { freePlaceWithoutClaim, keepPlaceOnFailure } from './keep-place.js';
 import { startOrphanSweep } from './orphan-sweep.js';
 import { Surroundings } from './surroundings.js';
@@ -73,6 +75,7 @@ interface Backing extends GpuWorkerOptions {
   readonly gate: GateSwitch;
   readonly hold: BackendHold;
   readonly slots: GpuSlots;
+  readonly usage: GpuUsage;
   readonly spool: Spool;
   readonly inputs: InputFiles;
   readonly client: Client;
@@ -96,17 +99,27 @@ export async function createGpuWorker(options: GpuWorkerOptions): Promise<readon
   const client = new Client({ connection, namespace: temporal.namespace });
   const lease = await BackendLease.acquire({ client, backendId, gate, logger, signal: ending, onLost });
 
-  const reporter = new BackendReporter({ ...gpu, backend, gate, store, logger });
+  const usage = new GpuUsage();
+  gate.onChange(() => {
+    if (gate.position === 'open') usage.noteOpened();
+  });
+  const disk = async () => readSpoolFigures(spoolFolderOf(config, backend));
+  const reporter = new BackendReporter({ ...gpu, backend, gate, store, usage: () => usage.figures(), disk, logger });
   resources.add(`reporter ${backendId}`, async () => reporter.stop());
   const surroundings = new Surroundings({ spoolFolder: spoolFolderOf(config, backend), store, logger });
-  const slots = new GpuSlots({ ...gpu, backend, gate, surroundings, logger });
+  const slots = new GpuSlots({
+    ...{ ...gpu, backend, gate, surroundings, logger },
+    onQueue: (remaining) => {
+      usage.noteQueue(remaining);
+    },
+  });
   resources.add(`gate ${backendId}`, async () => slots.close());
   const late = createLateAttempt();
   resources.add(`pauses ${backendId}`, async () => late.close());
   const spool = createSpool({ folder: spoolFolderOf(config, backend), fetch: createFetchOutput({ backend, logger }) });
   const scratch = await createScratch(join(config.dataDir, 'inputs', backendId));
   const inputs = createInputFiles({ store, scratch });
-  const backing = { ...options, backend, gate, hold: lease, slots, spool, inputs, client, late };
+  const backing = { ...options, backend, gate, hold: lease, slots, usage, spool, inputs, client, late };
   const workers = await createWorkers(backing, connection);
   reporter.start();
   const sweep = startOrphanSweep({ backend, spool, store, client, intervalMs: gpu.sweepIntervalMs, logger });
@@ -139,7 +152,7 @@ async function createWorkers(backing: Backing, connection: NativeConnection): Pr
     identity: backendId,
     taskQueue: backendTaskQueue(backendId),
     activities: {
-      ...keepPlaceOnFailure(backendActivities(backing), slots),
+      ...keepPlaceOnFailure(noteSubmissions(backendActivities(backing), backing.usage), slots),
       ...freePlaceWithoutClaim(claimActivities(backing), backendId, slots), // of generations that come back
       ...backendOperations(backing),
       ...backendUpkeep({
@@ -156,7 +169,7 @@ async function createWorkers(backing: Backing, connection: NativeConnection): Pr
 }
 
 function claimActivities(backing: Backing): ClaimActivities {
-  return { discoverBackend: createDiscoverBackend(backing) };
+  return noteClaims({ discoverBackend: createDiscoverBackend(backing) }, backing.usage);
 }
 
 function spoolFolderOf({ dataDir }: WorkerConfig, { backendId }: ComfyUIBackend): string {

@@ -32,6 +32,10 @@ const reportSchema: z.ZodType<BackendReport> = z.object({
   maxGpuJobs: z.number(),
   capabilitiesKey: z.string().nullable(),
   reportedAt: z.string(),
+  vramFreeBytes: z.number().nullable().exactOptional(),
+  usage: z.object({ busySeconds: z.number(), idleWhileWaitingSeconds: z.number() }).exactOptional(),
+  queueChanges: z.number().exactOptional(),
+  disk: z.object({ freeBytes: z.number(), spoolBytes: z.number() }).nullable().exactOptional(),
 });
 
 /** Every report in the store; one that another version wrote says nothing to this one and is left out. */

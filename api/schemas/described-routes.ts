@@ -204,6 +204,17 @@ function backendCommand(command: 'drain' | 'resume', summary: string): Described
   };
 }
 
+const metricsRoute: DescribedRoute = {
+  method: 'get',
+  path: '/metrics',
+  operationId: 'getMetrics',
+  summary: 'Figures of the service and of this process, for Prometheus',
+  answers: {
+    '200': { description: "Prometheus' text format", schema: z.string(), mediaType: 'text/plain' },
+  },
+  problems: EVERYWHERE,
+};
+
 function serviceRoutes(): readonly DescribedRoute[] {
   const readiness = z.object({
     status: z.enum(['ok', 'degraded', 'unavailable']),
@@ -242,6 +253,7 @@ function serviceRoutes(): readonly DescribedRoute[] {
       },
       problems: EVERYWHERE,
     },
+    metricsRoute,
     {
       method: 'get',
       path: '/openapi.json',

@@ -245,6 +245,8 @@ export interface RecordOutcomeInput {
   readonly changed?: Readonly<Record<string, unknown>>;
   /** Absent: ComfyUI. */
   readonly provider?: 'fal';
+  /** When the provider was through with what was delivered; absent when nothing was. */
+  readonly renderedAtMs?: number;
 }
 
 export interface ExplainNoCapacityInput {
