@@ -25,16 +25,13 @@ export function telemetryOptionsOf(metrics: MetricsAddress | null): Telemetry {
 /** Figures of this process, every few seconds, until it is stopped. */
 export function startProcessFigures({ spoolFolder }: { readonly spoolFolder: string }): { readonly stop: () => void } {
   const meter = Runtime.instance().metricMeter;
-  const gauge = (name: string, ...[unit, help]: [string, string]): MetricGauge =>
-    meter.createGauge(`durable_comfy_worker_${name}`, 'float', unit, help);
-  const memory = gauge('resident_memory', 'bytes', 'Memory of this worker process.');
-  const lag = gauge(
-    'event_loop_delay',
-    'seconds',
-    'How late the slowest hundredth of its timers was, in the last 5 s.',
-  );
-  const free = gauge('disk_free', 'bytes', 'Free space where it keeps outputs on their way.');
-  const spool = gauge('spool', 'bytes', 'Outputs that are on their way.');
+  // With its unit: Temporal's library appends that to its own histograms only.
+  const gauge = (name: string, help: string): MetricGauge =>
+    meter.createGauge(`durable_comfy_worker_${name}`, 'float', undefined, help);
+  const memory = gauge('resident_memory_bytes', 'Memory of this worker process.');
+  const lag = gauge('event_loop_delay_seconds', 'How late the slowest hundredth of its timers was, in the last 5 s.');
+  const free = gauge('disk_free_bytes', 'Free space where it keeps outputs on their way.');
+  const spool = gauge('spool_bytes', 'Outputs that are on their way.');
   const delays = monitorEventLoopDelay({ resolution: TIMER_MS });
   delays.enable();
   const look = async (): Promise<void> => {

@@ -55,8 +55,12 @@ export function historyFamilies(history: History, templateLabel: TemplateLabel):
   ];
 }
 
+/** Usually there is nothing, and that is to be seen. */
+const OUTBOX_KINDS = ['start', 'cancel'];
+
 /** As it is now. */
 export function openFamilies({ open, waiting, outbox, isStopped }: OpenWork): readonly MetricFamily[] {
+  const outboxOf = (wanted: string) => outbox.find(({ kind }) => kind === wanted);
   const byStatus = open.map(({ pool, status, count }) => ({ group: [pool, status], count, sum: 0 }));
   return [
     {
@@ -84,13 +88,13 @@ export function openFamilies({ open, waiting, outbox, isStopped }: OpenWork): re
       name: 'outbox_depth',
       type: 'gauge',
       help: 'What Temporal has not been told yet: starts and cancels.',
-      samples: outbox.map(({ kind, count }) => ({ labels: { kind }, value: count })),
+      samples: OUTBOX_KINDS.map((kind) => ({ labels: { kind }, value: outboxOf(kind)?.count ?? 0 })),
     },
     {
       name: 'outbox_oldest_seconds',
       type: 'gauge',
       help: 'How long the oldest of it has been waiting.',
-      samples: outbox.map(({ kind, oldestSeconds }) => ({ labels: { kind }, value: oldestSeconds })),
+      samples: OUTBOX_KINDS.map((kind) => ({ labels: { kind }, value: outboxOf(kind)?.oldestSeconds ?? 0 })),
     },
     {
       name: 'emergency_stop',
