@@ -106,6 +106,7 @@ export async function writeOutcome(
       submission: Math.max(submission, known.submission),
       ended_by_run: known.runId,
       finished_at: sql<Date>`now()`,
+      rendered_at: input.renderedAtMs === undefined ? null : new Date(input.renderedAtMs),
       ...(input.provider !== undefined && { provider: input.provider }),
       failure_kind: failure?.kind ?? null,
       failure: words === null ? null : JSON.stringify({ detail: words.detail, facts: words.facts }),

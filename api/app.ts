@@ -25,6 +25,8 @@ import { generationRoutes } from './routes/generations.js';
 import type { GenerationRoutesDeps } from './routes/generations.js';
 import { healthRoutes } from './routes/health.js';
 import type { HealthRoutesDeps } from './routes/health.js';
+import { metricsRoutes } from './routes/metrics.js';
+import type { MetricsRoutesDeps } from './routes/metrics.js';
 import { statisticsRoutes } from './routes/statistics.js';
 import type { StatisticsRoutesDeps } from './routes/statistics.js';
 import { templateRoutes } from './routes/templates.js';
@@ -37,6 +39,7 @@ export type AppDeps = GenerationRoutesDeps &
   BatchRoutesDeps &
   OutputRoutesDeps &
   HealthRoutesDeps &
+  MetricsRoutesDeps &
   DocumentationRoutesDeps &
   StatisticsRoutesDeps &
   ErrorRecoveryRoutesDeps &
@@ -45,7 +48,11 @@ export type AppDeps = GenerationRoutesDeps &
   UploadRoutesDeps &
   Parameters<typeof generationEventRoutes>[0] &
   Parameters<typeof templateRoutes>[0] &
-  Parameters<typeof backendRoutes>[0] & { readonly logger: Logger; readonly origin: OriginRules };
+  Parameters<typeof backendRoutes>[0] & {
+    readonly logger: Logger;
+    readonly origin: OriginRules;
+    readonly observeRequests: RequestHandler;
+  };
 
 /** The whole HTTP interface; no CORS, so that pages of other sites cannot read it. */
 export function createApp(deps: AppDeps): Express {
@@ -53,10 +60,12 @@ export function createApp(deps: AppDeps): Express {
   app.disable('x-powered-by');
   app.disable('etag'); // answers change every second; outputs bring their own
   app.set('query parser', 'simple');
-  app.use(createRequestLog(deps.logger), securityHeaders(), refuseLongAddresses, createOriginGuard(deps.origin));
+  app.use(createRequestLog(deps.logger), deps.observeRequests, securityHeaders(), refuseLongAddresses);
+  app.use(createOriginGuard(deps.origin));
   for (const routes of [
     documentationRoutes(deps),
     healthRoutes(deps),
+    metricsRoutes(deps),
     templateRoutes(deps),
     backendRoutes(deps),
     uploadRoutes(deps),

@@ -41,6 +41,7 @@ import { createCheckReadiness } from './health-checks.js';
 import { startHttpServer } from './http-server.js';
 import { createQueueBoard } from './queue/queue-board.js';
 import { createWatchQueue } from './queue/queue-watcher.js';
+import { createServiceMetrics } from './metrics/service-metrics.js';
 import { createOutputFiles } from './outputs/output-files.js';
 import { createOpenApiDocument } from './schemas/openapi-document.js';
 import { createReadStatistics } from './statistics/read-statistics.js';
@@ -79,7 +80,14 @@ export async function startApi({ config, logger, resources }: ApiStart): Promise
     ...{ openLimits, graphPolicy, limits, recovery, provider, creditsPerGraph },
   };
   const retryGeneration = createRetryGeneration(accepting);
+  const readStatistics = createReadStatistics({ database, ...config });
+  const metrics = createServiceMetrics({
+    ...{ database, directory, readStatistics, logger, ...config, ...config.inputs },
+    templateNames: templates.keys(),
+  });
   const app = createApp({
+    observeRequests: metrics.observeRequests,
+    renderMetrics: metrics.render,
     logger,
     origin: { host: config.host, allowedHosts: config.allowedHosts },
     version: versionInfo,
@@ -88,7 +96,7 @@ export async function startApi({ config, logger, resources }: ApiStart): Promise
     streamGeneration: createStreamGeneration({ database, hub, progress, watchQueue: createWatchQueue(board), streams }),
     streamBatch: createStreamBatch({ batches, hub, streams }),
     recoverySettings: config.recoverySettings,
-    readStatistics: createReadStatistics({ database, ...config }),
+    readStatistics,
     files: createOutputFiles({ database, store }),
     createDownloadLink: config.downloadLinks && createDownloadLinks(config.storage, config.downloadLinks),
     reader: createGenerationReader({ database, board, progress, temporalUrlOf }),

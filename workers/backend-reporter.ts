@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto';
 import { backendHealthOf } from '../activities/comfyui/backend-health.js';
+import type { ComfyUIClient } from '../activities/comfyui/comfyui-client.js';
 import type { ComfyUIBackend } from '../activities/comfyui/comfyui-backend.js';
 import { ComfyUIError } from '../activities/comfyui/errors.js';
 import type { GateSwitch } from '../activities/comfyui/gate-switch.js';
 import type { NodeCatalogue } from '../activities/comfyui/node-catalogue.js';
 import type { ObjectStore } from '../activities/storage/object-store.js';
 import { backendReportKey } from '../workflows/contracts/backend-report.js';
-import type { BackendReport } from '../workflows/contracts/backend-report.js';
+import type { BackendReport, GpuUsageFigures, SpoolFigures } from '../workflows/contracts/backend-report.js';
 import type { Logger } from '../infra/runtime/logger.js';
 import type { PollingState } from './polling-state.js';
 
@@ -18,6 +19,9 @@ export interface ReporterOptions {
   readonly store: ObjectStore;
   readonly pool: string;
   readonly maxGpuJobs: number;
+  /** For `/metrics`, at the time of each report. */
+  readonly usage: () => GpuUsageFigures;
+  readonly disk: () => Promise<SpoolFigures | null>;
   readonly logger: Logger;
   /** What its claims come from, and what it has in memory. */
   readonly polling: PollingState;
@@ -84,8 +88,9 @@ export class BackendReporter {
   }
 
   async #report(): Promise<BackendReport> {
-    const { backend, gate, pool, maxGpuJobs, polling } = this.#options;
-    const queueRemaining = await this.#queueRemaining();
+    const { backend, gate, pool, maxGpuJobs, usage, disk, polling } = this.#options;
+    const queueRemaining = await this.#asked(async (client) => client.queueRemaining());
+    const vramFreeBytes = await this.#asked(async (client) => client.vramFreeBytes());
     const snapshot = backend.snapshot();
     const { found, answers } = snapshot;
     return {
@@ -104,12 +109,15 @@ export class BackendReporter {
       ...polling.report,
       capabilitiesKey: found === null ? null : await this.#capabilitiesKey(),
       reportedAt: new Date().toISOString(),
+      vramFreeBytes: found?.vramTotalBytes == null ? null : vramFreeBytes,
+      usage: usage(),
+      disk: await disk(),
     };
   }
 
-  async #queueRemaining(): Promise<number | null> {
+  async #asked<T>(ask: (client: ComfyUIClient) => Promise<T>): Promise<T | null> {
     try {
-      return await this.#options.backend.use(async (client) => client.queueRemaining());
+      return await this.#options.backend.use(ask);
     } catch (error) {
       if (error instanceof ComfyUIError) return null; // the snapshot says what the addresses said
       throw error;

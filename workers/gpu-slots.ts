@@ -25,6 +25,8 @@ export interface GpuSlotsOptions {
   readonly maxGpuJobs: number;
   /** Prompts that may wait in ComfyUI's own queue besides; 0: none. */
   readonly prefetch: number;
+  /** Hears what ComfyUI tells of its queue; `null` when nothing can be told. */
+  readonly onQueue?: (remaining: number | null) => void;
   readonly logger: Logger;
 }
 
@@ -50,9 +52,13 @@ export class GpuSlots implements Gate {
     options.gate.onChange(() => {
       this.#wake();
     });
-    this.#queueWatch = new QueueWatch(options.backend, () => {
-      this.#wake();
-    });
+    this.#queueWatch = new QueueWatch(
+      options.backend,
+      () => {
+        this.#wake();
+      },
+      options.onQueue,
+    );
   }
 
   async reserve(abortSignal: AbortSignal): Promise<void> {

@@ -44,7 +44,9 @@ import { claimOnQueue } from './claim-on-queue.js';
 import { DemandWatch } from './demand-watch.js';
 import type { GatedQueue } from './gated-queue.js';
 import { GatedQueues } from './gated-queues.js';
+import { readSpoolFigures } from './spool-figures.js';
 import { GpuSlots } from './gpu-slots.js';
+import { GpuUsage, noteClaims, noteSubmissions } from './gpu-usage.js';
 import { freePlaceWithoutClaim, keepPlaceOnFailure } from './keep-place.js';
 import { startOrphanSweep } from './orphan-sweep.js';
 import { PollingState } from './polling-state.js';
@@ -81,6 +83,7 @@ interface Backing extends GpuWorkerOptions {
   readonly gate: GateSwitch;
   readonly hold: BackendHold;
   readonly slots: GpuSlots;
+  readonly usage: GpuUsage;
   readonly spool: Spool;
   readonly inputs: InputFiles;
   readonly client: Client;
@@ -107,10 +110,23 @@ export async function createGpuWorker(options: GpuWorkerOptions): Promise<readon
   const lease = await BackendLease.acquire({ client, backendId, gate, logger, signal: ending, onLost });
 
   const polling = new PollingState(gpuTaskQueue(gpu.pool));
-  const reporter = new BackendReporter({ ...gpu, backend, gate, store, logger, polling });
+  const usage = new GpuUsage();
+  gate.onChange(() => {
+    if (gate.position === 'open') usage.noteOpened();
+  });
+  const reporter = new BackendReporter({
+    ...{ ...gpu, backend, gate, store, logger, polling },
+    usage: () => usage.figures(),
+    disk: async () => readSpoolFigures(spoolFolderOf(config, backend)),
+  });
   resources.add(`reporter ${backendId}`, async () => reporter.stop());
   const surroundings = new Surroundings({ spoolFolder: spoolFolderOf(config, backend), store, logger });
-  const slots = new GpuSlots({ ...gpu, backend, gate, surroundings, logger });
+  const slots = new GpuSlots({
+    ...{ ...gpu, backend, gate, surroundings, logger },
+    onQueue: (remaining) => {
+      usage.noteQueue(remaining);
+    },
+  });
   resources.add(`gate ${backendId}`, async () => slots.close());
   const late = createLateAttempt();
   resources.add(`pauses ${backendId}`, async () => late.close());
@@ -119,7 +135,9 @@ export async function createGpuWorker(options: GpuWorkerOptions): Promise<readon
   const scratch = await createScratch(join(config.dataDir, 'inputs', backendId));
   const readKeptGraph = createGraphReader(store);
   const inputs = createInputFiles({ store, scratch });
-  const backing = { ...options, backend, gate, hold: lease, slots, spool, inputs, client, late, polling, readKeptGraph };
+  const backing = {
+    ...{ ...options, backend, gate, hold: lease, slots, usage, spool, inputs, client, late, polling, readKeptGraph },
+  };
   const workers = await createWorkers(backing, connection);
   reporter.start();
   const sweep = startOrphanSweep({ backend, spool, store, client, intervalMs: gpu.sweepIntervalMs, logger });
@@ -154,7 +172,7 @@ async function createWorkers(backing: Backing, connection: NativeConnection): Pr
     identity: backendId,
     taskQueue: backendTaskQueue(backendId),
     activities: {
-      ...keepPlaceOnFailure(backendActivities(backing), slots),
+      ...keepPlaceOnFailure(noteSubmissions(backendActivities(backing), backing.usage), slots),
       ...freePlaceWithoutClaim(claimActivities(backing), backendId, slots), // of generations that come back
       ...backendOperations(backing),
       ...backendUpkeep({
@@ -190,7 +208,8 @@ function createGatedQueues(
 }
 
 function claimActivities(backing: Backing): ClaimActivities {
-  return { discoverBackend: createDiscoverBackend({ ...backing, pool: backing.config.gpu.pool }) };
+  const discoverBackend = createDiscoverBackend({ ...backing, pool: backing.config.gpu.pool });
+  return noteClaims({ discoverBackend }, backing.usage);
 }
 
 function spoolFolderOf({ dataDir }: WorkerConfig, { backendId }: ComfyUIBackend): string {
@@ -202,7 +221,17 @@ function backendActivities(backing: Backing): BackendActivities {
   const { capacity: maxQueued } = slots;
   const onModels = polling.loaded.bind(polling);
   return {
-    submitPrompt: createSubmitPrompt({ backend, store, readKeptGraph, inputs, gate, rules, maxQueued, claims: slots, onModels }),
+    submitPrompt: createSubmitPrompt({
+      backend,
+      store,
+      readKeptGraph,
+      inputs,
+      gate,
+      rules,
+      maxQueued,
+      claims: slots,
+      onModels,
+    }),
     awaitCompletion: createAwaitCompletion({
       backend,
       rules,

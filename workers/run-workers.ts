@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { Runtime } from '@temporalio/worker';
 import { createObjectStore } from '../activities/storage/object-store.js';
 import type { Logger } from '../infra/runtime/logger.js';
@@ -5,6 +6,7 @@ import type { ResourceStack } from '../infra/runtime/resource-stack.js';
 import { createControlWorker } from './control-worker.js';
 import { createGpuWorker } from './gpu-worker.js';
 import { readRecoveryRules } from './read-recovery-rules.js';
+import { startProcessFigures, telemetryOptionsOf } from './telemetry.js';
 import { createTemporalLogger } from './temporal-logger.js';
 import type { WorkerConfig } from './worker-config.js';
 import { WorkerGroup } from './worker-group.js';
@@ -21,7 +23,13 @@ export interface RunWorkersOptions {
 /** Runs every Worker of this process until it is stopped or one of them fails, which ends all. */
 export async function runWorkers({ config, logger, resources, stop, onReady }: RunWorkersOptions): Promise<void> {
   // No signal handling of its own: the composition root stops everything in one order.
-  Runtime.install({ logger: createTemporalLogger(logger), shutdownSignals: [] });
+  const { metrics } = config;
+  Runtime.install({ logger: createTemporalLogger(logger), shutdownSignals: [], ...telemetryOptionsOf(metrics) });
+  if (metrics !== null) {
+    const figures = startProcessFigures({ spoolFolder: join(config.dataDir, 'spool') });
+    resources.add('process figures', figures.stop);
+    logger.info({ url: `http://${metrics.host}:${metrics.port}/metrics` }, 'Metrics are served');
+  }
   const { recoveryConfigPath } = config.gpu;
   const rules = config.roles.includes('gpu') ? await readRecoveryRules(recoveryConfigPath) : [];
   const store = createObjectStore(config.storage);

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { isAbsolute, join } from 'node:path';
 import { comfyUIDirsFrom } from '../infra/runtime/comfyui-dirs.js';
 import { comfyUITargetsFrom } from '../infra/runtime/comfyui-config.js';
@@ -40,6 +41,14 @@ export interface WorkerConfig {
   /** From the request for a file of a result to its last byte. */
   readonly downloadMs: number;
   readonly gpu: GpuConfig;
+  /** Where Prometheus finds its figures; `null`: nowhere, and no port is open. */
+  readonly metrics: MetricsAddress | null;
+}
+
+export interface MetricsAddress {
+  /** An IP address. */
+  readonly host: string;
+  readonly port: number;
 }
 
 export interface GpuConfig {
@@ -82,6 +91,7 @@ export function workerConfigFrom(env: Env): WorkerConfig {
     fallbackAfterSeconds: integerFrom(env, 'FALLBACK_AFTER_SECONDS', { fallback: 60, min: 0, max: 86_400 }),
     ffmpegPath: ffmpegPathFrom(env),
     downloadMs: 1_000 * integerFrom(env, 'DOWNLOAD_TIMEOUT_SECONDS', DOWNLOAD_SECONDS),
+    metrics: metricsAddressFrom(env),
     gpu: {
       targets,
       comfyUIDirs: comfyUIDirsFrom(env, targets.length),
@@ -95,6 +105,13 @@ export function workerConfigFrom(env: Env): WorkerConfig {
       pollIntervalMs: integerFrom(env, 'POLL_INTERVAL_MS', { fallback: 1_000, min: 50, max: 3_000 }), // R4.1: at most 3 s
     },
   };
+}
+
+function metricsAddressFrom(env: Env): MetricsAddress | null {
+  const port = integerFrom(env, 'METRICS_PORT', { fallback: 0, min: 0, max: 65_535 });
+  const host = stringFrom(env, 'METRICS_HOST', '127.0.0.1');
+  if (isIP(host) === 0) throw new ConfigError(`METRICS_HOST is "${host}", but must be an IP address, such as 0.0.0.0`);
+  return port === 0 ? null : { host: isIP(host) === 6 ? `[${host}]` : host, port };
 }
 
 function rolesFrom(env: Env): readonly WorkerRole[] {

@@ -25,7 +25,7 @@ export function outputsOfPrompt(claim: BackendClaim, { outputs }: CompletedPromp
 
 /** Fetches, judges and stores what was made. */
 export async function collectOutputs(run: GenerationRun, source: OutputSource): Promise<readonly StoredOutput[]> {
-  run.advance({ phase: 'collecting' });
+  run.noteRendered();
   const outputs = await fetchValid(run, source);
   const { generationId } = run.input;
   const { submission, promptId, place } = source;

@@ -139,8 +139,12 @@ async function end(run: GenerationRun, outcome: Outcome): Promise<void> {
   const { recordOutcome } = recordingOptions(`Record ${outcome.status}`);
   const { generationId } = run.input;
   const { submission } = run.progress;
-  const provider = run.isOnFal ? ({ provider: 'fal' } as const) : {};
-  await recordOutcome({ generationId, submission, ...outcome, changed: run.changed, ...provider });
+  const { renderedAtMs } = run;
+  await recordOutcome({
+    ...{ generationId, submission, ...outcome, changed: run.changed },
+    ...(run.isOnFal && { provider: 'fal' as const }),
+    ...(renderedAtMs !== null && { renderedAtMs }),
+  });
   run.advance({ status: outcome.status, phase: 'ended' });
   publishStatus(run.progress, outcome.failure?.kind ?? null);
 }

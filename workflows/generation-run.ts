@@ -59,6 +59,8 @@ export class GenerationRun {
   /** What was delivered otherwise than asked. */
   #changed: Readonly<Record<string, unknown>> = {};
   #isOnFal = false;
+  /** When what is collected last was ready. */
+  #renderedAtMs: number | null = null;
   #progress: GenerationProgress = {
     status: 'QUEUED',
     phase: 'waiting',
@@ -131,6 +133,16 @@ export class GenerationRun {
   /** Not by its name: a backend may be called so. */
   get isOnFal(): boolean {
     return this.#isOnFal;
+  }
+
+  get renderedAtMs(): number | null {
+    return this.#renderedAtMs;
+  }
+
+  /** The provider is through; its files are being fetched. */
+  noteRendered(): void {
+    this.#renderedAtMs = Date.now();
+    this.advance({ phase: 'collecting' });
   }
 
   /** Submissions whose result is not waited for any more; a claim must not adopt them. */

@@ -43,6 +43,8 @@ export interface ComfyUIClient {
   readonly http: ComfyUIHttp;
   /** Prompts that run or wait: the cheapest question there is. */
   queueRemaining(signal?: AbortSignal): Promise<number>;
+  /** Of the first device; `null` where it does not say. */
+  vramFreeBytes(signal?: AbortSignal): Promise<number | null>;
   promptState(promptId: string, signal?: AbortSignal): Promise<PromptState>;
   /** What `/object_info` says, read once for this client; a refusal lets it be read again, because models are copied in. */
   nodeCatalogue(): Promise<NodeCatalogue>;
@@ -65,6 +67,7 @@ export interface ComfyUIClient {
 }
 
 const queueRemainingSchema = z.object({ exec_info: z.object({ queue_remaining: z.number() }) });
+const vramSchema = z.object({ devices: z.array(z.object({ vram_free: z.number().nullish() })) });
 const queueItemSchema = z.tuple([z.number(), z.string()], z.unknown());
 const markedItemSchema = z.tuple(
   [z.number(), z.string(), z.unknown(), z.looseObject({ [PROMPT_MARKER]: promptMarkerSchema })],
@@ -100,6 +103,10 @@ export function createComfyUIClient(address: ComfyUIAddress): ComfyUIClient {
     async queueRemaining(signal) {
       const answer = await http.json({ path: '/api/prompt', signal, totalMs: LOOK_MS });
       return parsed(queueRemainingSchema, answer, '/api/prompt').exec_info.queue_remaining;
+    },
+    async vramFreeBytes(signal) {
+      const answer = await http.json({ path: '/api/system_stats', signal, totalMs: LOOK_MS });
+      return parsed(vramSchema, answer, '/api/system_stats').devices[0]?.vram_free ?? null;
     },
     async markedPrompts(signal) {
       const answer = await http.json({ path: '/api/queue', signal, totalMs: LOOK_MS });

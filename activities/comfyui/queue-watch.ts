@@ -17,19 +17,25 @@ const UNTOLD = Number.POSITIVE_INFINITY;
 
 /**
  * Says when ComfyUI's queue has become shorter: by its `status` event, over a websocket to the address that answers now.
- * For speed only; whoever listens must also look from time to time.
+ * For speed only; whoever listens must also look from time to time. `onTold` hears every length, and `null` when it is lost.
  */
 export class QueueWatch {
   readonly #backend: ComfyUIBackend;
   readonly #onShorter: () => void;
+  readonly #onTold: (remaining: number | null) => void;
   #socket: EventSocket | null = null;
   #label: string | null = null;
   #remaining = UNTOLD;
   #isClosed = false;
 
-  constructor(backend: ComfyUIBackend, onShorter: () => void) {
+  constructor(
+    backend: ComfyUIBackend,
+    onShorter: () => void,
+    onTold: (remaining: number | null) => void = () => undefined,
+  ) {
     this.#backend = backend;
     this.#onShorter = onShorter;
+    this.#onTold = onTold;
     backend.onChange(() => {
       this.#follow();
     });
@@ -48,7 +54,10 @@ export class QueueWatch {
     this.#socket?.close();
     this.#socket = null;
     this.#label = address?.label ?? null;
-    if (address === null) return;
+    if (address === null) {
+      this.#onTold(null);
+      return;
+    }
     this.#socket = openEventSocket({
       address,
       clientId: randomUUID(), // of no prompt: only what is broadcast arrives
@@ -60,6 +69,7 @@ export class QueueWatch {
       },
       onLost: () => {
         this.#remaining = UNTOLD;
+        this.#onTold(null);
       },
     });
   }
@@ -73,6 +83,7 @@ export class QueueWatch {
     if (remaining === null) return;
     const isShorter = remaining < this.#remaining;
     this.#remaining = remaining;
+    this.#onTold(remaining);
     if (isShorter) this.#onShorter();
   }
 }

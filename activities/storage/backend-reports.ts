@@ -36,6 +36,9 @@ const reportSchema: z.ZodType<BackendReport> = z.object({
   queueChanges: z.number().exactOptional(),
   capabilitiesKey: z.string().nullable(),
   reportedAt: z.string(),
+  vramFreeBytes: z.number().nullable().exactOptional(),
+  usage: z.object({ busySeconds: z.number(), idleWhileWaitingSeconds: z.number() }).exactOptional(),
+  disk: z.object({ freeBytes: z.number(), spoolBytes: z.number() }).nullable().exactOptional(),
 });
 
 /** Every report in the store; one that another version wrote says nothing to this one and is left out. */

@@ -1,8 +1,11 @@
 import { Router } from 'express';
-import type { RequestHandler } from 'express';
+import type { Request, RequestHandler } from 'express';
 import type { BackendDirectory, KnownBackend } from '../backends/backend-directory.js';
 import type { BackendCommand, CommandBackend } from '../backends/command-backend.js';
+import { optionalJsonBody } from '../middleware/json-body.js';
+import { quarantineRequestSchema } from '../schemas/backend-view.js';
 import type { BackendCommandView, BackendView } from '../schemas/backend-view.js';
+import { parsedBody } from '../schemas/parsed-body.js';
 import { defineRoute } from './define-route.js';
 
 export interface BackendRoutesDeps {
@@ -18,20 +21,32 @@ export function backendRoutes(deps: BackendRoutesDeps): Router {
     },
   });
   for (const command of ['drain', 'resume'] as const) {
-    defineRoute(router, `/v1/backends/:id/${command}`, { post: [commanding(deps, command)] });
+    defineRoute(router, `/v1/backends/:id/${command}`, { post: [commanding(deps, () => ({ command }))] });
   }
+  defineRoute(router, '/v1/backends/:id/quarantine', {
+    post: [
+      optionalJsonBody,
+      commanding(deps, (req) => ({ command: 'quarantine', ...parsedBody(quarantineRequestSchema, req.body) })),
+    ],
+  });
   return router;
 }
 
-function commanding({ commandBackend }: BackendRoutesDeps, requested: BackendCommand): RequestHandler {
+function commanding(
+  { commandBackend }: BackendRoutesDeps,
+  commandIn: (req: Request) => BackendCommand,
+): RequestHandler {
   return async (req, res) => {
     const backendId = String(req.params['id']);
-    await commandBackend(backendId, requested);
-    const view: BackendCommandView = { backendId, requested };
+    const command = commandIn(req);
+    await commandBackend(backendId, command);
+    const view: BackendCommandView = { backendId, requested: command.command };
     res.status(202).json(view);
   };
 }
 
-function backendView({ isFresh, capabilitiesKey: _, ...shown }: KnownBackend): BackendView {
+function backendView(backend: KnownBackend): BackendView {
+  // What is counted is shown by /metrics.
+  const { isFresh, capabilitiesKey: _key, usage: _usage, disk: _disk, ...shown } = backend;
   return { ...shown, state: isFresh ? 'fresh' : 'stale' };
 }

@@ -27,6 +27,7 @@ export function documentationRoutes(deps: DocumentationRoutesDeps): Router {
           openapi: '/openapi.json',
           alive: '/livez',
           ready: '/readyz',
+          metrics: '/metrics',
         },
       });
     },

@@ -21,17 +21,27 @@ export const backendViewSchema = z.object({
     .describe('low-vram: a GPU whose ComfyUI was started with --lowvram or --novram.'),
   deviceName: z.string().nullable(),
   vramTotalBytes: z.number().nullable(),
+  vramFreeBytes: z.number().nullable().optional().describe('At the time of the report.'),
   queueRemaining: z.number().nullable(),
   maxGpuJobs: z.number(),
-  polls: z.string().optional().describe('The Task Queue that its claims come from: one for each pool and set of models.'),
+  polls: z
+    .string()
+    .optional()
+    .describe('The Task Queue that its claims come from: one for each pool and set of models.'),
   loadedModels: z.array(z.string()).readonly().optional().describe('Checkpoints of the last generation it was given.'),
   queueChanges: z.number().optional().describe('Since its worker started.'),
   reportedAt: z.string(),
 });
 export type BackendView = z.infer<typeof backendViewSchema>;
 
+export const quarantineRequestSchema = z.strictObject({
+  reason: z.string().trim().min(1).max(500).default('by an operator').describe('For other operators.'),
+});
+
 export const backendCommandSchema = z.object({
   backendId: z.string(),
-  requested: z.enum(['drain', 'resume']).describe('GET /v1/backends shows the gate once the worker has set it.'),
+  requested: z
+    .enum(['drain', 'resume', 'quarantine'])
+    .describe('GET /v1/backends shows the gate once the worker has set it.'),
 });
 export type BackendCommandView = z.infer<typeof backendCommandSchema>;

@@ -1,6 +1,6 @@
 import { z } from './openapi-zod.js';
 import { statisticsViewSchema } from './statistics-view.js';
-import { backendCommandSchema } from './backend-view.js';
+import { backendCommandSchema, quarantineRequestSchema } from './backend-view.js';
 import { GENERATION_STATUSES } from '../../workflows/domain/generation-status.js';
 import { EVERYWHERE, READS, WRITES, id } from './described-route.js';
 import type { DescribedRoute } from './described-route.js';
@@ -191,10 +191,11 @@ function catalogueRoutes({ Template, Backend }: Schemas): readonly DescribedRout
     },
     backendCommand('drain', 'Let what runs on a backend end and start nothing new; repeating it changes nothing'),
     backendCommand('resume', 'End a drain or a quarantine; repeating it changes nothing'),
+    quarantineRoute,
   ];
 }
 
-function backendCommand(command: 'drain' | 'resume', summary: string): DescribedRoute {
+function backendCommand(command: 'drain' | 'resume' | 'quarantine', summary: string): DescribedRoute {
   return {
     method: 'post',
     path: `/v1/backends/{id}/${command}`,
@@ -208,6 +209,26 @@ function backendCommand(command: 'drain' | 'resume', summary: string): Described
     ],
   };
 }
+
+const quarantineRoute: DescribedRoute = {
+  ...backendCommand('quarantine', 'Submit nothing to a backend until its ComfyUI was restarted, or it is resumed'),
+  body: quarantineRequestSchema,
+  problems: [
+    ...backendCommand('quarantine', '').problems,
+    ...(['invalid_json', 'invalid_request', 'unsupported_media_type', 'body_too_large', 'unsafe_number'] as const),
+  ],
+};
+
+const metricsRoute: DescribedRoute = {
+  method: 'get',
+  path: '/metrics',
+  operationId: 'getMetrics',
+  summary: 'Figures of the service and of this process, for Prometheus',
+  answers: {
+    '200': { description: "Prometheus' text format", schema: z.string(), mediaType: 'text/plain' },
+  },
+  problems: EVERYWHERE,
+};
 
 function serviceRoutes(): readonly DescribedRoute[] {
   const readiness = z.object({
@@ -247,6 +268,7 @@ function serviceRoutes(): readonly DescribedRoute[] {
       },
       problems: EVERYWHERE,
     },
+    metricsRoute,
     {
       method: 'get',
       path: '/openapi.json',

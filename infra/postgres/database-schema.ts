@@ -56,6 +56,7 @@ export interface GenerationsTable {
   corrections: ColumnType<readonly Correction[], string | undefined, string>;
   created_at: DatabaseTime;
   started_at: OptionalTime;
+  rendered_at: OptionalTime;
   finished_at: OptionalTime;
   outputs_removed_at: OptionalTime;
   records_removed_at: OptionalTime;

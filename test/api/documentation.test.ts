@@ -155,6 +155,7 @@ function answeredRoutes(): string[] {
   const deps = {
     ...{ logger, origin: { host: '127.0.0.1', allowedHosts: [] }, templates: new Map() },
     openApiDocument: createOpenApiDocument('0'),
+    observeRequests: never,
   };
   const app = createApp(deps as unknown as AppDeps);
   const { stack } = app.router as unknown as { readonly stack: readonly Layer[] };

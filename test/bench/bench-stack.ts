@@ -76,7 +76,7 @@ export interface BenchService {
 export async function startBenchService(
   { env, context }: BenchServers,
   run: BenchRun,
-  options: { readonly simulators: number; readonly secondsPerStep: number },
+  options: { readonly simulators: number; readonly secondsPerStep: number; readonly env?: Env },
 ): Promise<BenchService> {
   const simulators = await Promise.all(
     Array.from({ length: options.simulators }, async () => startSimulator({ secondsPerStep: options.secondsPerStep })),
@@ -89,6 +89,7 @@ export async function startBenchService(
     DATA_DIR: folder.root,
     LOG_LEVEL: 'warn',
     PORT: `${port ?? 0}`,
+    ...options.env,
   };
   const children = [WORKER, API].map((child) => supervise(nodeChildSpec(child, serviceEnv), context));
   const stop = once(async () => {

@@ -13,7 +13,7 @@ import type { BenchSection, Figures } from './section.js';
  * One section after the other, in a folder that is thrown away. Prints figures and judges none; the exit code is 1 when
  * one could not be measured. The last line is `BENCH {…}`.
  */
-export async function runSections(sections: readonly BenchSection[]): Promise<never> {
+export async function runSections(sections: readonly BenchSection[], isQuick = false): Promise<never> {
   const interrupted = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM'] as const) {
     process.once(name, () => {
@@ -27,7 +27,7 @@ export async function runSections(sections: readonly BenchSection[]): Promise<ne
   let figures: Figures = {};
   for (const section of sections) {
     if (interrupted.signal.aborted) break;
-    figures = { ...figures, ...(await measured(section, folder, interrupted.signal)) };
+    figures = { ...figures, ...(await measured(section, { root: folder, interrupted: interrupted.signal, isQuick })) };
   }
   rmSync(folder, { recursive: true, force: true });
   say(`Load ${rounded(loadavg()[0] ?? 0, 1)} at the end`);
@@ -42,14 +42,21 @@ async function findPrograms(signal: AbortSignal): Promise<void> {
   for (const program of [TEMPORAL, MINIO]) await findProgram(program, search);
 }
 
-async function measured(section: BenchSection, root: string, interrupted: AbortSignal): Promise<Figures> {
+async function measured(
+  section: BenchSection,
+  {
+    root,
+    interrupted,
+    isQuick,
+  }: { readonly root: string; readonly interrupted: AbortSignal; readonly isQuick: boolean },
+): Promise<Figures> {
   const resources = new ResourceStack();
   const folder = join(root, section.name);
   mkdirSync(folder);
   const signal = AbortSignal.any([interrupted, AbortSignal.timeout(section.limitMs)]);
   say(`== ${section.name}`);
   try {
-    return await Promise.race([section.measure({ folder, resources, signal }), rejectedBy(signal)]);
+    return await Promise.race([section.measure({ folder, resources, signal, isQuick }), rejectedBy(signal)]);
   } catch (error) {
     say(`The section ${section.name} could not measure: ${error instanceof Error ? error.message : String(error)}`);
     process.exitCode = 1;

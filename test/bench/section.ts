@@ -15,6 +15,8 @@ export interface BenchRun {
   readonly resources: ResourceStack;
   /** Interrupted, or out of time. */
   readonly signal: AbortSignal;
+  /** A small form of everything: to see whether it works, not for figures. */
+  readonly isQuick: boolean;
 }
 
 export interface BenchSection {

@@ -34,7 +34,11 @@ async function reporting(
   const backend = createComfyUIBackend({ backendId: 'gpu-1', target: { kind: 'fixed', url }, logger });
   const gate = new GateSwitch();
   const polling = new PollingState('gpu');
-  const reporter = new BackendReporter({ backend, gate, store, pool: 'default', maxGpuJobs: 1, logger, polling });
+  const usage = () => ({ busySeconds: 3, idleWhileWaitingSeconds: 1 });
+  const disk = async () => ({ freeBytes: 5_000, spoolBytes: 0 });
+  const reporter = new BackendReporter({
+    ...{ backend, gate, store, pool: 'default', maxGpuJobs: 1, usage, disk, logger, polling },
+  });
   closing.push(async () => backend.close());
   reporter.start();
   return { store, writes: () => writes, reporter, gate };

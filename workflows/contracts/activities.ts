@@ -254,6 +254,8 @@ export interface RecordOutcomeInput {
   readonly provider?: 'fal';
   /** What is left to a generation that repeats this one; absent: nothing. */
   readonly resumption?: Resumption;
+  /** When the provider was through with what was delivered; absent when nothing was. */
+  readonly renderedAtMs?: number;
 }
 
 export interface ExplainNoCapacityInput {

@@ -46,6 +46,24 @@ export interface BackendReport {
   /** `capabilities/<sha256>.json`: node classes and models, `null` until it was read once. */
   readonly capabilitiesKey: string | null;
   readonly reportedAt: string;
+  /** Figures for `/metrics`; absent in what an earlier version wrote, `null` where they cannot be had. */
+  readonly vramFreeBytes?: number | null;
+  readonly usage?: GpuUsageFigures;
+  /** Of the worker's own disk, where outputs lie on their way to the object store. */
+  readonly disk?: SpoolFigures | null;
+}
+
+/** Counted since the worker began. */
+export interface GpuUsageFigures {
+  /** ComfyUI had prompts that ran or waited. */
+  readonly busySeconds: number;
+  /** It had none, while the generation that it was given next was waiting already. */
+  readonly idleWhileWaitingSeconds: number;
+}
+
+export interface SpoolFigures {
+  readonly freeBytes: number;
+  readonly spoolBytes: number;
 }
 
 /** `capabilities/<sha256>.json` */

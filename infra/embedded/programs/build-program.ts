@@ -20,14 +20,18 @@ export async function buildProgram(
   program: KnownProgram,
   search: ProgramSearch & { readonly scratch: string },
 ): Promise<string> {
-  const { name, goModule, goVersion, usualMinutes } = program;
+  const { name, goModule, goVersion, goTags, usualMinutes } = program;
   const startedAt = Date.now();
-  const go = spawn('go', ['install', '-v', `${goModule}@${goVersion}`], {
-    env: { ...search.env, GOBIN: search.scratch },
-    stdio: ['ignore', 'ignore', 'pipe'],
-    signal: search.signal,
-    killSignal: 'SIGINT', // Go then stops its compilers, too
-  });
+  const go = spawn(
+    'go',
+    ['install', '-v', ...(goTags === undefined ? [] : ['-tags', goTags]), `${goModule}@${goVersion}`],
+    {
+      env: { ...search.env, GOBIN: search.scratch },
+      stdio: ['ignore', 'ignore', 'pipe'],
+      signal: search.signal,
+      killSignal: 'SIGINT', // Go then stops its compilers, too
+    },
+  );
   go.once('spawn', () => {
     search.report.say(`Building ${name} ${goVersion} with Go, once; this usually takes about ${usualMinutes} minutes`);
   });

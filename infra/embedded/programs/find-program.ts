@@ -108,9 +108,11 @@ function nothingToBeHad(program: KnownProgram, objections: readonly string[]): E
       `The program "${name}" is not here and could not be got:`,
       `  - it is neither in ${pathVariable}, nor in PATH, nor in the cache`,
       ...objections.map((objection) => `  - ${objection}`),
-      'There are two ways out:',
-      `  1. install Go 1.24 or newer (then it is built here, once), or put "${name}" in PATH or its path in ${pathVariable}`,
-      `  2. set ${addressVariable} to a server that is running already; then "${name}" is not needed`,
+      'What helps:',
+      `  - install Go 1.24 or newer (then it is built here, once), or put "${name}" in PATH or its path in ${pathVariable}`,
+      ...(addressVariable === null
+        ? []
+        : [`  - set ${addressVariable} to a server that is running already; then "${name}" is not needed`]),
     ].join('\n'),
   );
 }

@@ -1,16 +1,19 @@
 /** A server program that npm does not carry. */
 export interface KnownProgram {
-  readonly name: 'temporal' | 'minio' | 'versitygw';
+  readonly name: 'temporal' | 'minio' | 'versitygw' | 'prometheus';
   /** What is installed with Go, and the version in the name of the cache folder. */
   readonly goModule: string;
   readonly goVersion: string;
+  /** Leave out what is not needed of it. */
+  readonly goTags?: string;
   /** `go list -deps` of that version: how many packages a first build compiles at most. */
   readonly goPackages: number;
   /** Measured on two cores with an empty build cache. */
   readonly usualMinutes: number;
   readonly release: OfficialRelease;
-  readonly pathVariable: 'TEMPORAL_CLI_PATH' | 'MINIO_PATH' | 'VERSITYGW_PATH';
-  readonly addressVariable: 'TEMPORAL_ADDRESS' | 'S3_ENDPOINT';
+  readonly pathVariable: 'TEMPORAL_CLI_PATH' | 'MINIO_PATH' | 'VERSITYGW_PATH' | 'PROMETHEUS_PATH';
+  /** Names a server that is running already; `null`: none will do. */
+  readonly addressVariable: 'TEMPORAL_ADDRESS' | 'S3_ENDPOINT' | null;
   /** Why this `--version` answer is not good enough, or `null`. */
   readonly objectionTo: (versionAnswer: string) => string | null;
 }
