@@ -2,7 +2,7 @@ import type { NoFalRequest } from '../../workflows/contracts/fal.js';
 import { MAX_EMBEDDED_BYTES } from '../../activities/fal/embed-files.js';
 import type { FalFile } from '../../activities/fal/embed-files.js';
 import type { ResolvedInput } from '../uploads/resolve-inputs.js';
-import type { ParameterValue } from './check-parameters.js';
+import type { ParameterValue } from './parameter-types.js';
 import type { FalMapping } from './template-manifest.js';
 import type { Template } from './template.js';
 

@@ -4,7 +4,7 @@ import { inputValue } from '../../workflows/domain/input-files.js';
 import { vramNeeded } from '../../workflows/domain/vram.js';
 import { bindValue } from '../../workflows/domain/graph.js';
 import type { ApiGraph } from '../../workflows/domain/graph.js';
-import type { ParameterValue } from './check-parameters.js';
+import type { ParameterValue } from './parameter-types.js';
 import type { ResolvedInput } from '../uploads/resolve-inputs.js';
 import type { Measure, ParameterSpec, TemplateManifest } from './template-manifest.js';
 import type { Template } from './template.js';

@@ -52,10 +52,12 @@ const enumParameter = z.strictObject({
   default: z.string().optional(),
 });
 
+const FILE_TYPES = ['image', 'mask', 'video', 'audio'] as const;
+
 /** A file that the caller brings: the id of an upload, or an address that it is fetched from. */
 const fileParameter = z.strictObject({
   ...common,
-  type: z.enum(['image', 'mask', 'video', 'audio']),
+  type: z.enum(FILE_TYPES),
   /** Width × height; absent: as much as the service takes. */
   maxPixels: z.int().min(1).optional(),
   maxSeconds: z.number().positive().optional(),
@@ -74,7 +76,7 @@ export const parameterSpec = z.discriminatedUnion('type', [
 export type ParameterSpec = z.infer<typeof parameterSpec>;
 
 export function isFileParameter(spec: ParameterSpec): spec is FileParameterSpec {
-  return ['image', 'mask', 'video', 'audio'].includes(spec.type);
+  return FILE_TYPES.some((type) => type === spec.type);
 }
 
 /** Where a field of fal's model takes its value from; limits are those of the model. */

@@ -1,6 +1,6 @@
 import { nodeCatalogueFrom } from '../../activities/comfyui/node-catalogue.js';
 import type { NodeCatalogue } from '../../activities/comfyui/node-catalogue.js';
-import type { ParameterValue } from '../../api/templates/check-parameters.js';
+import type { ParameterValue } from '../../api/templates/parameter-types.js';
 import type { TemplateManifest } from '../../api/templates/template-manifest.js';
 import type { Template } from '../../api/templates/template.js';
 import { closestNames } from '../../workflows/domain/closest-names.js';
