@@ -14,10 +14,10 @@ export interface ExplainNoCapacityDeps {
 export function createExplainNoCapacity(deps: ExplainNoCapacityDeps): ControlActivities['explainNoCapacity'] {
   const { store, hasKey } = deps;
   /** Safe to retry: it only reads what the GPU workers have reported. */
-  return async function explainNoCapacity({ pool, falObstacle }) {
+  return async function explainNoCapacity({ pool, avoid = [], falObstacle }) {
     try {
       const ofPool = (await readBackendReports(store)).filter((report) => report.pool === pool);
-      const idle = explainIdleFleet(ofPool, pool);
+      const idle = explainIdleFleet(ofPool, pool, avoid);
       if (idle === null) return 'Every GPU was busy with other generations the whole time.';
       const lacking = falObstacle === null && !hasKey ? NO_FAL_KEY : (falObstacle ?? null);
       return lacking === null ? idle : `${idle} Cannot auto-fallback: ${lacking}`;

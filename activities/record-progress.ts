@@ -89,7 +89,7 @@ function withNodeCorrections(corrections: readonly Correction[]): RawBuilder<str
 async function recordRecovering(
   transaction: Transaction<DatabaseSchema>,
   { generationId, submission }: RecordProgressInput,
-  { recovery, checkpoint }: Recovering,
+  { recovery, checkpoint, avoided = [] }: Recovering,
 ): Promise<void> {
   const { attempt, kind, strategy, message, before, after } = recovery;
   const inserted = await transaction
@@ -116,7 +116,7 @@ async function recordRecovering(
   }
   await transaction
     .updateTable('generations')
-    .set({ status: 'RECOVERING', submission })
+    .set({ status: 'RECOVERING', submission, avoided: JSON.stringify(avoided) })
     .where('id', '=', generationId)
     .execute();
   await appendEvent(transaction, generationId, { type: 'recovering', data: { status: 'RECOVERING', ...recovery } });

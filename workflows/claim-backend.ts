@@ -147,12 +147,12 @@ function noCapacity(message: string, facts: Readonly<Record<string, unknown>> = 
 
 /** What every backend said, and what fal.ai would need. */
 async function explanationOf(run: GenerationRun): Promise<string> {
-  const { pool } = run.input;
+  const asked = { pool: run.input.pool, avoid: run.avoided };
   const { falChoice } = run;
   try {
-    if (falChoice?.provider !== 'comfyui') return await explainNoCapacity({ pool });
+    if (falChoice?.provider !== 'comfyui') return await explainNoCapacity(asked);
     const request = falRequestOf(falChoice);
-    return await explainNoCapacity({ pool, falObstacle: 'reason' in request ? request.reason : null });
+    return await explainNoCapacity({ ...asked, falObstacle: 'reason' in request ? request.reason : null });
   } catch (error) {
     if (isCancellation(error)) throw error;
     log.warn('The reports of the backends could not be read', { error });

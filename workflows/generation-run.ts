@@ -270,7 +270,8 @@ export class GenerationRun {
     const all = [...recoveries, recovery];
     this.advance({ status: 'RECOVERING', phase, recoveries: all, abandonedRenderings: abandonedRenderingsIn(all) });
     if (recoveries.length === 0) publishStatus(this.#progress, null);
-    this.#record({ type: 'recovering', recovery, ...(checkpoint !== null && { checkpoint }) });
+    const { avoided } = this;
+    this.#record({ type: 'recovering', recovery, avoided, ...(checkpoint !== null && { checkpoint }) });
   }
 
   /** Beside the next step. An outage of the database delays the story, never the rendering. */

@@ -118,6 +118,7 @@ async function insertAll(
         priority,
         retry_of: retryOf,
         credits,
+        provider: input.provider === 'fal' ? 'fal' : 'comfyui',
       },
       asked: JSON.stringify(asked),
       corrections: JSON.stringify(corrections),

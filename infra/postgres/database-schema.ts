@@ -50,6 +50,7 @@ export interface GenerationsTable {
   event_sequence: Generated<number>;
   credits: number | null;
   corrections: ColumnType<readonly Correction[], string | undefined, string>;
+  avoided: ColumnType<readonly string[], string | undefined, string>;
   created_at: DatabaseTime;
   started_at: OptionalTime;
   finished_at: OptionalTime;

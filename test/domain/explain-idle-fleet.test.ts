@@ -35,6 +35,23 @@ describe('R2.2 Why no backend can render', () => {
     );
   });
 
+  test('backends on which it has failed are named, and why each of the others does not take it', () => {
+    const failed = buildBackend({ backendId: 'gpu-2', health: 'healthy' });
+    const backends = [
+      buildBackend({ addresses: [refused] }),
+      failed,
+      buildBackend({ backendId: 'gpu-3', isFresh: false }),
+      buildBackend({ backendId: 'gpu-4', health: 'healthy', gate: 'closed' }),
+    ];
+    expect(explainIdleFleet(backends, 'default', ['gpu-2'])).toBe(
+      'No backend may render it: gpu-1 (127.0.0.1:8188: connection refused), gpu-2 (it has failed there before), ' +
+        'gpu-3 (its worker is gone, last heard at 2026-11-23T08:00:00.000Z), ' +
+        'gpu-4 (in quarantine until its ComfyUI is restarted, or stopped).',
+    );
+    const healthy = buildBackend({ backendId: 'gpu-3', health: 'healthy' });
+    expect(explainIdleFleet([failed, healthy], 'default', ['gpu-2'])).toBeNull();
+  });
+
   test('every address of every backend is named with what it said', () => {
     const backends = [buildBackend({ addresses: [refused] }), buildBackend({ backendId: 'gpu-2', addresses: [page] })];
     expect(explainIdleFleet(backends, 'default')).toBe(

@@ -206,6 +206,8 @@ export type ProgressRecord =
   | {
       readonly type: 'recovering';
       readonly recovery: RecoveryNote;
+      /** Backends that do not get it again; absent in histories of earlier versions. */
+      readonly avoided?: readonly string[];
       /** How far the rendering had come; absent when that is not known. */
       readonly checkpoint?: Checkpoint;
     };
@@ -254,6 +256,8 @@ export interface RecordOutcomeInput {
 
 export interface ExplainNoCapacityInput {
   readonly pool: string;
+  /** Backends on which it has failed for reasons of theirs; absent: none. */
+  readonly avoid?: readonly string[];
   /** Why fal.ai cannot stand in for this request; `null`: only its key can be missing. Absent: nobody wants to know. */
   readonly falObstacle?: string | null;
 }

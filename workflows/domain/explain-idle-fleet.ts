@@ -12,11 +12,18 @@ export interface ReportedBackend {
   readonly isFresh: boolean;
 }
 
-/** Why none of the backends of a pool can render, in plain words with every address tried; `null` when one can. */
-export function explainIdleFleet(backends: readonly ReportedBackend[], pool: string): string | null {
+/**
+ * Why none of the backends of a pool can render, in plain words with every address tried; `null` when one can that is not
+ * avoided.
+ */
+export function explainIdleFleet(
+  backends: readonly ReportedBackend[],
+  ...[pool, avoid = []]: [string, (readonly string[])?]
+): string | null {
+  if (backends.some(({ backendId }) => avoid.includes(backendId))) return explainAvoiding(backends, avoid);
   const fresh = backends.filter(({ isFresh }) => isFresh);
   const healthy = fresh.filter(({ health }) => health === 'healthy');
-  if (healthy.some(({ gate }) => gate === 'open')) return null;
+  if (fresh.some(takesGenerations)) return null;
   if (healthy.length > 0) return explainShut(healthy);
   if (fresh.length > 0) return explainUnhealthy(fresh);
   if (backends.length > 0) {
@@ -24,6 +31,28 @@ export function explainIdleFleet(backends: readonly ReportedBackend[], pool: str
     return `No GPU worker is running. Gone: ${gone.join(', ')}.`;
   }
   return `No GPU worker of the pool "${pool}" has reported yet. Start one with WORKER_ROLES=gpu.`;
+}
+
+/** Each has its own reason. */
+function explainAvoiding(backends: readonly ReportedBackend[], avoid: readonly string[]): string | null {
+  const others = backends.filter(({ backendId }) => !avoid.includes(backendId));
+  if (others.some(takesGenerations)) return null;
+  const reasons = backends.map((backend) => {
+    const why = avoid.includes(backend.backendId) ? 'it has failed there before' : obstacleOf(backend);
+    return `${backend.backendId} (${why})`;
+  });
+  return `No backend may render it: ${reasons.join(', ')}.`;
+}
+
+function takesGenerations({ isFresh, health, gate }: ReportedBackend): boolean {
+  return isFresh && health === 'healthy' && gate === 'open';
+}
+
+function obstacleOf({ isFresh, health, gate, reason, addresses, reportedAt }: ReportedBackend): string {
+  if (!isFresh) return `its worker is gone, last heard at ${reportedAt}`;
+  if (health === 'healthy') return WORDS[gate];
+  const said = addresses.map(({ address, said: answer }) => `${address}: ${answer}`);
+  return said.length > 0 ? said.join(', ') : reason.replace(/[.]$/, '');
 }
 
 function explainShut(backends: readonly ReportedBackend[]): string {
