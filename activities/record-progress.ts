@@ -90,7 +90,7 @@ function withNodeCorrections(corrections: readonly Correction[]): RawBuilder<str
 async function recordRecovering(
   transaction: Transaction<DatabaseSchema>,
   { generationId, submission }: RecordProgressInput,
-  { recovery, checkpoint, models, pool }: Recovering & { readonly pool: string },
+  { recovery, checkpoint, models, pool, avoided = [] }: Recovering & { readonly pool: string },
 ): Promise<void> {
   const { attempt, kind, strategy, message, before, after } = recovery;
   const inserted = await transaction
@@ -118,7 +118,7 @@ async function recordRecovering(
   await transaction
     .updateTable('generations')
     .set({
-      ...{ status: 'RECOVERING', submission },
+      ...{ status: 'RECOVERING', submission, avoided: JSON.stringify(avoided) },
       ...(models !== undefined && { claim_queue: gpuTaskQueue(pool, models), claim_models: JSON.stringify(models) }),
     })
     .where('id', '=', generationId)

@@ -28,7 +28,8 @@ const TOLD_AT_ONCE = 100;
 const TELL_WITHIN_MS = 5_000;
 
 /**
- * Tells generations that wait for a GPU, and may run on fal.ai, that no backend of their pool has been healthy for long.
+ * Tells generations that wait for a GPU, and may run on fal.ai, that no backend of their pool has been healthy for long, of
+ * those on which they have not failed before.
  * A long queue is not a dead fleet and does not cost money. Several control workers may watch at once.
  */
 export function startFleetWatcher(options: FleetWatcherOptions): { stop(): Promise<void> } {
@@ -44,7 +45,7 @@ export function startFleetWatcher(options: FleetWatcherOptions): { stop(): Promi
 
 class FleetWatcher {
   readonly #options: FleetWatcherOptions;
-  /** By pool: since when none of its backends was seen healthy. */
+  /** Since when none of the backends was seen healthy that a group of generations may have. */
   #downSinceMs: ReadonlyMap<string, number> = new Map();
   #toldAtMs: ReadonlyMap<string, number> = new Map();
   #isFailing = false;
@@ -71,36 +72,49 @@ class FleetWatcher {
 
   async #look(): Promise<void> {
     const waiting = await waitingGenerations(this.#options.database);
-    const usable = poolsWithBackend(await readBackendReports(this.#options.store));
+    const usable = (await readBackendReports(this.#options.store)).filter(isUsable);
     const now = performance.now();
-    const down = [...new Set(waiting.map(({ pool }) => pool))].filter((pool) => !usable.has(pool));
-    this.#downSinceMs = new Map(down.map((pool) => [pool, this.#downSinceMs.get(pool) ?? now]));
-    const isDown = (pool: string): boolean =>
-      now - (this.#downSinceMs.get(pool) ?? now) >= this.#options.fallbackAfterSeconds * 1_000;
+    const down = new Set(waiting.filter((one) => !usable.some(mayRender(one))).map(groupOf));
+    this.#downSinceMs = new Map([...down].map((group) => [group, this.#downSinceMs.get(group) ?? now]));
+    const isDown = (one: WaitingGeneration): boolean =>
+      now - (this.#downSinceMs.get(groupOf(one)) ?? now) >= this.#options.fallbackAfterSeconds * 1_000;
     this.#toldAtMs = new Map([...this.#toldAtMs].filter(([, toldAtMs]) => now - toldAtMs < TELL_AGAIN_MS));
-    const due = waiting.filter(({ id, pool }) => isDown(pool) && !this.#toldAtMs.has(id)).slice(0, TOLD_AT_ONCE);
-    for (const { id, pool } of due) await this.#tell(id, pool);
+    const due = waiting.filter((one) => isDown(one) && !this.#toldAtMs.has(one.id)).slice(0, TOLD_AT_ONCE);
+    for (const one of due) await this.#tell(one);
   }
 
-  async #tell(id: string, pool: string): Promise<void> {
+  async #tell({ id, pool, avoided }: WaitingGeneration): Promise<void> {
     const { client, logger } = this.#options;
     try {
       const handle = client.workflow.getHandle(generationWorkflowId(id));
-      const reason = `No backend of the pool ${pool} is healthy`;
+      const others = avoided.length === 0 ? '' : ` but ${avoided.join(', ')}, where it has failed,`;
+      const reason = `No backend of the pool ${pool}${others} is healthy`;
       await client.withDeadline(Date.now() + TELL_WITHIN_MS, async () => handle.signal(noBackendSignal, reason));
       this.#toldAtMs = new Map([...this.#toldAtMs, [id, performance.now()]]);
-      logger.warn({ generationId: id, pool }, 'No backend has been healthy for long: the generation is told');
+      logger.warn({ generationId: id, pool, avoided }, 'No backend has been healthy for long: the generation is told');
     } catch (error) {
       if (!(error instanceof WorkflowNotFoundError)) throw error; // else it has ended, or was not started yet
     }
   }
 }
 
+interface WaitingGeneration {
+  readonly id: string;
+  readonly pool: string;
+  /** Backends on which it has failed. */
+  readonly avoided: readonly string[];
+}
+
+/** Those that may have the same backends. */
+function groupOf({ pool, avoided }: WaitingGeneration): string {
+  return JSON.stringify([pool, ...[...avoided].sort()]);
+}
+
 /** Those that may fall back and that Temporal knows; the oldest first. */
-async function waitingGenerations(database: Database) {
+async function waitingGenerations(database: Database): Promise<readonly WaitingGeneration[]> {
   return database
     .selectFrom('generations')
-    .select(['id', sql<string>`workflow_input->>'pool'`.as('pool')])
+    .select(['id', 'avoided', sql<string>`workflow_input->>'pool'`.as('pool')])
     .where('finished_at', 'is', null)
     .where('status', 'in', ['QUEUED', 'RECOVERING'])
     .where('id', 'not in', (unfed) => unfed.selectFrom('unfed_generations').select('generation_id'))
@@ -110,7 +124,10 @@ async function waitingGenerations(database: Database) {
     .execute();
 }
 
-function poolsWithBackend(backends: readonly KnownBackend[]): ReadonlySet<string> {
-  const usable = backends.filter(({ isFresh, health, gate }) => isFresh && health === 'healthy' && gate !== 'closed');
-  return new Set(usable.map(({ pool }) => pool));
+function isUsable({ isFresh, health, gate }: KnownBackend): boolean {
+  return isFresh && health === 'healthy' && gate !== 'closed';
+}
+
+function mayRender({ pool, avoided }: WaitingGeneration): (backend: KnownBackend) => boolean {
+  return (backend) => backend.pool === pool && !avoided.includes(backend.backendId);
 }

@@ -295,7 +295,7 @@ export class GenerationRun {
     if (recoveries.length === 0) publishStatus(this.#progress, null);
     const models = adapted?.models;
     const details = { ...(checkpoint !== null && { checkpoint }), ...(models !== undefined && { models }) };
-    this.#record({ type: 'recovering', recovery, ...details });
+    this.#record({ type: 'recovering', recovery, avoided: this.avoided, ...details });
   }
 
   /** Beside the next step. An outage of the database delays the story, never the rendering. */

@@ -1,32 +1,17 @@
 import { isFailureKind } from '../../workflows/domain/failure.js';
 import { isTerminal } from '../../workflows/domain/generation-status.js';
+import { STRATEGIES } from '../messages/message-texts.js';
+import { messagesIn } from '../messages/messages.js';
+import type { Language } from '../messages/messages.js';
 import type { GenerationView } from '../schemas/generation-view.js';
 import type { JobStatusView } from '../schemas/error-recovery.js';
 import { errorKeyOf } from './error-keys.js';
 
-/** What was done, by the name of the strategy. */
-const WORDS: Readonly<Record<string, string>> = {
-  free_memory: 'Freed memory',
-  free_all: 'Freed memory and cache',
-  split_batch: 'Split batch',
-  tiled_decode: 'Decoded in tiles',
-  reduce_params: 'Reduced parameters',
-  switch_model: 'Switched model',
-  other_backend: 'Switched backend',
-  clean_up: 'Removed old files',
-  resubmit: 'Submitted again',
-  wait_and_resubmit: 'Waited and submitted again',
-  resume: 'Resumed from checkpoint',
-  take_over: 'Took over',
-  rediscover: 'Looked for a backend again',
-  retry: 'Tried again',
-  download_again: 'Downloaded again',
-  render_again: 'Rendered again',
-  fal: 'Switched to fal.ai',
-};
-
 /** A generation in the words of R5.10. */
-export function jobStatusView(generation: GenerationView, availableCheckpoints: number): JobStatusView {
+export function jobStatusView(
+  generation: GenerationView,
+  { availableCheckpoints, language }: { readonly availableCheckpoints: number; readonly language: Language },
+): JobStatusView {
   const { attempts, error, outputs, status } = generation;
   return {
     success: true,
@@ -37,7 +22,7 @@ export function jobStatusView(generation: GenerationView, availableCheckpoints: 
       retry_count: attempts.length,
       recovery_history: attempts.map(({ attempt, kind, strategy, message, success, createdAt }) => ({
         attempt,
-        message: isFailureKind(kind) ? `${WORDS[strategy] ?? message} for ${errorKeyOf(kind)}` : message,
+        message: historyMessage({ kind, strategy, message }, language),
         success,
         timestamp: createdAt,
       })),
@@ -56,6 +41,17 @@ export function jobStatusView(generation: GenerationView, availableCheckpoints: 
         : null,
     },
   };
+}
+
+/** R5.10 wants these words of English. */
+function historyMessage(
+  { kind, strategy, message }: Pick<GenerationView['attempts'][number], 'kind' | 'strategy' | 'message'>,
+  language: Language,
+): string {
+  if (!isFailureKind(kind)) return message;
+  const { strategies, recovered } = messagesIn(language);
+  const known = STRATEGIES.find((each) => each === strategy);
+  return recovered({ done: known === undefined ? message : strategies[known], from: errorKeyOf(kind) });
 }
 
 function lowerCase<Text extends string>(text: Text): Lowercase<Text> {

@@ -3,6 +3,7 @@ import type { GenerationsTable, OutputsTable, RecoveryAttemptsTable } from '../.
 import { generationWorkflowId } from '../../workflows/contracts/generation.js';
 import { describeFailure, errorCodeOf } from '../../workflows/domain/failure.js';
 import { abandonedRenderingsIn } from '../../workflows/domain/recovery.js';
+import { recordedText } from '../../workflows/domain/recovery-texts.js';
 import { messagesIn } from '../messages/messages.js';
 import type { Language } from '../messages/messages.js';
 import type { QueueFacts } from '../queue/queue-board.js';
@@ -37,7 +38,7 @@ export function generationView(parts: ViewParts): GenerationView {
     asked: row.asked,
     delivered: row.delivered ?? (row.status === 'COMPLETED' ? row.asked : null),
     corrections: [...row.corrections],
-    attempts: parts.attempts.map(attemptView),
+    attempts: parts.attempts.map((attempt) => attemptView(attempt, language)),
     abandonedRenderings: abandonedRenderingsIn(parts.attempts),
     progress: parts.progress,
     queue: parts.queue === null ? null : queueView(parts.queue, language),
@@ -57,17 +58,26 @@ export function generationView(parts: ViewParts): GenerationView {
   };
 }
 
-function attemptView(row: AttemptRow): GenerationView['attempts'][number] {
+function attemptView(row: AttemptRow, language: Language): GenerationView['attempts'][number] {
   return {
     attempt: row.attempt,
     kind: row.kind,
     strategy: row.strategy,
-    message: row.message,
+    message: attemptMessage(row.message, language),
     before: row.parameters_before,
     after: row.parameters_after,
     success: row.success,
     createdAt: row.created_at.toISOString(),
   };
+}
+
+/** Recorded in English; what no version of today has written stays as it is. */
+function attemptMessage(message: string, language: Language): string {
+  const recorded = recordedText(message);
+  if (recorded === null) return message;
+  const { attempts, byRule } = messagesIn(language);
+  const text = attempts[recorded.id];
+  return recorded.rule === null ? text : byRule({ text, rule: recorded.rule });
 }
 
 function outputView(row: OutputRow, removedAt: Date | null): GenerationView['outputs'][number] {

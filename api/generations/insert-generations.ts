@@ -52,13 +52,13 @@ export async function insertGenerations(
     await sql`
       WITH accepted AS (
         INSERT INTO generations (id, account_id, template, graph_key, priority, retry_of, credits, batch_id, batch_index,
-                                 asked, corrections, metadata, workflow_input, claim_queue, claim_models, event_sequence)
+                                 asked, corrections, metadata, workflow_input, claim_queue, claim_models, provider, event_sequence)
         SELECT id, account_id, template, graph_key, priority, retry_of, credits, batch_id, batch_index,
-               asked, corrections, metadata, workflow_input, claim_queue, claim_models, 1
+               asked, corrections, metadata, workflow_input, claim_queue, claim_models, provider, 1
           FROM jsonb_to_recordset(${JSON.stringify(rows)}) AS given (
                  id text, account_id text, template text, graph_key text, priority smallint, retry_of text,
                  credits integer, batch_id text, batch_index integer, asked jsonb, corrections jsonb, metadata jsonb,
-                 workflow_input jsonb, claim_queue text, claim_models jsonb)
+                 workflow_input jsonb, claim_queue text, claim_models jsonb, provider text)
         RETURNING id
       )
       INSERT INTO generation_events (generation_id, sequence, type, data)
@@ -75,6 +75,7 @@ function rowOf({ input, place, ...generation }: PlacedGeneration, now: Date) {
     ...{ priority, retry_of: retryOf, credits, asked, corrections, metadata, workflow_input: workflowInput },
     ...{ batch_id: place?.batchId ?? null, batch_index: place?.index ?? null },
     ...{ claim_queue: provider === 'fal' ? null : gpuTaskQueue(pool, models), claim_models: models },
+    provider: provider === 'fal' ? 'fal' : 'comfyui',
   };
 }
 

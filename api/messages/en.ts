@@ -1,4 +1,5 @@
 import { LONG_WAIT_SECONDS } from './message-texts.js';
+import { RECORDED_TEXTS } from '../../workflows/domain/recovery-texts.js';
 import type { Messages } from './message-texts.js';
 
 export const english: Messages = {
@@ -25,6 +26,28 @@ export const english: Messages = {
     NO_CAPACITY: 'The generation server is unavailable. Try again later.',
     UNEXPECTED: 'The picture could not be processed. Try another prompt or photo.',
   },
+  attempts: RECORDED_TEXTS,
+  byRule: ({ text, rule }) => `${text} (rule ${rule})`,
+  strategies: {
+    free_memory: 'Freed memory',
+    free_all: 'Freed memory and cache',
+    split_batch: 'Split batch',
+    tiled_decode: 'Decoded in tiles',
+    reduce_params: 'Reduced parameters',
+    switch_model: 'Switched model',
+    other_backend: 'Switched backend',
+    clean_up: 'Removed old files',
+    resubmit: 'Submitted again',
+    wait_and_resubmit: 'Waited and submitted again',
+    resume: 'Resumed from checkpoint',
+    take_over: 'Took over',
+    rediscover: 'Looked for a backend again',
+    retry: 'Tried again',
+    download_again: 'Downloaded again',
+    render_again: 'Rendered again',
+    fal: 'Switched to fal.ai',
+  },
+  recovered: ({ done, from }) => `${done} for ${from}`,
   busy: ({ busy, slots, position, startsInSeconds: seconds }) =>
     `⏳ Server busy ${busy}/${slots}, position ${position}. Your generation will start in ${
       seconds === null || seconds < LONG_WAIT_SECONDS ? 'a few seconds...' : `about ${Math.round(seconds / 60)} min.`

@@ -1,9 +1,39 @@
 import type { FailureKind } from '../../workflows/domain/failure.js';
+import type { RecoveryTexts } from '../../workflows/domain/recovery-texts.js';
+
+/** What a recovery did, in the words of the older interface. */
+export const STRATEGIES = [
+  'free_memory',
+  'free_all',
+  'split_batch',
+  'tiled_decode',
+  'reduce_params',
+  'switch_model',
+  'other_backend',
+  'clean_up',
+  'resubmit',
+  'wait_and_resubmit',
+  'resume',
+  'take_over',
+  'rediscover',
+  'retry',
+  'download_again',
+  'render_again',
+  'fal',
+] as const;
+export type Strategy = (typeof STRATEGIES)[number];
 
 /** What an end user reads, who knows nothing of GPUs; the caller's program shows it as it is. */
 export interface Messages {
   /** What went wrong and what to try, for every kind. */
   readonly failures: Readonly<Record<FailureKind, string>>;
+  /** What was done about a failure. */
+  readonly attempts: RecoveryTexts;
+  /** An attempt that followed a rule of the operators. */
+  readonly byRule: (facts: { readonly text: string; readonly rule: string }) => string;
+  readonly strategies: Readonly<Record<Strategy, string>>;
+  /** R5.10: one line of `recovery_history`. */
+  readonly recovered: (facts: { readonly done: string; readonly from: string }) => string;
   /** All GPUs are taken. */
   readonly busy: (facts: BusyFacts) => string;
 }

@@ -101,7 +101,8 @@ function noSuchInput(missing: readonly string[]): ProblemError {
 async function status(deps: ErrorRecoveryRoutesDeps, req: Request, res: Response): Promise<void> {
   const id = generationIdOf(req);
   const generation = await existing(deps, id, req, res);
-  res.json(jobStatusView(generation, await deps.checkpoints.count(id)));
+  const availableCheckpoints = await deps.checkpoints.count(id);
+  res.json(jobStatusView(generation, { availableCheckpoints, language: negotiateLanguage(req, res) }));
 }
 
 async function retry(deps: ErrorRecoveryRoutesDeps, req: Request, res: Response): Promise<void> {

@@ -54,6 +54,7 @@ export interface GenerationsTable {
   claim_queue: string | null;
   claim_models: ColumnType<readonly string[], string | undefined, string>;
   corrections: ColumnType<readonly Correction[], string | undefined, string>;
+  avoided: ColumnType<readonly string[], string | undefined, string>;
   created_at: DatabaseTime;
   started_at: OptionalTime;
   rendered_at: OptionalTime;

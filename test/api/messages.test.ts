@@ -61,6 +61,44 @@ test.each(['en', 'de, fr;q=0.5', '*', ''])('R4.2 a caller who accepts "%s" reads
   expect(answer).toMatchObject({ message: expect.stringContaining('No face was found'), language: 'en' });
 });
 
+describe.each(LANGUAGES)('R5.8 What was done about a failure, in %s', (language) => {
+  test('has a text of its own language for every recovery', () => {
+    const { attempts, strategies } = messagesIn(language);
+    for (const text of [...Object.values(attempts), ...Object.values(strategies)])
+      expect(/\p{Script=Cyrillic}/u.test(text)).toBe(language === 'ru');
+  });
+});
+
+test('R5.8 attempts are told in the language of the caller, and stay English in the records', async () => {
+  const id = await accept(api);
+  const kinds = { kind: 'CUDA_OOM', strategy: 'reduce_params' } as const;
+  const message = 'The picture is made smaller, with fewer steps';
+  const messages = [message, `${message} (rule heavy-node)`, 'In the words of an earlier version'];
+  for (const [index, text] of messages.entries())
+    await setting.database
+      .insertInto('recovery_attempts')
+      .values({ generation_id: id, attempt: index + 1, ...kinds, message: text })
+      .execute();
+  const read = async (path: string, accepted: string) =>
+    (await call(`${api}${path}`, { headers: { 'Accept-Language': accepted } })).json;
+  const russian = 'Изображение создаётся меньшим, за меньшее число шагов';
+  expect(await read(`/v1/generations/${id}`, 'ru')).toMatchObject({
+    attempts: [
+      { message: russian },
+      { message: `${russian} (правило heavy-node)` },
+      { message: 'In the words of an earlier version' },
+    ],
+  });
+  expect(await read(`/v1/generations/${id}`, 'en')).toMatchObject({
+    attempts: messages.map((text) => ({ message: text })),
+  });
+  const job = `/api/error-recovery/jobs/${id}/status`;
+  const history = async (accepted: string) =>
+    ((await read(job, accepted)) as { data: { recovery_history: { message: string }[] } }).data.recovery_history[0];
+  expect(await history('en')).toMatchObject({ message: 'Reduced parameters for cuda_out_of_memory' });
+  expect(await history('ru')).toMatchObject({ message: 'Параметры уменьшены (cuda_out_of_memory)' });
+});
+
 test('R4.3 while all GPUs are taken the answer to a submission says so, and the first answer is kept', async () => {
   const report = {
     ...{ backendId: 'b1', pool: 'default', health: 'healthy', reason: 'ComfyUI 0.8.0 answers', gate: 'open' },

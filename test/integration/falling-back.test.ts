@@ -1,6 +1,7 @@
 import { afterEach, expect, test } from '@jest/globals';
 import { SIMULATOR_KEY } from '../../infra/simulators/fal/options.js';
 import { arm } from '../activities/support/simulators.js';
+import { buildGraph, queued } from '../activities/support/prompts.js';
 import { armFal, falEvents, startFal } from '../support/fal-process.js';
 import type { FalProcess } from '../support/fal-process.js';
 import { startService } from '../support/service.js';
@@ -211,9 +212,36 @@ test('what is over a ceiling is not posted, and the error says which', async () 
   const here = await start({ FAL_MAX_USD_PER_DAY: '0.03' });
   await here.service.untilStatus(await submit(here, { provider: 'fal' }), 'COMPLETED', 30_000); // 0.02
   const seen = await here.service.untilStatus(await submit(here, { provider: 'fal' }), 'FAILED', 30_000);
+  expect(seen.provider).toBe('fal'); // although it never ran there
   expect(seen.error?.detail).toMatch(/0\.02 US\$ are set aside .* FAL_MAX_USD_PER_DAY is 0\.03/);
   expect(postedTo(here.fal)).toHaveLength(1);
 }, 120_000);
+
+test('R1.2 what has failed on one backend, and waits for the only other, falls back when that one goes down', async () => {
+  const here = await start({ BACKEND_ID: 'one', PREFETCH: '0' });
+  const other = await startSimulator({ secondsPerStep: 1 });
+  const second = await here.service.startOther('two', {
+    ...{ COMFYUI_URL: other.url, BACKEND_ID: 'two', WORKER_ROLES: 'gpu' },
+  });
+  try {
+    await queued(other.url, buildGraph({ steps: 200 })); // a stranger's, which keeps the generation from it
+    await arm(here.comfyui, { kind: 'environment', count: 1 });
+    const id = await submit(here);
+    await here.service.untilStatus(id, 'RECOVERING', 60_000);
+    await other.kill('SIGKILL');
+    const seen = await here.service.untilStatus(id, 'COMPLETED', 60_000);
+    expect(seen.provider).toBe('fal');
+    expect(seen.attempts).toMatchObject([
+      { kind: 'ENVIRONMENT', strategy: 'other_backend' },
+      { kind: 'NO_CAPACITY', strategy: 'fal' },
+    ]);
+    expect(started(here)).toHaveLength(1); // "one" is healthy all the while
+    expect(postedTo(here.fal)).toHaveLength(1);
+  } finally {
+    await second.end('SIGTERM');
+    await other.stop();
+  }
+}, 180_000);
 
 test('over a ceiling a generation goes on waiting for a ComfyUI, and one that comes back renders it', async () => {
   const here = await start({ FAL_MAX_USD_PER_GENERATION: '0.01' }); // the two pictures may cost 0.02

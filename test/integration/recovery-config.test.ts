@@ -2,6 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import pg from 'pg';
+import { promptIdOf } from '../../activities/comfyui/prompt-id.js';
 import { arm } from '../activities/support/simulators.js';
 import { startService } from '../support/service.js';
 import type { Service } from '../support/service.js';
@@ -15,6 +17,9 @@ rules:
     kind: UNEXPECTED
     strategy: retry
     maxRetries: 2
+  - name: riddle
+    pattern: nobody knows why
+    kind: UNEXPECTED
   - name: heavy-node
     pattern: not enough (tiles|rows)
     kind: CUDA_OOM
@@ -53,6 +58,18 @@ async function submitted(recovery?: object): Promise<string> {
   return (await service.submit(body)).id;
 }
 
+/** The evidence that is kept with a failure. */
+async function factsOf(id: string): Promise<unknown> {
+  const client = new pg.Client({ connectionString: service.databaseUrl });
+  await client.connect();
+  const { rows } = await client.query<{ failure: { facts: unknown } }>(
+    'SELECT failure FROM generations WHERE id = $1',
+    [id],
+  );
+  await client.end();
+  return rows[0]?.failure.facts;
+}
+
 const says = async (exceptionMessage: string, count: number) =>
   arm(simulator, { kind: 'node_error', nodeType: 'KSampler', exceptionType: 'RuntimeError', exceptionMessage, count });
 
@@ -75,6 +92,19 @@ test('R5.1 it is given up after max retries', async () => {
   expect(seen.attempts).toHaveLength(2);
   expect(seen.error?.kind).toBe('UNEXPECTED');
   expect(seen.error?.detail).toContain('capacitor');
+}, 90_000);
+
+test('R5.1 UNEXPECTED is tried once more, and then ends with what was seen', async () => {
+  await says('Nobody knows why', 5);
+  const id = await submitted();
+  const seen = await service.untilStatus(id, 'FAILED', 60_000);
+  await fetch(`${simulator.url}/simulator/faults`, { method: 'DELETE' });
+  expect(seen.attempts).toMatchObject([{ kind: 'UNEXPECTED', strategy: 'retry', success: false }]);
+  expect(seen.error).toMatchObject({ kind: 'UNEXPECTED', detail: 'Node 3 (KSampler) failed: Nobody knows why' });
+  const numbers = [1, 2, 3].map((submission) => promptIdOf(id, submission));
+  const started = simulator.journal().filter(({ event }) => event === 'rendering_started');
+  expect(numbers.map((promptId) => started.some((entry) => entry.promptId === promptId))).toEqual([true, true, false]);
+  expect(await factsOf(id)).toMatchObject({ nodeId: '3', nodeType: 'KSampler', exceptionType: 'RuntimeError' });
 }, 90_000);
 
 test('R5.1 its adjustments change the graph, the caller sees them, and the picture is what they say', async () => {

@@ -39,13 +39,16 @@ async function drain(backendId: string): Promise<void> {
 let seed = 0;
 
 /** A generation whose first submission meets the fault, whichever backend takes it; no later one does. */
-async function meeting(fault: Readonly<Record<string, unknown>>, steps = 4): Promise<SeenGeneration> {
+async function meeting(
+  fault: Readonly<Record<string, unknown>>,
+  ...[steps = 4, extra = {}]: [steps?: number, extra?: object]
+): Promise<SeenGeneration> {
   for (const backendId of BACKENDS) await drain(backendId);
   // Loaders whose results are cached would not run, and so meet nothing.
   for (const { url } of simulators) await fetch(`${url}/free`, { method: 'POST', body: '{"free_memory":true}' });
   seed += 1;
   const parameters = { prompt: 'a lighthouse', width: 64, height: 64, steps, seed };
-  const generation = await service.submit({ template: 'sd15-text-to-image', parameters });
+  const generation = await service.submit({ template: 'sd15-text-to-image', parameters, ...extra });
   const promptId = promptIdOf(generation.id, 1);
   for (const simulator of simulators) await arm(simulator, { ...fault, promptId });
   for (const backendId of BACKENDS) await service.post(`/v1/backends/${backendId}/resume`);
@@ -197,22 +200,36 @@ test('R3.2 OUTPUT_INVALID: a file that is cut off on ComfyUI is fetched again, t
   for (const simulator of simulators)
     await arm(simulator, { kind: 'slow_rest', path: '/view', delayMs: 1_000, count: 1_000 });
   const { id } = await meeting({ kind: 'slow', factor: 1, count: 1 });
-  const cut = await until('there is a file', async () => pictureOf(id), 60_000);
-  truncateSync(cut, 200);
+  await cutOff(id, 1);
   const seen = await finished(id);
   expect(strategiesOf(seen)).toEqual(['download_again', 'download_again', 'download_again', 'render_again']);
   expect(seen.outputs).toHaveLength(1);
 }, 150_000);
 
-/** Where the first submission has saved its picture, once it is whole. */
-function pictureOf(id: string): string | null {
-  if (journalOf(id, 'rendering_finished').length === 0) return null;
-  for (const { dataDir } of simulators) {
+test('R3.2 R4.5 OUTPUT_INVALID: what is cut off in both renderings fails, and the credits come back', async () => {
+  await service.post('/v1/accounts', { id: 'heron' });
+  await service.post('/v1/accounts/heron/grants', { credits: 1, reference: 'start' });
+  const { id } = await meeting({ kind: 'slow', factor: 1, count: 1 }, 4, { account: 'heron' });
+  await cutOff(id, 1);
+  await cutOff(id, 2);
+  const seen = await service.untilStatus(id, 'FAILED', 90_000);
+  expect(strategiesOf(seen)).toEqual(['download_again', 'download_again', 'download_again', 'render_again']);
+  expect(seen).toMatchObject({ outputs: [], error: { kind: 'OUTPUT_INVALID' }, credits: { state: 'released' } });
+  expect(journalOf(id, 'rendering_started')).toHaveLength(2);
+}, 150_000);
+
+/** What the renderings have saved, once so many of them are over. */
+async function cutOff(id: string, renderings: number): Promise<void> {
+  const isOver = async () => journalOf(id, 'rendering_finished').length >= renderings;
+  await until(`rendering ${renderings} is over`, isOver, 60_000);
+  for (const path of picturesOf(id)) truncateSync(path, 200);
+}
+
+function picturesOf(id: string): readonly string[] {
+  return simulators.flatMap(({ dataDir }) => {
     const folder = join(dataDir, 'output');
-    const file = readdirSync(folder, { recursive: true, encoding: 'utf8' }).find(
-      (path) => path.includes(id) && path.endsWith('.png'),
-    );
-    if (file !== undefined) return join(folder, file);
-  }
-  return null;
+    return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+      .filter((path) => path.includes(id) && path.endsWith('.png'))
+      .map((path) => join(folder, path));
+  });
 }

@@ -1,6 +1,7 @@
 import { afterEach, expect, test } from '@jest/globals';
 import pg from 'pg';
 import sharp from 'sharp';
+import { buildGraph, queued } from '../activities/support/prompts.js';
 import { arm } from '../activities/support/simulators.js';
 import { startService } from '../support/service.js';
 import type { SeenGeneration, Service } from '../support/service.js';
@@ -197,12 +198,15 @@ test('R5.4 a model that another backend has is never replaced: that backend rend
 }, 120_000);
 
 test('R5.2 what fits on no smaller card goes to one with more memory, and not to one with as little', async () => {
-  const here = await start([4.2, 4.2, 24], { PREFETCH: '0' });
+  const here = await start([4.2, 4.2, 24], { PREFETCH: '0' }, 0.1);
+  const [small, smaller, large] = here.simulators as [SimulatorProcess, SimulatorProcess, SimulatorProcess];
+  await queued(large.url, buildGraph({ steps: 100 })); // a stranger's, so that one of the others is first
   const strict = await submit(here, { width: 1024, height: 1024 }, { strict: true });
   const seen = await here.service.untilStatus(strict.id, 'COMPLETED', 90_000);
   expect(seen.delivered).toEqual(seen.asked);
-  const [, , large] = here.simulators as [SimulatorProcess, SimulatorProcess, SimulatorProcess];
-  expect(countOf(large, 'rendering_finished')).toBe(1);
+  expect(strategiesOf(seen)).toEqual(['free_memory', 'tiled_decode', 'free_all', 'other_backend']);
+  expect([small, smaller].map((card) => countOf(card, 'rendering_started')).sort()).toEqual([0, 4]);
+  expect(countOf(large, 'rendering_finished')).toBe(2);
 }, 120_000);
 
 test('a graph that is larger than ComfyUI takes ends at once, and the error says so', async () => {

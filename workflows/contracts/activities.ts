@@ -208,6 +208,8 @@ export type ProgressRecord =
   | {
       readonly type: 'recovering';
       readonly recovery: RecoveryNote;
+      /** Backends that do not get it again; absent in histories of earlier versions. */
+      readonly avoided?: readonly string[];
       /** How far the rendering had come; absent when that is not known. */
       readonly checkpoint?: Checkpoint;
       /** Heavy models of what is rendered from now on, where the recovery has changed the graph: another queue waits. */

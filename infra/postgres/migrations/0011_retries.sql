@@ -5,3 +5,6 @@ ALTER TABLE idempotency_keys ALTER COLUMN generation_id DROP NOT NULL;
 
 -- What a generation that has failed leaves to the one that repeats it: parts of a batch, its last prompt.
 ALTER TABLE checkpoints ADD COLUMN resumption jsonb;
+
+-- Backends that do not get it again, for the reasons of its failures there.
+ALTER TABLE generations ADD COLUMN avoided jsonb NOT NULL DEFAULT '[]';
