@@ -2,6 +2,7 @@ import { expect, test } from '@jest/globals';
 import { gapsIn } from './gpu-gaps.js';
 import { medianSteps, stepsOf } from './history-profile.js';
 import { quantile, spreadOf } from './quantile.js';
+import { busyShareOf, changesIn, renderingsIn } from './renderings.js';
 import { timeCalls, timingOf } from './timing.js';
 
 test('a quantile is one of the values, by the nearest rank', () => {
@@ -65,4 +66,24 @@ test('calls run at most as many at a time as asked, each once, and are counted p
     { durationsMs: [30, 40], wallMs: 1_500 },
   ]);
   expect(timing).toEqual({ p50: 20, p95: 40, perSecond: 2 });
+});
+
+test('a GPU is busy while something renders, between its first start and its last end; what has not ended does not count', () => {
+  const at = (ms: number) => new Date(ms).toISOString();
+  const renderings = renderingsIn([
+    { at: at(1_000), event: 'rendering_started', promptId: 'a' },
+    { at: at(2_000), event: 'rendering_finished', promptId: 'a' },
+    { at: at(3_000), event: 'rendering_started', promptId: 'b' },
+    { at: at(3_500), event: 'node_executed', promptId: 'b' },
+    { at: at(5_000), event: 'rendering_finished', promptId: 'b' },
+    { at: at(5_100), event: 'rendering_started', promptId: 'c' },
+  ]);
+  expect(renderings.map(({ promptId }) => promptId)).toEqual(['a', 'b']);
+  expect(busyShareOf(renderings)).toBe(0.75);
+  expect(busyShareOf([])).toBeNaN();
+});
+
+test('a model is changed when the next is another one; loading the first is no change', () => {
+  expect(changesIn([])).toBe(0);
+  expect(changesIn(['a', 'a', 'b', 'b', 'a'])).toBe(2);
 });

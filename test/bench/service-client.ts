@@ -20,7 +20,7 @@ export async function generate(apiUrl: string): Promise<string> {
   return generation.id;
 }
 
-/** Accepted, or an error with what the API said; what it answers beyond a limit is waited for and sent again. */
+/** Accepted, or an error with what the API said; beyond a limit, or while something is away, it is sent again later. */
 export async function submit(
   apiUrl: string,
   body: unknown,
@@ -33,7 +33,7 @@ export async function submit(
       body: JSON.stringify(body),
     });
     if (response.ok) return (await response.json()) as SeenGeneration;
-    if (response.status !== 429) throw new Error(`${response.status}: ${await response.text()}`);
+    if (![429, 503].includes(response.status)) throw new Error(`${response.status}: ${await response.text()}`);
     await response.arrayBuffer();
     await delay(1_000 * Number(response.headers.get('retry-after') ?? 1));
   }

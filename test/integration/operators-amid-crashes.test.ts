@@ -29,7 +29,7 @@ beforeAll(async () => {
   for (const backendId of BACKENDS) await startGpuWorker(backendId);
   await service.post('/v1/accounts', { id: 'acme' });
   await service.post('/v1/accounts/acme/grants', { credits: CREDITS, reference: 'first' });
-}, 120_000);
+}, 240_000);
 
 afterEach(async () => {
   await service.post('/v1/resume');

@@ -50,7 +50,7 @@ export const swaps: BenchSection = {
     const waits = lanes
       .flat()
       .map(({ promptId, fromMs }) => (fromMs - (queued.get(promptId)?.acceptedAtMs ?? 0)) / 1_000);
-    const fifo = fifoWaits(lanes, count);
+    const fifo = fifoWaits(lanes, queued);
     const [p95, fifoP95] = [quantile(waits, 0.95), quantile(fifo, 0.95)];
     sayTable(
       [`${count} generations of ${MODELS.length} models, ${BACKENDS} GPUs`, 'swaps', 'wait p50 s', 'wait p95 s'],
@@ -104,9 +104,14 @@ function randomLanes(models: readonly string[], random: () => number): readonly 
   return lanes;
 }
 
-/** What each would have waited if it had been its turn in the order of acceptance, at the pace of this run. */
-function fifoWaits(lanes: readonly (readonly Rendering[])[], count: number): readonly number[] {
-  const starts = lanes.flat().map(({ fromMs }) => fromMs);
-  const seconds = (Math.max(...starts) - Math.min(...starts)) / 1_000;
-  return Array.from({ length: count }, (_, index) => (index / count) * seconds);
+/** What each would have waited if the starts of this run had been given out in the order of acceptance. */
+function fifoWaits(lanes: readonly (readonly Rendering[])[], queued: ReadonlyMap<string, Queued>): readonly number[] {
+  const starts = lanes.flat().map(({ promptId, fromMs }) => ({
+    ...{ fromMs, acceptedAtMs: queued.get(promptId)?.acceptedAtMs ?? 0 },
+  }));
+  const accepted = starts.map(({ acceptedAtMs }) => acceptedAtMs).sort((a, b) => a - b);
+  return starts
+    .map(({ fromMs }) => fromMs)
+    .sort((a, b) => a - b)
+    .map((fromMs, index) => (fromMs - (accepted[index] ?? fromMs)) / 1_000);
 }
