@@ -118,7 +118,19 @@ export async function createGpuWorker(options: GpuWorkerOptions): Promise<readon
   const scratch = await createScratch(join(config.dataDir, 'inputs', backendId));
   const readKeptGraph = createGraphReader(store);
   const inputs = createInputFiles({ store, scratch });
-  const backing = { ...options, backend, gate, hold: lease, slots, spool, inputs, client, late, polling, readKeptGraph };
+  const backing = {
+    ...options,
+    backend,
+    gate,
+    hold: lease,
+    slots,
+    spool,
+    inputs,
+    client,
+    late,
+    polling,
+    readKeptGraph,
+  };
   const workers = await createWorkers(backing, connection);
   reporter.start();
   const sweep = startOrphanSweep({ backend, spool, store, client, intervalMs: gpu.sweepIntervalMs, logger });
@@ -201,7 +213,17 @@ function backendActivities(backing: Backing): BackendActivities {
   const { capacity: maxQueued } = slots;
   const onModels = polling.loaded.bind(polling);
   return {
-    submitPrompt: createSubmitPrompt({ backend, store, readKeptGraph, inputs, gate, rules, maxQueued, claims: slots, onModels }),
+    submitPrompt: createSubmitPrompt({
+      backend,
+      store,
+      readKeptGraph,
+      inputs,
+      gate,
+      rules,
+      maxQueued,
+      claims: slots,
+      onModels,
+    }),
     awaitCompletion: createAwaitCompletion({
       backend,
       rules,
