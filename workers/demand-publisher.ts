@@ -26,8 +26,8 @@ export interface DemandPublisherOptions {
 
 export interface DemandPublisher {
   /** A generation has come into a queue of Temporal. */
-  ring(): void;
-  stop(): Promise<void>;
+  readonly ring: () => void;
+  readonly stop: () => Promise<void>;
 }
 
 /** What waits without an event is found after this long. */
