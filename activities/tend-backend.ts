@@ -1,7 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { cancellationDetails, cancellationSignal, log } from '@temporalio/activity';
-import type { BackendOperations, BackendPulse, BackendSummary } from '../workflows/contracts/backend.js';
+import type {
+  BackendOperations,
+  BackendPolling,
+  BackendPulse,
+  BackendSummary,
+} from '../workflows/contracts/backend.js';
 import type { BackendHold } from './backend-hold.js';
 import { ensureMeantForUs } from './backend-hold.js';
 import { backendHealthOf } from './comfyui/backend-health.js';
@@ -14,6 +19,7 @@ export interface TendBackendDeps {
   readonly backend: ComfyUIBackend;
   readonly gate: GateSwitch;
   readonly hold: BackendHold;
+  readonly polling: { readonly report: BackendPolling };
   /** Tells the Workflow of the backend what has changed. */
   readonly tell: (summary: BackendSummary) => Promise<void>;
 }
@@ -21,6 +27,8 @@ export interface TendBackendDeps {
 const LOOK_MS = 1_000;
 /** A ComfyUI that comes and goes changes every second; its Workflow hears of it this often at most. */
 const TELL_MS = 5_000;
+/** A busy fleet changes its queues all the time; the heartbeat says so for nothing. */
+const TELL_POLLING_MS = 60_000;
 /** Well before the start-to-close timeout: this end is in order, that one is not. */
 const RENEW_AFTER_MS = 60 * 60_000;
 
@@ -62,8 +70,9 @@ class BackendWatch {
   }
 
   get pulse(): BackendPulse {
-    const { backend, gate } = this.#deps;
+    const { backend, gate, polling } = this.#deps;
     return {
+      polling: polling.report,
       ...backendHealthOf(backend.snapshot()),
       gate: gate.position,
       queueRemaining: this.#queueRemaining,
@@ -92,7 +101,10 @@ class BackendWatch {
 
   async #tellChanges(): Promise<void> {
     const summary = this.#summary();
-    if (isDeepStrictEqual(summary, this.#told) || performance.now() - this.#toldAt < TELL_MS) return;
+    const sinceMs = performance.now() - this.#toldAt;
+    if (isDeepStrictEqual(summary, this.#told) || sinceMs < TELL_MS) return;
+    const isOnlyPolling = isDeepStrictEqual({ ...summary, polling: null }, { ...this.#told, polling: null });
+    if (isOnlyPolling && sinceMs < TELL_POLLING_MS) return;
     try {
       await this.#deps.tell(summary);
       this.#told = summary;
@@ -103,7 +115,7 @@ class BackendWatch {
   }
 
   #summary(): BackendSummary {
-    const { backend, gate, hold } = this.#deps;
+    const { backend, gate, hold, polling } = this.#deps;
     const snapshot = backend.snapshot();
     const { found } = snapshot;
     return {
@@ -116,6 +128,7 @@ class BackendWatch {
       vramTotalBytes: found?.vramTotalBytes ?? null,
       timesFound: snapshot.timesFound,
       isIdle: gate.position !== 'open' && this.#queueRemaining === 0,
+      polling: polling.report,
     };
   }
 }

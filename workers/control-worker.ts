@@ -141,7 +141,7 @@ function startCompanions(
     client,
   }: { readonly database: Database; readonly databaseUrl: string; readonly client: Client },
 ): void {
-  const demand = startDemandPublisher({ database, databaseUrl, store, logger });
+  const demand = startDemandPublisher({ database, databaseUrl, client, store, logger });
   resources.add('demand publisher', async () => demand.stop());
   const { searchAttributes } = config;
   const onStarted = demand.ring;

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
+import type { Client } from '@temporalio/client';
 import { readBackendReports, readModelFiles } from '../activities/storage/backend-reports.js';
 import { writeFleetDemand } from '../activities/storage/fleet-demand.js';
 import type { ObjectStore } from '../activities/storage/object-store.js';
@@ -12,21 +13,25 @@ import type { BackendReport } from '../workflows/contracts/backend-report.js';
 import type { QueueDemand } from '../workflows/contracts/fleet-demand.js';
 import { poolOfTaskQueue } from '../workflows/contracts/task-queues.js';
 import type { WaitingQueue } from '../workflows/domain/demand-of-queues.js';
-import { waitingQueues } from './waiting-queues.js';
+import { backlogOf } from './task-queue-backlog.js';
+import { openQueues } from './waiting-queues.js';
 
 export interface DemandPublisherOptions {
   readonly database: Database;
   readonly databaseUrl: string;
+  readonly client: Client;
   readonly store: ObjectStore;
   readonly logger: Logger;
 }
 
 export interface DemandPublisher {
   /** A generation has come into a queue of Temporal. */
-  ring(): void;
-  stop(): Promise<void>;
+  readonly ring: () => void;
+  readonly stop: () => Promise<void>;
 }
 
+/** What waits without an event is found after this long. */
+const LOOK_MS = 2_000;
 /** Events come in swarms, and each costs a look. */
 const PAUSE_MS = 100;
 /** A look at ten thousand waiting generations takes longer: then it is taken less often. */
@@ -96,13 +101,13 @@ class Publisher {
       }
       const tookMs = performance.now() - beganAtMs;
       await sleep(Math.max(PAUSE_MS, tookMs * PAUSE_SHARE), undefined, { signal }).catch(() => undefined);
-      await bell.wait(FLEET_DEMAND_RENEW_MS, signal);
+      await bell.wait(LOOK_MS, signal);
     }
   }
 
   async #publish(): Promise<void> {
     await this.#learnPools();
-    const waiting = await waitingQueues(this.#options.database);
+    const waiting = await this.#waitingQueues();
     const live = waiting.length > 0 ? await this.#liveBackends() : [];
     const pools = waiting.map(({ taskQueue }) => poolOfTaskQueue(taskQueue));
     for (const pool of new Set([...pools, ...this.#published.keys()])) {
@@ -113,6 +118,19 @@ class Publisher {
         queues.map((queue) => demandOf(queue, ofPool)),
       );
     }
+  }
+
+  /**
+   * The database knows what has not begun to render. What renders in parts, or was reset, waits again while it is
+   * PROCESSING: that only Temporal knows.
+   */
+  async #waitingQueues(): Promise<readonly WaitingQueue[]> {
+    const { database, client } = this.#options;
+    const { waiting, rendering } = await openQueues(database);
+    const again = await Promise.all(
+      rendering.map(async (queue) => ({ ...queue, waiting: await backlogOf(client, queue.taskQueue) })),
+    );
+    return [...waiting, ...again.filter((queue) => queue.waiting > 0)];
   }
 
   async #publishPool(pool: string, queues: readonly QueueDemand[]): Promise<void> {

@@ -147,7 +147,8 @@ export class GatedQueues implements Runnable {
   async #ran(queue: GatedQueue, run: Promise<void>): Promise<void> {
     try {
       await run;
-      if (queue.isActive && !this.#stopping.signal.aborted) throw new Error(`The Worker of ${queue.taskQueue} has ended`);
+      if (queue.isActive && !this.#stopping.signal.aborted)
+        throw new Error(`The Worker of ${queue.taskQueue} has ended`);
     } catch (error) {
       this.#fail(error);
     } finally {

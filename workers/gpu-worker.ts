@@ -246,12 +246,12 @@ function backendActivities(backing: Backing): BackendActivities {
   };
 }
 
-function backendOperations({ backend, gate, hold, client }: Backing): BackendOperations {
+function backendOperations({ backend, gate, hold, client, polling }: Backing): BackendOperations {
   const handle = client.workflow.getHandle(backendWorkflowId(backend.backendId));
   const tell = async (summary: BackendSummary): Promise<void> =>
     client.withDeadline(Date.now() + TELL_WITHIN_MS, async () => handle.signal(summarySignal, summary));
   return {
-    tendBackend: createTendBackend({ backend, gate, hold, tell }),
+    tendBackend: createTendBackend({ backend, gate, hold, polling, tell }),
     setGate: createSetGate({ backend, gate, hold }),
   };
 }

@@ -8,32 +8,41 @@ interface GroupRow {
   readonly models: readonly string[];
   readonly account_id: string;
   readonly priority: number;
-  readonly waiting: number;
+  readonly is_rendering: boolean;
+  readonly generations: number;
   readonly oldest: Date;
 }
 
-/** What waits for GPUs, by queue: accepted, told to Temporal, and not rendering. */
-export async function waitingQueues(database: Database): Promise<readonly WaitingQueue[]> {
+/** The gated queues that have open generations, told to Temporal. */
+export interface OpenQueues {
+  readonly waiting: readonly WaitingQueue[];
+  /** Where all have begun to render, as far as the database knows; some may wait once more. */
+  readonly rendering: readonly WaitingQueue[];
+}
+
+export async function openQueues(database: Database): Promise<OpenQueues> {
   const { rows } = await sql<GroupRow>`
-    SELECT claim_queue AS task_queue, claim_models AS models, account_id, priority, count(*)::int AS waiting,
-           min(created_at) AS oldest
+    SELECT claim_queue AS task_queue, claim_models AS models, account_id, priority, status = 'PROCESSING' AS is_rendering,
+           count(*)::int AS generations, min(created_at) AS oldest
     FROM generations
-    WHERE finished_at IS NULL AND status IN ('QUEUED', 'RECOVERING') AND provider = 'comfyui' AND claim_queue IS NOT NULL
+    WHERE finished_at IS NULL AND provider = 'comfyui' AND claim_queue IS NOT NULL
       AND NOT EXISTS (SELECT FROM unfed_generations WHERE unfed_generations.generation_id = generations.id)
       AND NOT EXISTS (SELECT FROM outbox WHERE outbox.generation_id = generations.id AND outbox.kind = 'start')
-    GROUP BY claim_queue, claim_models, account_id, priority`.execute(database);
-  if (rows.length === 0) return [];
-  const served = await database
-    .selectFrom('generations')
-    .select(['account_id', sql<number>`count(*)::int`.as('count')])
-    .where('finished_at', 'is', null)
-    .where('status', '=', 'PROCESSING')
-    .groupBy('account_id')
-    .execute();
-  const counts = new Map(served.map(({ account_id: accountId, count }) => [accountId, count]));
-  const groups = rows.map((row) => ({
+    GROUP BY 1, 2, 3, 4, 5`.execute(database);
+  const served = new Map<string, number>();
+  for (const { account_id: accountId, is_rendering: isRendering, generations } of rows) {
+    if (isRendering) served.set(accountId, (served.get(accountId) ?? 0) + generations);
+  }
+  const demandOf = (some: readonly GroupRow[]): readonly WaitingQueue[] =>
+    demandOfQueues(some.map(groupOf), (accountId) => served.get(accountId) ?? 0);
+  const waiting = rows.filter((row) => !row.is_rendering);
+  const names = new Set(waiting.map((row) => row.task_queue));
+  return { waiting: demandOf(waiting), rendering: demandOf(rows.filter((row) => !names.has(row.task_queue))) };
+}
+
+function groupOf(row: GroupRow) {
+  return {
     ...{ taskQueue: row.task_queue, models: row.models, accountId: row.account_id, priority: row.priority },
-    ...{ waiting: row.waiting, oldestAcceptedAtMs: row.oldest.getTime() },
-  }));
-  return demandOfQueues(groups, (accountId) => counts.get(accountId) ?? 0);
+    ...{ waiting: row.generations, oldestAcceptedAtMs: row.oldest.getTime() },
+  };
 }

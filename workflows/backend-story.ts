@@ -1,4 +1,4 @@
-import type { BackendState, BackendSummary, GateAnswer } from './contracts/backend.js';
+import type { BackendPolling, BackendState, BackendSummary, GateAnswer } from './contracts/backend.js';
 import { gatePositionOf } from './domain/backend-gate.js';
 
 const GATE_WORDS = {
@@ -18,6 +18,7 @@ export function tellBackend(state: BackendState): string {
       ? '**No worker**: waiting for one to acquire this backend'
       : `**${summary?.holderId === holder.holderId ? summary.health : 'held'}** by process ${holder.pid} on \`${holder.host}\` since ${holder.since}`,
     ...(summary === null ? [] : [comfyuiOf(summary)]),
+    ...(summary?.polling === undefined ? [] : [pollingOf(summary.polling)]),
     `Gate **${position}**: ${GATE_WORDS[position]}`,
     ...(gate.quarantine === null ? [] : [`Quarantined until its ComfyUI restarts: ${gate.quarantine}`]),
     ...(gate.emergency == null ? [] : [`**Emergency stop**, until the service is resumed: ${gate.emergency}`]),
@@ -26,6 +27,11 @@ export function tellBackend(state: BackendState): string {
     'What it runs now: the heartbeat of `tendBackend` under Pending Activities',
   ];
   return lines.join('\n\n');
+}
+
+function pollingOf({ polls, loadedModels, queueChanges }: BackendPolling): string {
+  const models = loadedModels.length === 0 ? '' : `, \`${loadedModels.join('`, `')}\` in memory`;
+  return `Claims from \`${polls}\`${models}; ${queueChanges} changes of queue`;
 }
 
 function comfyuiOf(summary: BackendSummary): string {

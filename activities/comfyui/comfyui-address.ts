@@ -23,6 +23,11 @@ export function parseComfyUIAddress(text: string): ComfyUIAddress {
   };
 }
 
+/** Credentials that stand in the address itself are the more special ones. */
+export function withHeaders(address: ComfyUIAddress, headers: Readonly<Record<string, string>>): ComfyUIAddress {
+  return { ...address, headers: { ...headers, ...address.headers } };
+}
+
 /** The absolute address of a path on this ComfyUI, every query value percent-encoded (R3.1). */
 export function urlOf(address: ComfyUIAddress, path: string, query: Readonly<Record<string, string>> = {}): URL {
   const url = new URL(`${address.baseUrl}${path}`);

@@ -4,7 +4,7 @@ import type { DeviceKind } from '../../workflows/contracts/activities.js';
 import { hardwareOf } from '../../workflows/domain/hardware.js';
 import type { HardwareClass } from '../../workflows/domain/hardware.js';
 import type { ComfyUIAddress } from './comfyui-address.js';
-import { parseComfyUIAddress } from './comfyui-address.js';
+import { parseComfyUIAddress, withHeaders } from './comfyui-address.js';
 import { createComfyUIHttp } from './comfyui-http.js';
 import type { AddressAnswer } from './errors.js';
 import { ComfyUIError, NoComfyUIError, reasonOf } from './errors.js';
@@ -48,7 +48,7 @@ export async function discoverComfyUI(target: ComfyUITarget, signal?: AbortSigna
 /** The addresses of a target, in the order in which they are preferred. */
 export function candidatesOf(target: ComfyUITarget): readonly ComfyUIAddress[] {
   const urls = target.kind === 'fixed' ? [target.url] : target.ports.map((port) => `http://${target.host}:${port}`);
-  return urls.map(parseComfyUIAddress);
+  return urls.map((url) => withHeaders(parseComfyUIAddress(url), target.headers ?? {}));
 }
 
 async function probe(address: ComfyUIAddress, signal?: AbortSignal): Promise<DiscoveredComfyUI | AddressAnswer> {
@@ -57,7 +57,7 @@ async function probe(address: ComfyUIAddress, signal?: AbortSignal): Promise<Dis
     const answer = await http.send({ path: '/api/system_stats', signal, totalMs: PROBE_MS });
     const stats = systemStatsSchema.safeParse(answer.json).data;
     if (answer.status !== 200 || stats === undefined) {
-      return { address: address.label, said: `answers ${answer.status}, but not as a ComfyUI` };
+      return { address: address.label, said: `answers ${answer.status}, ${hintOf(answer.status)}` };
     }
     return usableOrReason(address, stats);
   } catch (error) {
@@ -66,6 +66,11 @@ async function probe(address: ComfyUIAddress, signal?: AbortSignal): Promise<Dis
   } finally {
     await http.close();
   }
+}
+
+function hintOf(status: number): string {
+  if (status !== 401 && status !== 403) return 'but not as a ComfyUI';
+  return 'it wants other credentials: in COMFYUI_URL, or as COMFYUI_HEADERS';
 }
 
 function usableOrReason(

@@ -68,7 +68,10 @@ describe('Discovery', () => {
     expect(error).toBeInstanceOf(NoComfyUIError);
     expect(error.addresses).toEqual([
       { address: `${host}:${page.port}`, said: 'answers 200, but not as a ComfyUI' },
-      { address: `${host}:${login.port}`, said: 'answers 401, but not as a ComfyUI' },
+      {
+        address: `${host}:${login.port}`,
+        said: 'answers 401, it wants other credentials: in COMFYUI_URL, or as COMFYUI_HEADERS',
+      },
       { address: `${host}:${old.port}`, said: 'ComfyUI 0.3.56 is too old, 0.3.57 or newer is needed' },
       { address: `${host}:${resetting.port}`, said: 'connection reset' },
       { address: `${host}:${nothing}`, said: 'connection refused' },

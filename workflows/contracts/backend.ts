@@ -63,6 +63,18 @@ export interface BackendSummary {
   readonly timesFound: number;
   /** Only looked at while the gate is not open: nothing runs or waits in its queue. */
   readonly isIdle: boolean;
+  /** Absent in what an earlier version told. */
+  readonly polling?: BackendPolling;
+}
+
+/** Where the claims of a backend come from. */
+export interface BackendPolling {
+  /** The gated Task Queue. */
+  readonly polls: string;
+  /** Heavy models of the last generation that was submitted to it. */
+  readonly loadedModels: readonly string[];
+  /** Since its worker started. */
+  readonly queueChanges: number;
 }
 
 /** What a worker answered when its gate was set. */
@@ -135,6 +147,7 @@ export interface BackendPulse {
   readonly gate: GatePosition;
   /** Prompts that run or wait in ComfyUI's own queue. */
   readonly queueRemaining: number | null;
+  readonly polling: BackendPolling;
 }
 
 export interface SetGateInput {
