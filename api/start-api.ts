@@ -5,8 +5,10 @@ import { createCancelGeneration } from '../activities/database/cancel-generation
 import { createDownloadLinks } from '../activities/storage/download-links.js';
 import { createGraphReader } from '../activities/storage/graph-reader.js';
 import { createObjectStore } from '../activities/storage/object-store.js';
+import type { ObjectStore } from '../activities/storage/object-store.js';
 import { createUploadForms } from '../activities/storage/upload-forms.js';
 import { openDatabase } from '../infra/postgres/database.js';
+import type { Database } from '../infra/postgres/database.js';
 import type { Logger } from '../infra/runtime/logger.js';
 import { createScratch } from '../infra/runtime/scratch.js';
 import { projectRoot } from '../infra/runtime/project-root.js';
@@ -68,12 +70,7 @@ export async function startApi({ config, logger, resources }: ApiStart): Promise
   const board = createQueueBoard({ database, directory, readKeptGraph: createGraphReader(store) });
   const batches = createBatchReader({ database, board });
   const temporalUrlOf = temporalUrls(config.temporal);
-  const { maxUploadBytes, addressRules } = config.inputs;
-  const scratch = await createScratch(config.inputs.scratchFolder);
-  const createUploadForm = config.downloadLinks && createUploadForms(config.storage, config.downloadLinks);
-  const uploads = createUploads({ database, store, scratch, createUploadForm, ...config.inputs });
-  const fetchInput = createFetchInput({ rules: addressRules, maxBytes: maxUploadBytes });
-  const resolveInputs = createResolveInputs({ database, uploads, fetchInput });
+  const { uploads, resolveInputs } = await takeFiles({ database, store }, config);
   const { openLimits, graphPolicy, limits, recovery, provider, creditsPerGraph } = config;
   const accepting = {
     ...{ database, store, directory, board, temporalUrlOf, templates, resolveInputs },
@@ -105,7 +102,7 @@ export async function startApi({ config, logger, resources }: ApiStart): Promise
     ...batchCommands({ ...accepting, maxBatch: config.maxBatch }),
     batches,
     uploads,
-    maxUploadBytes,
+    maxUploadBytes: config.inputs.maxUploadBytes,
     retryGeneration,
     checkpoints: createCheckpoints({ database, store }),
     retryFailed: createRetryFailed({ database, retryGeneration, graphPolicy }),
@@ -124,6 +121,16 @@ export async function startApi({ config, logger, resources }: ApiStart): Promise
     streams.closeAll();
   });
   return { url: server.url };
+}
+
+/** Files that callers send, and those whose addresses they name. */
+async function takeFiles(places: { readonly database: Database; readonly store: ObjectStore }, config: ApiConfig) {
+  const { maxUploadBytes, addressRules, scratchFolder } = config.inputs;
+  const scratch = await createScratch(scratchFolder);
+  const createUploadForm = config.downloadLinks && createUploadForms(config.storage, config.downloadLinks);
+  const uploads = createUploads({ ...places, scratch, createUploadForm, ...config.inputs });
+  const fetchInput = createFetchInput({ rules: addressRules, maxBytes: maxUploadBytes });
+  return { uploads, resolveInputs: createResolveInputs({ ...places, uploads, fetchInput }) };
 }
 
 function batchCommands(accepting: BatchDeps) {

@@ -20,13 +20,11 @@ export async function refuseMissingInputs(database: Database, graph: ApiGraph): 
   const places = named
     .filter(({ objectKey }) => !stored.has(objectKey))
     .slice(0, MAX_PLACES)
-    .map(
-      ({ nodeId, input, path }): ProblemPlace => ({
-        pointer: pointerOf(['graph', nodeId, 'inputs', input]),
-        nodeId,
-        message: `names ${path}, which is no upload that is ready; it may have been removed`,
-      }),
-    );
+    .map(({ nodeId, input, path }): ProblemPlace => ({
+      pointer: pointerOf(['graph', nodeId, 'inputs', input]),
+      nodeId,
+      message: `names ${path}, which is no upload that is ready; it may have been removed`,
+    }));
   const [first] = places;
   if (first !== undefined) throw new ProblemError('input_unusable', `${first.pointer} ${first.message}.`, { places });
 }

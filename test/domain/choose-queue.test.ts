@@ -140,11 +140,18 @@ describe('R4.3 nobody starves', () => {
         let waiting: readonly Waiting[] = [];
         let loadedModels: readonly string[] = [];
         for (let round = 0; round < rounds.length || waiting.length > 0; round += 1) {
-          const arrived = (rounds[round] ?? []).map((index) => ({ index, priority: 3, acceptedAtMs: round * ROUND_MS }));
+          const arrived = (rounds[round] ?? []).map((index) => ({
+            index,
+            priority: 3,
+            acceptedAtMs: round * ROUND_MS,
+          }));
           waiting = [...waiting, ...arrived];
           const chosen = chooseQueue(demandOf(waiting), { ...self, loadedModels });
           if (chosen === null) continue;
-          const next = served(waiting, MODELS.findIndex((model) => chosen.endsWith(model)));
+          const next = served(
+            waiting,
+            MODELS.findIndex((model) => chosen.endsWith(model)),
+          );
           if (next === undefined) throw new Error('an empty queue was chosen');
           // Whoever came more than the bound before the one that is served is not passed over.
           const passedOver = waiting.filter(({ acceptedAtMs }) => next.acceptedAtMs - acceptedAtMs > self.affinityMs);
@@ -163,15 +170,25 @@ describe('R4.3 nobody starves', () => {
   });
 
   test('five models on four backends: few changes, none forgotten', () => {
-    const waiting = Array.from({ length: 400 }, (_, number) => ({ index: number % 4, priority: 3, acceptedAtMs: number }));
-    const backends = ['gpu-1', 'gpu-2', 'gpu-3'].map((backendId) => ({ backendId, loadedModels: [] as readonly string[] }));
+    const waiting = Array.from({ length: 400 }, (_, number) => ({
+      index: number % 4,
+      priority: 3,
+      acceptedAtMs: number,
+    }));
+    const backends = ['gpu-1', 'gpu-2', 'gpu-3'].map((backendId) => ({
+      backendId,
+      loadedModels: [] as readonly string[],
+    }));
     let left: readonly Waiting[] = waiting;
     let swaps = 0;
     while (left.length > 0) {
       for (const backend of backends) {
         const chosen = chooseQueue(demandOf(left), { ...chooser, ...backend });
         if (chosen === null) break;
-        const next = served(left, MODELS.findIndex((model) => chosen.endsWith(model)));
+        const next = served(
+          left,
+          MODELS.findIndex((model) => chosen.endsWith(model)),
+        );
         left = left.filter((each) => each !== next);
         const model = MODELS[next?.index ?? 0] ?? '';
         if (backend.loadedModels[0] !== model) swaps += 1;

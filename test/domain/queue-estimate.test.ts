@@ -41,7 +41,7 @@ describe('R4.3 how long a generation will wait', () => {
       pace(),
       110,
     ],
-  ] as const)('%s', (_, where, waiting, how, startsInSeconds) => {
+  ] as const)('%s', (...[, where, waiting, how, startsInSeconds]) => {
     expect(estimateWait(where, waiting, how)).toEqual({ startsInSeconds, endsInSeconds: startsInSeconds + 10 });
   });
 

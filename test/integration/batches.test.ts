@@ -52,7 +52,7 @@ async function members(id: string): Promise<readonly Member[]> {
   const found: Member[] = [];
   let cursor: string | null = '';
   while (cursor !== null) {
-    const query: string = `limit=100${cursor === '' ? '' : `&cursor=${cursor}`}`;
+    const query = `limit=100${cursor === '' ? '' : `&cursor=${cursor}`}`;
     const response = await fetch(`${service.apiUrl}/v1/batches/${id}/generations?${query}`);
     const page = (await response.json()) as { generations: Member[]; nextCursor: string | null };
     found.push(...page.generations);

@@ -10,7 +10,9 @@ const HEAVY_LOADER_INPUT = /^model(_?(name|path))?\d*$/;
 /** The files of a graph that take long to load and most of a card: checkpoints and diffusion models, sorted and distinct. */
 export function heavyModelsOf(graph: ApiGraph): readonly string[] {
   const files = Object.values(graph).flatMap(({ class_type: type, inputs }) =>
-    Object.entries(inputs).flatMap(([input, value]) => (isHeavyInput(type, input) && isModelFile(value) ? [value] : [])),
+    Object.entries(inputs).flatMap(([input, value]) =>
+      isHeavyInput(type, input) && isModelFile(value) ? [value] : [],
+    ),
   );
   return [...new Set(files)].sort();
 }
