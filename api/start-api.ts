@@ -71,11 +71,7 @@ export async function startApi({ config, logger, resources }: ApiStart): Promise
   const batches = createBatchReader({ database, board });
   const temporalUrlOf = temporalUrls(config.temporal);
   const { uploads, resolveInputs } = await takeFiles({ database, store }, config);
-  const { openLimits, graphPolicy, limits, recovery, provider, creditsPerGraph } = config;
-  const accepting = {
-    ...{ database, store, directory, board, temporalUrlOf, templates, resolveInputs },
-    ...{ openLimits, graphPolicy, limits, recovery, provider, creditsPerGraph },
-  };
+  const accepting = { ...config, database, store, directory, board, temporalUrlOf, templates, resolveInputs };
   const retryGeneration = createRetryGeneration(accepting);
   const readStatistics = createReadStatistics({ database, ...config });
   const metrics = createServiceMetrics({
@@ -116,10 +112,11 @@ export async function startApi({ config, logger, resources }: ApiStart): Promise
   });
   const server = await startHttpServer(app, config);
   resources.add('HTTP server', async () => server.stop());
-  resources.add('open answers', () => {
+  const endAnswers = (): void => {
     stopping.abort(); // first: the server waits for its answers
     streams.closeAll();
-  });
+  };
+  resources.add('open answers', endAnswers);
   return { url: server.url };
 }
 
