@@ -1,5 +1,3 @@
-import { log } from '@temporalio/workflow';
-import { recordProgress } from './activity-options.js';
 import type { Correction } from './domain/correct-graph.js';
 import type { AdaptedGraph, BackendClaim, Checkpoint, ProgressRecord, RenderedSoFar } from './contracts/activities.js';
 import type {
@@ -24,6 +22,7 @@ import { DEFAULT_RECOVERY } from './domain/recovery-policy.js';
 import type { RecoveryPolicy } from './domain/recovery-policy.js';
 import { publishStatus, tellStory } from './generation-story.js';
 import { NoBackendNotice } from './no-backend-notice.js';
+import { ProgressRecorder } from './progress-recorder.js';
 import type { Inherited, PreparedRecovery } from './run-steps.js';
 import { outOfTime } from './total-deadline.js';
 
@@ -71,7 +70,7 @@ export class GenerationRun {
     abandonedRenderings: 0,
   };
   readonly #endedSubmissions: number[] = [];
-  #recorded = Promise.resolve();
+  readonly #recorder = new ProgressRecorder();
   #followed = 0;
   /** The total limit, which runs from the first claim on the device of that claim. */
   #endsAtMs: number | null = null;
@@ -183,12 +182,8 @@ export class GenerationRun {
     const corrections = this.#corrections;
     // A prompt that was taken over has begun before this generation was there.
     const sinceMs = Math.max(startedAtMs, this.input.acceptedAtMs);
-    this.#record({
-      type: 'processing',
-      backendId,
-      startedAtMs: sinceMs,
-      ...(corrections.length > 0 && { corrections }),
-    });
+    const corrected = corrections.length > 0 && { corrections };
+    this.#record({ type: 'processing', backendId, startedAtMs: sinceMs, ...corrected });
   }
 
   /** A claim follows; it may adopt the submission when that may still render. */
@@ -253,7 +248,7 @@ export class GenerationRun {
 
   /** Resolves when nothing that was noted is still being written: the outcome must be the last word. */
   recorded(): Promise<void> {
-    return this.#recorded;
+    return this.#recorder.recorded();
   }
 
   #checkpointAt(rendered: RenderedSoFar): Checkpoint {
@@ -298,14 +293,8 @@ export class GenerationRun {
     this.#record({ type: 'recovering', recovery, avoided: this.avoided, ...details });
   }
 
-  /** Beside the next step. An outage of the database delays the story, never the rendering. */
   #record(record: ProgressRecord): void {
     const { generationId } = this.input;
-    const { submission } = this.#progress;
-    this.#recorded = this.#recorded
-      .then(() => recordProgress({ generationId, submission, record }))
-      .catch((error: unknown) => {
-        log.warn('Progress was not recorded; the outcome will be', { error });
-      });
+    this.#recorder.record({ generationId, submission: this.#progress.submission, record });
   }
 }

@@ -37,7 +37,8 @@ export async function commitBatch(
   crashPoint('acceptBatch.before');
   const answer = await withinIntake(deps, request.idempotency, async (transaction, now) => {
     const wanted = wantedPlaces(deps, { accountId, limits: request.limits, count: generations.length });
-    refuseBeyond(await countOpen(transaction, accountId), wanted); // before anything is written
+    const before = await countOpen(transaction, accountId);
+    refuseBeyond(before, wanted); // before anything is written
     const row = await transaction
       .insertInto('batches')
       .values({ id: batchId, account_id: accountId, total: generations.length })
@@ -49,7 +50,7 @@ export async function commitBatch(
     const counts = (await readCounts(transaction, [batchId])).get(batchId);
     const body = JSON.stringify(batchView({ row, counts, endsInSeconds }));
     await takeKeyOf(transaction, request.idempotency, { batchId, body });
-    await keepWithinLimits(transaction, wanted);
+    await keepWithinLimits(transaction, wanted, before);
     await holdCredits(transaction, accountId, generations);
     return body;
   });

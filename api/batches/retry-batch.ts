@@ -44,7 +44,8 @@ export function createRetryBatch(deps: RetryDeps): RetryBatch {
       // Who retries the same batch at the same moment finds the places taken.
       const placed = (await takePlaces(transaction, again)).filter(({ place }) => place !== null);
       const wanted = wantedPlaces(deps, { accountId: batch.account_id, limits, count: placed.length });
-      refuseBeyond(await countOpen(transaction, batch.account_id), wanted);
+      const before = await countOpen(transaction, batch.account_id);
+      refuseBeyond(before, wanted);
       if (placed.length > 0) await insertUnfed(transaction, placed, now);
       const counts = (await readCounts(transaction, [id])).get(id);
       const view: BatchRetryView = {
@@ -54,7 +55,7 @@ export function createRetryBatch(deps: RetryDeps): RetryBatch {
       };
       const body = JSON.stringify(view);
       await takeKeyOf(transaction, idempotency, { batchId: id, body });
-      await keepWithinLimits(transaction, wanted);
+      await keepWithinLimits(transaction, wanted, before);
       await holdCredits(transaction, batch.account_id, placed);
       return body;
     });

@@ -54,7 +54,8 @@ export async function commitGeneration(
   const describe = await deps.board.look({ ...generation.input, needs: knownNeedsOf(generation.input) });
   crashPoint('acceptGeneration.before');
   const answer = await withinIntake(deps, request.idempotency, async (transaction, now) => {
-    refuseBeyond(await countOpen(transaction, accountId), wanted); // before anything is written
+    const before = await countOpen(transaction, accountId);
+    refuseBeyond(before, wanted); // before anything is written
     await insertGenerations(transaction, await takePlaces(transaction, [generation]), now);
     const row = await rowOf(transaction, generationId);
     const queue = describe(await placeOf(transaction, row));
@@ -64,7 +65,7 @@ export async function commitGeneration(
     if (request.idempotency !== null) await takeKey(transaction, request.idempotency, { generationId, body });
     await useInputs(transaction, [generation]);
     await enqueueStarts(transaction, [generationId]);
-    await keepWithinLimits(transaction, wanted);
+    await keepWithinLimits(transaction, wanted, before);
     await holdCredits(transaction, accountId, [generation]);
     return body;
   });

@@ -25,6 +25,8 @@ const USUAL_PRIORITY = 3;
 const USUAL_WEIGHT = 1;
 /** Any number that nobody else in this database locks by. */
 const LIMIT_LOCK = 8_328_003;
+/** More than can accept one generation each at the same moment: each needs a connection to the database. */
+const MAX_RACERS = 500;
 
 /** An account that does not exist is limited like any other. */
 export async function readAccountLimits(
@@ -99,20 +101,33 @@ export interface WantedPlaces {
 }
 
 /** Throws when so many more would be too many; a look that others may overtake. */
-export function refuseBeyond(open: OpenCounts, wanted: WantedPlaces): void {
+export function refuseBeyond(open: OpenCounts, wanted: WantedPlaces, spare = 0): void {
   const { count, maxOpenGenerations, maxOpenOfAccount } = wanted;
-  if (open.account + count > maxOpenOfAccount)
+  if (open.account + count + spare > maxOpenOfAccount)
     throw new TooManyOpenError('account', { open: open.account, max: maxOpenOfAccount, asked: count });
-  if (open.service + count > maxOpenGenerations)
+  if (open.service + count + spare > maxOpenGenerations)
     throw new TooManyOpenError('service', { open: open.service, max: maxOpenGenerations, asked: count });
 }
 
 /**
- * The word that counts, after the rows were inserted: until COMMIT nobody else accepts, and everything that was accepted
- * before is counted. Only the account itself is locked later, so that this is held as short as a COMMIT takes.
+ * The word that counts, after the rows were inserted. Near a limit, and for a batch, nobody else accepts from here until
+ * COMMIT, and everything that was accepted before is counted. Single ones far from it (by `before`, a look of a moment ago)
+ * go on beside each other: so many as there can be do not reach it together. When a batch has come in between and has
+ * brought the limit near, such a one is refused a little early. Only the account itself is locked later, so that this is
+ * held as short as a COMMIT takes.
  */
-export async function keepWithinLimits(transaction: Transaction<DatabaseSchema>, wanted: WantedPlaces): Promise<void> {
-  await sql`SELECT set_config('lock_timeout', '8s', true), pg_advisory_xact_lock(${LIMIT_LOCK})`.execute(transaction);
+export async function keepWithinLimits(
+  transaction: Transaction<DatabaseSchema>,
+  ...[wanted, before]: [WantedPlaces, OpenCounts]
+): Promise<void> {
+  const spare = isFarFromLimits(before, wanted) ? MAX_RACERS : 0;
+  const lock = spare > 0 ? sql`pg_advisory_xact_lock_shared` : sql`pg_advisory_xact_lock`;
+  await sql`SELECT set_config('lock_timeout', '8s', true), ${lock}(${LIMIT_LOCK})`.execute(transaction);
   const { service, account } = await countOpen(transaction, wanted.accountId); // those of the caller among them
-  refuseBeyond({ service: service - wanted.count, account: account - wanted.count }, wanted);
+  refuseBeyond({ service: service - wanted.count, account: account - wanted.count }, wanted, spare);
+}
+
+function isFarFromLimits(open: OpenCounts, { count, maxOpenGenerations, maxOpenOfAccount }: WantedPlaces): boolean {
+  if (count > 1) return false;
+  return open.account + 2 * MAX_RACERS < maxOpenOfAccount && open.service + 2 * MAX_RACERS < maxOpenGenerations;
 }

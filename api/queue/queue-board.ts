@@ -54,7 +54,6 @@ interface Situation {
 
 export function createQueueBoard(deps: QueueBoardDeps): QueueBoard {
   const { database, directory } = deps;
-  const renderingNow = cachedFor(WAITING_FOR_MS, async () => renderingOn(database));
   const groupsNow = cachedFor(WAITING_FOR_MS, async () => readWaitingGroups(database));
   const knownTemplates = new Set<string>();
   const timesNow = cachedFor(TIMES_FOR_MS, async () => readRenderTimes(database, [...knownTemplates]));
@@ -67,8 +66,10 @@ export function createQueueBoard(deps: QueueBoardDeps): QueueBoard {
     if (isNew) timesNow.forget();
     return { groups, times: await timesNow.read() };
   };
-  const look: QueueBoard['look'] = async ({ pool, template, needs }) => {
-    const rendering = await renderingNow.read();
+  const describing = async (
+    { pool, template, needs }: Waiting,
+    rendering: ReadonlyMap<string, number>,
+  ): Promise<(place: CountedPlace) => QueueFacts> => {
     const [known, fleet] = await Promise.all([
       situation([template]),
       fleetState(directory, { pool, needs, rendering }),
@@ -76,13 +77,15 @@ export function createQueueBoard(deps: QueueBoardDeps): QueueBoard {
     return (place) => factsOf(place, known, fleet);
   };
   return {
-    look,
+    async look(waiting) {
+      return describing(waiting, await renderingOn(database));
+    },
     async placesOf(ids) {
       if (ids.length === 0) return new Map();
-      const places = await readPlaces(database, ids);
+      const [places, rendering] = await Promise.all([readPlaces(database, ids), renderingOn(database)]);
       const facts = [...places].map(async ([id, place]) => {
         const needs = places.size === 1 ? await needsWithGraph(deps, place) : knownNeedsOf(place.input);
-        const describe = await look({ ...place, needs });
+        const describe = await describing({ ...place, needs }, rendering);
         return [id, describe(place)] as const;
       });
       return new Map(await Promise.all(facts));
