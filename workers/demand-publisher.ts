@@ -14,7 +14,7 @@ import type { QueueDemand } from '../workflows/contracts/fleet-demand.js';
 import { poolOfTaskQueue } from '../workflows/contracts/task-queues.js';
 import type { WaitingQueue } from '../workflows/domain/demand-of-queues.js';
 import { backlogOf } from './task-queue-backlog.js';
-import { openQueues } from './waiting-queues.js';
+import { endedQueues, openQueues } from './waiting-queues.js';
 
 export interface DemandPublisherOptions {
   readonly database: Database;
@@ -38,6 +38,8 @@ const PAUSE_MS = 100;
 const PAUSE_SHARE = 5;
 /** A change of what a backend offers or polls is news of some seconds. */
 const REPORTS_HOLD_MS = 2_000;
+/** Between two looks for runs of generations that have ended. */
+const ENDED_MS = 5_000;
 const MAX_CAPABILITIES = 1_000;
 
 /** Of a live backend: what it offers, `null` where that is not known. */
@@ -82,6 +84,11 @@ class Publisher {
   readonly #filesByKey = new Map<string, ReadonlySet<string> | null>();
   #backends: { readonly live: readonly LiveBackend[]; readonly readAtMs: number } | null = null;
   #knowsPools = false;
+  /** Of generations that have ended: where something waits all the same. */
+  #ended: { readonly queues: readonly WaitingQueue[]; readonly readAtMs: number } = {
+    queues: [],
+    readAtMs: Number.NEGATIVE_INFINITY,
+  };
   #isFailing = false;
 
   constructor(options: DemandPublisherOptions) {
@@ -127,10 +134,19 @@ class Publisher {
   async #waitingQueues(): Promise<readonly WaitingQueue[]> {
     const { database, client } = this.#options;
     const { waiting, rendering } = await openQueues(database);
-    const again = await Promise.all(
-      rendering.map(async (queue) => ({ ...queue, waiting: await backlogOf(client, queue.taskQueue) })),
-    );
-    return [...waiting, ...again.filter((queue) => queue.waiting > 0)];
+    const open = new Set([...waiting, ...rendering].map(({ taskQueue }) => taskQueue));
+    const ended = (await this.#endedQueues()).filter(({ taskQueue }) => !open.has(taskQueue));
+    return [...waiting, ...(await withBacklog(client, rendering)), ...ended];
+  }
+
+  /** Rarely: nobody but an operator makes such a generation wait. */
+  async #endedQueues(): Promise<readonly WaitingQueue[]> {
+    const { database, client } = this.#options;
+    if (performance.now() - this.#ended.readAtMs >= ENDED_MS) {
+      const queues = await withBacklog(client, await endedQueues(database));
+      this.#ended = { queues, readAtMs: performance.now() };
+    }
+    return this.#ended.queues;
   }
 
   async #publishPool(pool: string, queues: readonly QueueDemand[]): Promise<void> {
@@ -185,4 +201,12 @@ function demandOf(queue: WaitingQueue, live: readonly LiveBackend[]): QueueDeman
     isOffered: live.some(({ files }) => files === null || queue.models.every((model) => files.has(model))),
     polledBy: live.filter(({ polls }) => polls === queue.taskQueue).map(({ backendId }) => backendId),
   };
+}
+
+/** Those in which Temporal has something that waits. */
+async function withBacklog(client: Client, queues: readonly WaitingQueue[]): Promise<readonly WaitingQueue[]> {
+  const looked = await Promise.all(
+    queues.map(async (queue) => ({ ...queue, waiting: await backlogOf(client, queue.taskQueue) })),
+  );
+  return looked.filter(({ waiting }) => waiting > 0);
 }

@@ -13,6 +13,8 @@ interface GroupRow {
   readonly oldest: Date;
 }
 
+const USUAL_PRIORITY = 3;
+
 /** The gated queues that have open generations, told to Temporal. */
 export interface OpenQueues {
   readonly waiting: readonly WaitingQueue[];
@@ -38,6 +40,19 @@ export async function openQueues(database: Database): Promise<OpenQueues> {
   const waiting = rows.filter((row) => !row.is_rendering);
   const names = new Set(waiting.map((row) => row.task_queue));
   return { waiting: demandOf(waiting), rendering: demandOf(rows.filter((row) => !names.has(row.task_queue))) };
+}
+
+/**
+ * Queues of generations that have ended. An operator can reset one of those: its new run waits for a claim, which tells it
+ * that it has ended, and no row says that it waits. Temporal keeps what it could reset for a week.
+ */
+export async function endedQueues(database: Database): Promise<readonly WaitingQueue[]> {
+  const { rows } = await sql<Pick<GroupRow, 'task_queue' | 'models'>>`
+    SELECT DISTINCT claim_queue AS task_queue, claim_models AS models FROM generations
+    WHERE finished_at > now() - interval '7 days' AND claim_queue IS NOT NULL`.execute(database);
+  return rows.map(({ task_queue: taskQueue, models }) => ({
+    ...{ taskQueue, models, waiting: 0, topPriority: USUAL_PRIORITY, oldestAcceptedAtMs: Date.now(), leastServed: 0 },
+  }));
 }
 
 function groupOf(row: GroupRow) {

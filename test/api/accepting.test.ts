@@ -60,6 +60,7 @@ test('an accepted generation is in the database, the outbox and the object store
       leftOut: [],
     },
     pool: 'default',
+    models: ['v1-5-pruned-emaonly.safetensors'],
     expected: {
       ...{ kind: 'image', widthPx: 512, heightPx: 512, count: 1, frames: 1, durationSeconds: null },
       flatImages: 'flag',

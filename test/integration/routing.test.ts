@@ -153,7 +153,7 @@ async function passedBy(urgent: object, waiting: readonly string[]): Promise<num
 }
 
 /** Long enough that the way of a request to the GPU lies within one rendering. */
-const STEPS = 80;
+const STEPS = 160;
 
 test('R4.3 a better priority comes first, whatever queue it waits in', async () => {
   await takingOnly('large');

@@ -63,8 +63,7 @@ ALTER TABLE accounts
 
 ALTER TABLE idempotency_keys
   ALTER COLUMN generation_id DROP NOT NULL,
-  ADD COLUMN batch_id text REFERENCES batches (id) ON DELETE CASCADE,
-  ADD CHECK ((generation_id IS NULL) <> (batch_id IS NULL));
+  ADD COLUMN batch_id text REFERENCES batches (id) ON DELETE CASCADE;
 
 -- Of a batch's generation its watchers are told by the id of the batch, too.
 CREATE OR REPLACE FUNCTION announce_event() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -1,7 +1,7 @@
 -- Up Migration
 
 -- The key of a request that makes several generations, or none, belongs to none of them.
-ALTER TABLE idempotency_keys ALTER COLUMN generation_id DROP NOT NULL;
+ALTER TABLE idempotency_keys ADD CHECK (generation_id IS NULL OR batch_id IS NULL);
 
 -- What a generation that has failed leaves to the one that repeats it: parts of a batch, its last prompt.
 ALTER TABLE checkpoints ADD COLUMN resumption jsonb;
