@@ -1,12 +1,19 @@
-/** As much of a queue's demand as the choice needs. */
+/** What waits in one gated Task Queue. */
 export interface QueueChoice {
   readonly taskQueue: string;
+  /** Heavy models of everything in it. */
   readonly models: readonly string[];
+  /** Generations that Temporal knows and that have not begun to render. */
   readonly waiting: number;
+  /** 1 before 5. */
   readonly topPriority: number;
+  /** Of those with the best priority: when the first was accepted, milliseconds since the epoch. */
   readonly oldestAcceptedAtMs: number;
+  /** Of the accounts that wait with the best priority: the fewest generations that any has on GPUs now. */
   readonly leastServed: number;
+  /** A live backend of the pool has all the models, as far as is known. */
   readonly isOffered: boolean;
+  /** Backends whose claims come from here. */
   readonly polledBy: readonly string[];
 }
 
