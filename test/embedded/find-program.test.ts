@@ -137,8 +137,8 @@ test('nothing to be had: exit code 1, both ways out are named, and nothing was s
   expect(stack.output()).toContain('The program "temporal" is not here and could not be got');
   expect(stack.output()).toContain('ECONNREFUSED');
   expect(stack.output()).toContain('Go is not installed');
-  expect(stack.output()).toMatch(/1\. install Go .* or put "temporal" in PATH or its path in TEMPORAL_CLI_PATH/);
-  expect(stack.output()).toMatch(/2\. set TEMPORAL_ADDRESS to a server that is running already/);
+  expect(stack.output()).toMatch(/- install Go .* or put "temporal" in PATH or its path in TEMPORAL_CLI_PATH/);
+  expect(stack.output()).toMatch(/- set TEMPORAL_ADDRESS to a server that is running already/);
   expect(existsSync(join(dataDir, 'postgres'))).toBe(false);
 });
 
