@@ -1,3 +1,4 @@
+import { buffer } from 'node:stream/consumers';
 import { cancellationSignal, log } from '@temporalio/activity';
 import pLimit from 'p-limit';
 import type {
@@ -10,12 +11,16 @@ import type { Spool } from './spool/spool.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
 import { heartbeatWhile } from './heartbeat-while.js';
 import type { OutputVerdict } from './media/errors.js';
-import { OutputInvalidError } from './media/errors.js';
+import { FaceNotFoundError, OutputInvalidError } from './media/errors.js';
 import { inspectOutput } from './media/inspect-output.js';
+import { isUnchanged } from './media/is-unchanged.js';
+import type { ObjectStore } from './storage/object-store.js';
 import { crashPoint } from '../infra/runtime/crash-point.js';
 
 export interface ValidateOutputsDeps {
   readonly spool: Spool;
+  /** Has the pictures that callers brought. */
+  readonly store: Pick<ObjectStore, 'open'>;
   /** Decodes at once, over all generations of this worker: decoding takes a whole core each. */
   readonly maxDecodes: number;
   /** Decodes videos and sounds; `null` where there is none. */
@@ -34,7 +39,11 @@ export function createValidateOutputs(deps: ValidateOutputsDeps): BackendActivit
         );
         crashPoint('validateOutputs.mid');
         const invalid = [...checked.filter((result) => 'fault' in result), ...countFault(input)];
-        if (invalid.length === 0) return checked.filter((result) => 'mediaType' in result);
+        if (invalid.length === 0) {
+          const valid = checked.filter((result) => 'mediaType' in result);
+          if (await hasPassedThrough(deps, input, valid)) throw new FaceNotFoundError();
+          return valid;
+        }
         log.error('ComfyUI delivered invalid outputs', { generationId: input.generationId, invalid });
         // They must be fetched again, not read again: what lies in the spool is what was judged.
         await spool.remove(input.generationId);
@@ -60,6 +69,23 @@ async function check(
   if (!verdict.ok) return { index, fault: verdict.fault, detail: verdict.detail };
   const { ok: _ok, hasSound: _hasSound, ...facts } = verdict;
   return { ...output, ...facts };
+}
+
+/** A swap of faces that finds none delivers what it was given, and ComfyUI calls that a success. */
+async function hasPassedThrough(
+  { spool, store }: ValidateOutputsDeps,
+  { generationId, submission, promptId, expected }: ValidateOutputsInput,
+  outputs: readonly ValidOutput[],
+): Promise<boolean> {
+  const { noFaceIfUnchanged } = expected;
+  if (noFaceIfUnchanged === undefined) return false;
+  const original = await buffer(await store.open(noFaceIfUnchanged));
+  for (const { index, reference, sha256 } of outputs) {
+    const request = { generationId, submission, promptId, index, reference, sha256 };
+    const { path } = await spool.ensureSpooled(request, cancellationSignal());
+    if (reference.kind !== 'image' || !(await isUnchanged(path, original))) return false;
+  }
+  return true;
 }
 
 function countFault({ outputs, expected }: ValidateOutputsInput): readonly OutputVerdict[] {

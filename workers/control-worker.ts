@@ -179,7 +179,7 @@ async function createFalActivities(
     submitToFal: createSubmitToFal({ fal, store }),
     awaitFal: createAwaitFal({ fal }),
     downloadOutputs: createDownloadOutputs({ spool }),
-    validateOutputs: createValidateOutputs({ spool, maxDecodes: MAX_DECODES, ffmpegPath: config.ffmpegPath }),
+    validateOutputs: createValidateOutputs({ spool, store, maxDecodes: MAX_DECODES, ffmpegPath: config.ffmpegPath }),
     uploadOutputs: createUploadOutputs({ spool, store, late }),
   };
 }

@@ -241,7 +241,7 @@ function backendActivities(backing: Backing): BackendActivities {
     stopPrompt: createStopPrompt({ backend }),
     freeMemory: createFreeMemory({ backend }),
     downloadOutputs: createDownloadOutputs({ spool }),
-    validateOutputs: createValidateOutputs({ spool, maxDecodes: MAX_DECODES, ffmpegPath: config.ffmpegPath }),
+    validateOutputs: createValidateOutputs({ spool, store, maxDecodes: MAX_DECODES, ffmpegPath: config.ffmpegPath }),
     uploadOutputs: createUploadOutputs({ spool, store, late }),
   };
 }

@@ -26,7 +26,7 @@ import type { NodeFault } from '../comfyui/errors.js';
 import { InputMissingError } from '../comfyui/input-files.js';
 import { classifyFalFailure } from '../fal/classify-fal-failure.js';
 import { FalError } from '../fal/errors.js';
-import { OutputInvalidError } from '../media/errors.js';
+import { FaceNotFoundError, OutputInvalidError } from '../media/errors.js';
 import { OutputTooLargeError } from '../spool/errors.js';
 import { ObjectStoreError, refusalOf } from '../storage/errors.js';
 import type { RecoveryRule } from '../../workflows/domain/recovery-rule.js';
@@ -117,6 +117,7 @@ function kindByClass(error: unknown): FailureKind {
   if (error instanceof PromptInterruptedError) return 'INTERRUPTED';
   if (error instanceof BackendCrashedError) return 'BACKEND_CRASHED';
   if (error instanceof InputMissingError) return 'BAD_INPUT';
+  if (error instanceof FaceNotFoundError) return 'NO_FACE';
   if (error instanceof InputRefusedError) return 'DISK_FULL';
   if (isErrno(error, 'ENOSPC')) return 'DISK_FULL'; // the spool
   if (isDatabaseUnavailable(error) || isGrpcServiceError(error)) return 'NETWORK_ERROR';

@@ -38,7 +38,8 @@ export function bindTemplate({ manifest, graph }: Template, { given, files }: Te
     const written = file === undefined ? value : inputValue(file.objectKey);
     return bindValue(current, manifest.parameters[name]?.bindings ?? [], written);
   }, graph);
-  const { kind, width, height, count } = manifest.expected;
+  const { kind, width, height, count, noFaceIfUnchanged = '' } = manifest.expected;
+  const face = files.get(noFaceIfUnchanged);
   const lengths = { ...asked, ...lengthsOf(files) };
   return {
     graph: bound,
@@ -50,6 +51,7 @@ export function bindTemplate({ manifest, graph }: Template, { given, files }: Te
       count: numberOf(asked, count),
       ...lengthOf(manifest.expected, lengths),
       ...(isSoundAsked(manifest.expected, { ...asked, ...soundsOf(files) }) && { hasSound: true as const }),
+      ...(face !== undefined && { noFaceIfUnchanged: face.objectKey }),
       flatImages: manifest.flatImages,
     },
     vramGb: vramNeeded(manifest.vram ?? [], lengths),

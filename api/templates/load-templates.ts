@@ -81,6 +81,7 @@ function complaintsAbout(manifest: TemplateManifest, graph: ApiGraph): readonly 
     ...references
       .filter(([, parameter]) => !isKnown(manifest, parameter))
       .map(([field, parameter]) => `${field}: there is no parameter "${parameter}"`),
+    ...complaintsAboutFace(manifest),
     ...vramParameters(manifest)
       .filter(([, parameter]) => !isMeasured(manifest, parameter))
       .map(
@@ -108,13 +109,19 @@ function isMeasured(manifest: TemplateManifest, reference: string): boolean {
 }
 
 function expectedParameters({ expected }: TemplateManifest): readonly (readonly [string, string])[] {
-  const { kind: _kind, sound, ...named } = expected;
+  const { kind: _kind, sound, noFaceIfUnchanged: _face, ...named } = expected;
   const lengths = Object.entries(named).flatMap(([field, measure]) => {
     if (measure === null || measure === undefined || typeof measure === 'number') return [];
     const names = typeof measure === 'string' ? [measure] : measure.sum;
     return names.map((name) => [`expected.${field}`, name] as const);
   });
   return typeof sound === 'string' ? [...lengths, ['expected.sound', sound]] : lengths;
+}
+
+function complaintsAboutFace({ expected, parameters }: TemplateManifest): readonly string[] {
+  const { noFaceIfUnchanged: name } = expected;
+  if (name === undefined || (Object.hasOwn(parameters, name) && parameters[name]?.type === 'image')) return [];
+  return [`expected.noFaceIfUnchanged: there is no parameter "${name}" that is an image`];
 }
 
 function modelParameters({ models }: TemplateManifest): readonly (readonly [string, string])[] {

@@ -130,6 +130,8 @@ export const templateManifest = z.strictObject({
     fps: z.union([z.string(), z.number().positive()]).optional(),
     /** Whether a video must have a sound: always, if a boolean parameter says so, or if a file has one (`video.sound`). */
     sound: z.union([z.literal(true), z.string()]).optional(),
+    /** A picture; where the results are that picture, unchanged, the node of a face has found none: NO_FACE. */
+    noFaceIfUnchanged: z.string().optional(),
   }),
   flatImages: z.enum(['allow', 'flag', 'fail']),
   /** What one output costs an account; 1 if absent. With ComfyUI's largest batch (4096) it still fits into an integer. */

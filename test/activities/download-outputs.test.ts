@@ -290,13 +290,16 @@ describe('Downloads', () => {
   });
 });
 
+/** Nothing is read from the store where no template compares with a picture of the caller. */
+const NO_STORE = { open: async (key: string) => Promise.reject(new Error(`${key} was not to be read`)) };
+
 describe('Validation', () => {
   test('R3.2 an invalid file ends with every fault named, and is not kept to be judged again', async () => {
     const server = await serving((response) => response.end('<!DOCTYPE html>'));
     const { spool, downloadOutputs } = downloading(server.url);
     const input = buildInput(buildReference(), buildReference({ filename: 'b.png' }));
     const outputs = await environment().run(downloadOutputs, input);
-    const validateOutputs = createValidateOutputs({ spool, maxDecodes: 2, ffmpegPath: null });
+    const validateOutputs = createValidateOutputs({ spool, store: NO_STORE, maxDecodes: 2, ffmpegPath: null });
     const expected = buildExpectedOutputs({ count: 3, flatImages: 'fail' });
     const failure = await failureOf(environment().run(validateOutputs, { ...input, outputs, expected }));
     expect(failure).toMatchObject({ type: 'OUTPUT_INVALID', nonRetryable: true });
@@ -322,7 +325,7 @@ describe('Validation', () => {
     const input = buildInput(...state.finished.outputs);
     const outputs = await environment().run(downloadOutputs, input);
     const expected = buildExpectedOutputs({ widthPx: 16, heightPx: 16, count: 1, flatImages: 'flag' });
-    const validateOutputs = createValidateOutputs({ spool, maxDecodes: 1, ffmpegPath: null });
+    const validateOutputs = createValidateOutputs({ spool, store: NO_STORE, maxDecodes: 1, ffmpegPath: null });
     const [valid] = await environment().run(validateOutputs, { ...input, outputs, expected });
     expect(valid).toMatchObject({ mediaType: 'image/png', extension: 'png', widthPx: 16, heightPx: 16, isFlat: true });
     expect(valid).toMatchObject({ ...outputs[0] });

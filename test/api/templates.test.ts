@@ -290,6 +290,12 @@ describe('a template that is wrong stops the start with file and field', () => {
       (t) => (t['vram'] = [{ upTo: { width: 512, frames: 9 }, gb: 6 }]),
       /vram\.0\.upTo: there is no parameter "frames" that is a number/,
     ],
+    [
+      'a face in what is no picture',
+      'template.json',
+      (t) => (t['expected'] = { width: null, height: null, count: null, noFaceIfUnchanged: 'width' }),
+      /noFaceIfUnchanged: there is no parameter "width" that is an image/,
+    ],
     ['VRAM of nothing', 'template.json', (t) => (t['vram'] = [{ upTo: {}, gb: 6 }]), /names no parameter/],
     ['a dangling link', 'graph.json', (g) => delete g['1'], /graph\.json: 2\.inputs\.images/],
     ['a node without a class', 'graph.json', (g) => (g['3'] = { inputs: {} }), /graph\.json: 3\.class_type/],

@@ -36,6 +36,8 @@ export interface ExpectedOutputs {
   readonly durationSeconds: number | null;
   /** True where a video must have a sound; absent: it may have one. */
   readonly hasSound?: true;
+  /** Object key of a picture of the caller; where every output is that picture, unchanged, its node has found no face. */
+  readonly noFaceIfUnchanged?: string;
   readonly flatImages: FlatImagePolicy;
 }
 

@@ -9,7 +9,7 @@ const FACE_PX = 512;
 /** Standard deviation of the lightness, of 255; below it there is nothing in the picture. */
 const FLAT_BELOW = 4;
 
-/** IP-Adapter FaceID (ComfyUI_IPAdapter_plus) and LivePortrait (ComfyUI-LivePortraitKJ). A flat picture has no face. */
+/** IP-Adapter FaceID, LivePortrait and ReActor (data/SOURCES.md). A flat picture has no face. */
 export const faceNodes: Readonly<Record<string, NodeRunner>> = {
   IPAdapterFaceID: async ({ inputs }) => {
     const image = inputs.image('image');
@@ -17,6 +17,18 @@ export const faceNodes: Readonly<Record<string, NodeRunner>> = {
     const weights = `${inputs.number('weight', 1)}/${inputs.number('weight_faceidv2', 1)}`;
     const face = `${inputs.modelName('ipadapter')}:${hashOf(image.frames.map(hashOf))}@${weights}`;
     return { outputs: [{ kind: 'model', name: `${inputs.modelName('model')}+${face}` }, image] };
+  },
+
+  /** Without a face in one of the two pictures it passes on what it was given, says so in the log alone, and succeeds. */
+  ReActorFaceSwap: async ({ inputs }) => {
+    const target = inputs.image('input_image');
+    const source = inputs.image('source_image');
+    const hasBoth = (await hasFace(target)) && (await hasFace(source));
+    if (!hasBoth) return { outputs: [target] };
+    const lines = ['SIMULATOR', 'ReActor', hashOf(source.frames.map(hashOf)).slice(0, 12)];
+    const [first = Buffer.alloc(0)] = target.frames;
+    const place = { index: 0, frame: 0, frameCount: 1 };
+    return { outputs: [{ ...target, frames: [await renderOver({ picture: first, size: target, lines, place })] }] };
   },
 
   /** Finds no face without a word; the node after it says so. */
