@@ -1,5 +1,6 @@
 import { activityInfo, cancellationSignal, log } from '@temporalio/activity';
 import type { BackendClaim, ClaimActivities, DiscoverBackendInput } from '../workflows/contracts/activities.js';
+import type { GraphReference } from '../workflows/contracts/generation.js';
 import { backendTaskQueue } from '../workflows/contracts/task-queues.js';
 import type { ComfyUIBackend } from './comfyui/comfyui-backend.js';
 import { promptIdOf } from './comfyui/prompt-id.js';
@@ -75,7 +76,7 @@ async function claim(deps: DiscoverBackendDeps, input: DiscoverBackendInput): Pr
       backendId,
       ended: false,
       runId,
-      graphSha256: input.graphSha256,
+      graphSha256: input.graph.sha256,
     };
   };
   const record = await (isProbablyNew ? openClaim : changeClaim)(store, generationId, decide);
@@ -102,21 +103,21 @@ function isHeldElsewhere(
   asker: { readonly input: DiscoverBackendInput; readonly backendId: string; readonly runId: string | undefined },
 ): boolean {
   if (record === null || record.backendId === asker.backendId) return false;
-  if (rendersAnother(record, asker.input)) return false;
+  if (rendersAnother(record, asker.input.graph)) return false;
   return record.runId !== undefined && record.runId !== asker.runId && record.submission > asker.input.lastSubmission;
 }
 
 /** A recovery had changed the graph, or a part of the batch was rendered; claims of earlier versions do not say. */
-function rendersAnother({ graphSha256 }: ClaimRecord, wanted: Pick<DiscoverBackendInput, 'graphSha256'>): boolean {
-  return graphSha256 !== undefined && graphSha256 !== wanted.graphSha256;
+function rendersAnother({ graphSha256 }: ClaimRecord, wanted: GraphReference): boolean {
+  return graphSha256 !== undefined && graphSha256 !== wanted.sha256;
 }
 
 /** That of the generation that this one repeats, when it has finished here since; nobody could look before. */
 async function finishedPromptOf(
   backend: ComfyUIBackend,
-  { inheritedPrompt: prompt, graphSha256 }: DiscoverBackendInput,
+  { inheritedPrompt: prompt, graph }: DiscoverBackendInput,
 ): Promise<string | null> {
-  if (prompt?.backendId !== backend.backendId || prompt.graphSha256 !== graphSha256) return null;
+  if (prompt?.backendId !== backend.backendId || prompt.graphSha256 !== graph.sha256) return null;
   const { status } = await backend.use(async (client) => client.promptState(prompt.promptId));
   return status === 'succeeded' ? prompt.promptId : null;
 }
@@ -143,12 +144,12 @@ function throwIfRefused(message: string | null): void {
 /** True when the prompt of an open record of this backend renders the same graph, and still runs, waits or has succeeded. */
 async function isAlive(
   backend: ComfyUIBackend,
-  { generationId, endedSubmissions, graphSha256 }: DiscoverBackendInput,
+  { generationId, endedSubmissions, graph }: DiscoverBackendInput,
   record: ClaimRecord | null,
 ): Promise<boolean> {
   if (record?.backendId !== backend.backendId || endedSubmissions.includes(record.submission)) return false;
   const promptId = promptIdOf(generationId, record.submission);
-  if (rendersAnother(record, { graphSha256 })) {
+  if (rendersAnother(record, graph)) {
     await backend.use(async (client) => client.stop(promptId)); // of the run before a reset: at most one may live
     return false;
   }

@@ -3,10 +3,10 @@ import { gapsInWords, gapsOf, isBetterOff, needsOf } from '../workflows/domain/c
 import type { Gap, Needs, Offer } from '../workflows/domain/capability-gaps.js';
 import type { ApiGraph } from '../workflows/domain/graph.js';
 import type { DiscoverBackendInput } from '../workflows/contracts/activities.js';
+import type { GraphReference } from '../workflows/contracts/generation.js';
 import type { ComfyUIBackend } from './comfyui/comfyui-backend.js';
 import { offerOf } from './comfyui/node-catalogue.js';
 import { readBackendReports, readOffer, takesGenerations } from './storage/backend-reports.js';
-import { graphReferenceOf } from './storage/graph-documents.js';
 import type { GraphReader } from './storage/graph-reader.js';
 import type { ObjectStore } from './storage/object-store.js';
 import { untilAborted } from './until-aborted.js';
@@ -27,10 +27,10 @@ const CATALOGUE_MS = 5_000;
  */
 export async function leftToOther(
   deps: LeaveToOtherDeps,
-  { graphSha256, vramGb, avoid }: DiscoverBackendInput,
+  { graph, vramGb, avoid }: DiscoverBackendInput,
 ): Promise<string | null> {
   const { backend, store, pool } = deps;
-  const needs = needsOf(await graphOf(deps, graphSha256), vramGb ?? null);
+  const needs = needsOf(await graphOf(deps, graph), vramGb ?? null);
   const own = await gapsHere(backend, needs);
   if (own.length === 0) return null;
   const reports = (await readBackendReports(store)).filter(
@@ -48,11 +48,11 @@ export async function leftToOther(
 }
 
 /** Empty where it cannot be read: the submission will say so. */
-async function graphOf({ readKeptGraph }: LeaveToOtherDeps, sha256: string): Promise<ApiGraph> {
+async function graphOf({ readKeptGraph }: LeaveToOtherDeps, graph: GraphReference): Promise<ApiGraph> {
   try {
-    return await readKeptGraph(graphReferenceOf(sha256));
+    return await readKeptGraph(graph);
   } catch (error) {
-    log.warn('The graph could not be read before the claim', { sha256, error });
+    log.warn('The graph could not be read before the claim', { key: graph.key, error });
     return {};
   }
 }

@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { activityInfo, cancellationDetails, cancellationSignal, heartbeat, log } from '@temporalio/activity';
-import { z } from 'zod';
 import type { FalActivities, FalSubmission, FalSubmitHeartbeat, SubmitToFalInput } from '../workflows/contracts/fal.js';
 import { crashPoint } from '../infra/runtime/crash-point.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
@@ -9,6 +8,7 @@ import { FalSubmissionUnknownError, NoFalKeyError } from './fal/errors.js';
 import type { FalClient } from './fal/fal-client.js';
 import { heartbeatWhile } from './heartbeat-while.js';
 import { falRecordKey, falRecordOf } from './storage/fal-record.js';
+import { readFalInput } from './storage/graph-documents.js';
 import type { ObjectStore } from './storage/object-store.js';
 import type { FalRecord, FalRecords, FalRecordStore } from './storage/fal-record.js';
 
@@ -57,7 +57,7 @@ async function ensureSubmitted({ fal, store, record, input }: Submission): Promi
   const { modelId, startSeconds } = input;
   const known = await record.read();
   if (known !== null) return knownSubmission(known, modelId);
-  const body = await loadInput(store, input);
+  const body = await embedFiles(await readFalInput(store, input.input), store);
   cancellationSignal().throwIfAborted();
   const begun: FalRecord = { requestId: null, submittedAtMs: Date.now(), modelId };
   if (!(await record.begin(begun))) throw new FalSubmissionUnknownError(modelId);
@@ -104,15 +104,4 @@ async function cancelIfAsked(fal: FalClient, submission: FalSubmission): Promise
   const outcome = await fal.cancel(submission);
   log.info('Cancelled on fal.ai', { requestId: submission.requestId, outcome });
   cancellationSignal().throwIfAborted();
-}
-
-const inputSchema = z.record(z.string(), z.unknown());
-
-async function loadInput(
-  store: FalInputStore,
-  { input }: SubmitToFalInput,
-): Promise<Readonly<Record<string, unknown>>> {
-  const stored = await store.readJson(input.key);
-  if (stored === null) throw new Error(`The input ${input.key} is not in the object store: was it deleted?`);
-  return embedFiles(inputSchema.parse(stored.value), store);
 }

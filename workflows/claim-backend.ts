@@ -52,7 +52,7 @@ async function claimBy(run: GenerationRun, { discoverBackend }: ClaimActivities)
     checked(
       discoverBackend({
         ...{ generationId, endedSubmissions, lastSubmission: progress.submission },
-        ...{ graphSha256: rendered.graph.sha256, avoid: avoided },
+        ...{ graph: rendered.graph, avoid: avoided },
         ...(vramGb !== undefined && { vramGb }),
         ...(inheritedPrompt !== null && { inheritedPrompt }),
       }),

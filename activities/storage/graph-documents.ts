@@ -2,50 +2,53 @@ import { z } from 'zod';
 import type { FalInputReference } from '../../workflows/contracts/fal.js';
 import type { GraphReference } from '../../workflows/contracts/generation.js';
 import type { ApiGraph } from '../../workflows/domain/graph.js';
-import { canonical, canonicalSha256 } from './canonical-json.js';
 import type { ObjectStore } from './object-store.js';
+import { readDocument, storeDocument, storeDocuments } from './stored-documents.js';
 
 const GRAPH_FOLDER = 'graphs';
+const FAL_INPUT_FOLDER = 'fal-inputs';
 
 const graphSchema = z.record(
   z.string(),
   z.looseObject({ class_type: z.string(), inputs: z.record(z.string(), z.unknown()) }),
 );
+const falInputSchema = z.record(z.string(), z.unknown());
+
+type FalInput = Readonly<Record<string, unknown>>;
 
 /** The graph of a reference; throws when it is not there any more. */
-export async function readGraph(
-  store: Pick<ObjectStore, 'readJson'>,
-  { key }: Pick<GraphReference, 'key'>,
-): Promise<ApiGraph> {
-  const stored = await store.readJson(key);
-  if (stored === null) throw new Error(`The graph ${key} is not in the object store: was it deleted?`);
-  return graphSchema.parse(stored.value);
+export async function readGraph(store: Pick<ObjectStore, 'readJson'>, reference: GraphReference): Promise<ApiGraph> {
+  const document = await readDocument(store, reference);
+  if (document === undefined) throw new Error(`The graph ${reference.key} is not in the object store: was it deleted?`);
+  return graphSchema.parse(document);
 }
 
-/** Where the graph with this hash lies. */
-export function graphReferenceOf(sha256: string): GraphReference {
-  return { key: `${GRAPH_FOLDER}/${sha256}.json`, sha256 };
-}
-
-/** Under its own hash: the same graph is stored once, and never changes. */
 export async function storeGraph(store: ObjectStore, graph: ApiGraph): Promise<GraphReference> {
-  return storeUnderHash(store, GRAPH_FOLDER, graph);
+  return storeDocument(store, GRAPH_FOLDER, graph);
 }
 
-/** What a model on fal.ai is to be sent, in the same way. */
-export async function storeFalInput(
+/** For each graph where it lies. */
+export async function storeGraphs(
   store: ObjectStore,
-  input: Readonly<Record<string, unknown>>,
-): Promise<FalInputReference> {
-  return storeUnderHash(store, 'fal-inputs', input);
+  graphs: readonly ApiGraph[],
+): Promise<ReadonlyMap<ApiGraph, GraphReference>> {
+  return storeDocuments(store, GRAPH_FOLDER, graphs);
 }
 
-async function storeUnderHash(
+/** What a model on fal.ai is to be sent; throws when it is not there any more. */
+export async function readFalInput(
+  store: Pick<ObjectStore, 'readJson'>,
+  reference: FalInputReference,
+): Promise<FalInput> {
+  const document = await readDocument(store, reference);
+  if (document === undefined) throw new Error(`The input ${reference.key} is not in the object store: was it deleted?`);
+  return falInputSchema.parse(document);
+}
+
+/** For each input where it lies. */
+export async function storeFalInputs(
   store: ObjectStore,
-  ...[folder, document]: [string, object]
-): Promise<{ readonly key: string; readonly sha256: string }> {
-  const sha256 = canonicalSha256(document);
-  const key = `${folder}/${sha256}.json`;
-  await store.writeJson(key, canonical(document), { kind: 'absent' }); // refused: the same is there already
-  return { key, sha256 };
+  inputs: readonly FalInput[],
+): Promise<ReadonlyMap<FalInput, FalInputReference>> {
+  return storeDocuments(store, FAL_INPUT_FOLDER, inputs);
 }

@@ -6,7 +6,7 @@ import type { Acceptance, CommitDeps } from './commit-generation.js';
 import type { IdempotentRequest } from './idempotency.js';
 import { newGenerationId } from './new-generation-id.js';
 import { readAccountLimits } from './open-limits.js';
-import { NO_ACCOUNT, judgeRequest, storeRequest } from './prepare-generation.js';
+import { NO_ACCOUNT, judgeRequest, newGeneration, storeRequests } from './prepare-generation.js';
 import type { PreparationDeps } from './prepare-generation.js';
 
 export interface AcceptanceDeps extends CommitDeps, PreparationDeps {}
@@ -26,8 +26,13 @@ export function createAcceptGeneration(deps: AcceptanceDeps): AcceptGeneration {
     const replay = idempotency === null ? null : await replayOf(deps.database, idempotency);
     if (replay !== null) return replay;
     const limits = await readAccountLimits(deps.database, accountOf(body), deps.openLimits);
-    const generation = await storeRequest(deps, await judgeRequest(deps, body, limits), newGenerationId());
-    return commitGeneration(deps, generation, { limits, idempotency, language });
+    const judged = await judgeRequest(deps, body, limits);
+    const stored = await storeRequests(deps, [judged.request]);
+    return commitGeneration(deps, newGeneration(deps, judged, stored, newGenerationId()), {
+      limits,
+      idempotency,
+      language,
+    });
   };
 }
 

@@ -1,7 +1,7 @@
-import { storeFalInput, storeGraph } from '../../activities/storage/graph-documents.js';
+import { storeFalInputs, storeGraphs } from '../../activities/storage/graph-documents.js';
 import type { ObjectStore } from '../../activities/storage/object-store.js';
 import type { Database } from '../../infra/postgres/database.js';
-import type { FalRequest, NoFalRequest, ProviderMode } from '../../workflows/contracts/fal.js';
+import type { FalInputReference, ProviderMode } from '../../workflows/contracts/fal.js';
 import type { GraphReference, GraphRules } from '../../workflows/contracts/generation.js';
 import type { ApiGraph } from '../../workflows/domain/graph.js';
 import { heavyModelsOf } from '../../workflows/domain/heavy-models.js';
@@ -47,6 +47,8 @@ export interface PreparationDeps {
 export interface JudgedRequest {
   readonly request: AcceptableRequest;
   readonly priority: number;
+  readonly provider: ProviderMode;
+  readonly recovery: RecoveryPolicy;
   readonly graphRules: GraphRules | null;
 }
 
@@ -59,7 +61,11 @@ export async function judgeRequest(
   const request = await parseGenerationRequest(body, deps);
   const priority = allowedPriority(request.priority, account);
   const graphRules = request.template === 'graph' ? await judgedGraph(deps, request.graph) : null;
-  return { request, priority, graphRules };
+  const provider = request.provider ?? deps.provider;
+  const recovery = recoveryPolicy(deps.recovery, request.recovery);
+  const { vram = [] } = deps.templates.get(request.template)?.manifest ?? {};
+  await refuseTooLarge(deps.directory, { ...request, provider, recovery }, vram);
+  return { request, priority, provider, recovery, graphRules };
 }
 
 async function judgedGraph(deps: PreparationDeps, graph: ApiGraph): Promise<GraphRules | null> {
@@ -69,49 +75,55 @@ async function judgedGraph(deps: PreparationDeps, graph: ApiGraph): Promise<Grap
   return rules;
 }
 
-/** Puts the graph into the object store, which comes before the rows. */
-export async function storeRequest(
+/** What is too large for a row, and where it lies. */
+export interface StoredDocuments {
+  readonly graphs: ReadonlyMap<ApiGraph, GraphReference>;
+  readonly falInputs: ReadonlyMap<BoundFal['input'], FalInputReference>;
+}
+
+/** Puts graphs and what fal is to be sent into the object store, which comes before the rows. */
+export async function storeRequests(
+  { store }: PreparationDeps,
+  requests: readonly AcceptableRequest[],
+): Promise<StoredDocuments> {
+  const inputs = requests.flatMap(({ fal }) => ('reason' in fal ? [] : [fal.input]));
+  const ofRequests = requests.map(({ graph }) => graph);
+  const [graphs, falInputs] = await Promise.all([storeGraphs(store, ofRequests), storeFalInputs(store, inputs)]);
+  return { graphs, falInputs };
+}
+
+/** Of what was judged and stored. */
+export function newGeneration(
   deps: PreparationDeps,
-  ...[{ request, priority, graphRules }, generationId]: [JudgedRequest, string]
-): Promise<NewGeneration> {
-  const [graph, fal] = await Promise.all([
-    storeGraph(deps.store, request.graph),
-    storeFalRequest(deps.store, request.fal),
-  ]);
-  const { asked, metadata, corrections, vramGb } = request;
-  // A graph may name a file by its path, too, without having brought it with the request.
-  const inputs = [...request.inputs, ...inputFilesOf(request.graph)];
-  const { vram = [] } = deps.templates.get(request.template)?.manifest ?? {};
-  const input = {
-    ...{ ...inputOf(deps, request, graph), generationId, provider: request.provider ?? deps.provider, fal },
-    models: heavyModelsOf(request.graph),
-    ...(graphRules !== null && { graphRules }),
-    ...(vramGb !== null && { vramGb }),
+  ...[judged, stored, generationId]: [JudgedRequest, StoredDocuments, string]
+): NewGeneration {
+  const { request, priority, recovery, graphRules } = judged;
+  const { account, template, pool, expected, asked, metadata, corrections, vramGb, fal } = request;
+  return {
+    input: {
+      ...{ generationId, accountId: account ?? NO_ACCOUNT, template, pool, expected, recovery },
+      ...{ limits: generationLimits(deps.limits, request), provider: judged.provider },
+      graph: storedAt(stored.graphs, request.graph),
+      fal: 'reason' in fal ? fal : { ...fal, input: storedAt(stored.falInputs, fal.input) },
+      models: heavyModelsOf(request.graph),
+      ...(graphRules !== null && { graphRules }),
+      ...(vramGb !== null && { vramGb }),
+    },
+    // A graph may name a file by its path, too, without having brought it with the request.
+    inputs: [...request.inputs, ...inputFilesOf(request.graph)],
+    credits: account === null ? null : priceOf(request, deps.creditsPerGraph),
+    ...{ priority, asked, metadata, corrections, retryOf: null },
   };
-  await refuseTooLarge(deps.directory, input, vram);
-  const credits = request.account === null ? null : priceOf(request, deps.creditsPerGraph);
-  return { input, inputs, credits, priority, asked, metadata, corrections, retryOf: null };
+}
+
+function storedAt<Document, Reference>(stored: ReadonlyMap<Document, Reference>, document: Document): Reference {
+  const reference = stored.get(document);
+  if (reference === undefined) throw new Error('A document of the request was not stored');
+  return reference;
 }
 
 /** `null` when it is free. */
 function priceOf({ creditsPerOutput, expected }: AcceptableRequest, creditsPerGraph: number): number | null {
   const credits = creditsPerOutput === null ? creditsPerGraph : creditsPerOutput * (expected.count ?? 1);
   return credits === 0 ? null : credits;
-}
-
-async function storeFalRequest(store: ObjectStore, bound: BoundFal | NoFalRequest): Promise<FalRequest | NoFalRequest> {
-  if ('reason' in bound) return bound;
-  return { ...bound, input: await storeFalInput(store, bound.input) };
-}
-
-function inputOf(
-  defaults: Pick<PreparationDeps, 'limits' | 'recovery'>,
-  ...[request, graph]: [AcceptableRequest, GraphReference]
-): Omit<NewGeneration['input'], 'generationId'> {
-  const { template, pool, expected } = request;
-  return {
-    ...{ accountId: request.account ?? NO_ACCOUNT, template, graph, pool, expected },
-    limits: generationLimits(defaults.limits, request),
-    recovery: recoveryPolicy(defaults.recovery, request.recovery),
-  };
 }

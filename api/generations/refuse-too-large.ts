@@ -1,14 +1,23 @@
-import type { GenerationInput } from '../../workflows/contracts/generation.js';
+import type { NoFalRequest, ProviderMode } from '../../workflows/contracts/fal.js';
+import type { RecoveryPolicy } from '../../workflows/domain/recovery-policy.js';
 import { fittingSizes, mayFit, vramInWords } from '../../workflows/domain/vram.js';
 import type { VramLine } from '../../workflows/domain/vram.js';
 import { falRequestOf } from '../../workflows/fal-choice.js';
 import type { BackendDirectory, KnownBackend } from '../backends/backend-directory.js';
 import { ProblemError } from '../problem-error.js';
+import type { BoundFal } from '../templates/bind-fal.js';
 import { withDeadline } from '../with-deadline.js';
 
 const DEADLINE_MS = 3_000;
 
-type Placed = Pick<GenerationInput, 'pool' | 'provider' | 'fal' | 'recovery' | 'vramGb'>;
+/** What of a request decides where it may run. */
+interface Placed {
+  readonly pool: string;
+  readonly provider: ProviderMode;
+  readonly fal: BoundFal | NoFalRequest;
+  readonly recovery: RecoveryPolicy;
+  readonly vramGb: number | null;
+}
 
 /**
  * Says at once that no GPU has enough memory, with what is needed, what there is and what would fit. A backend that does
@@ -16,10 +25,10 @@ type Placed = Pick<GenerationInput, 'pool' | 'provider' | 'fal' | 'recovery' | '
  */
 export async function refuseTooLarge(
   directory: BackendDirectory,
-  ...[input, table]: [Placed, readonly VramLine[]]
+  ...[placed, table]: [Placed, readonly VramLine[]]
 ): Promise<void> {
-  const { vramGb, pool } = input;
-  if (vramGb === undefined || input.provider === 'fal' || mayRunOnFal(input)) return;
+  const { vramGb, pool } = placed;
+  if (vramGb === null || placed.provider === 'fal' || mayRunOnFal(placed)) return;
   const known = await withDeadline(DEADLINE_MS, directory.backends()).catch(() => []);
   const cards = known.filter((backend) => backend.pool === pool);
   if (cards.length === 0 || cards.some((card) => mayFit(card, vramGb))) return;
@@ -36,9 +45,8 @@ export async function refuseTooLarge(
   });
 }
 
-function mayRunOnFal({ provider = 'comfyui-only', fal, recovery }: Placed): boolean {
-  if (fal === undefined || recovery?.isEnabled === false) return false;
-  return 'modelId' in falRequestOf({ provider, fal, isStrict: recovery?.isStrict ?? false });
+function mayRunOnFal({ provider, fal, recovery }: Placed): boolean {
+  return recovery.isEnabled && 'modelId' in falRequestOf({ provider, fal, isStrict: recovery.isStrict });
 }
 
 function inWords(cards: readonly KnownBackend[]): string {

@@ -54,7 +54,7 @@ function useWithQueue(inComfyQueue: number, state: PromptState): ComfyUIBackend[
 /** Nothing is known of what the graph needs. */
 const WITHOUT_NEEDS = { readKeptGraph: async () => ({}), pool: 'default' };
 
-const SAME = { graphSha256: 'a'.repeat(64), avoid: [] };
+const SAME = { graph: { key: 'graphs/a.json', sha256: 'a'.repeat(64) }, avoid: [] };
 const current = { ensureCurrent: async (): Promise<void> => undefined };
 
 function claiming(
@@ -123,7 +123,7 @@ describe('Claims', () => {
     expect(told).toEqual([generationId]);
     await expect(recordOf(generationId)).resolves.toEqual({
       ...{ submission: 1, backendId: 'gpu-1', ended: false, runId: 'run-1' },
-      graphSha256: SAME.graphSha256,
+      graphSha256: SAME.graph.sha256,
     });
   });
 

@@ -14,12 +14,13 @@ afterEach(async () => {
   await Promise.all([closeFal(), closeStubs()]);
 });
 
-const INPUT_KEY = 'fal-inputs/a.json';
+const SHA256 = 'a'.repeat(64);
+const INPUT_KEY = `fal-inputs/${SHA256}.json`;
 const RECORD_KEY = 'fal/g-1/1.json';
 const holdingInput = () => memoryStore({ [INPUT_KEY]: PROMPT });
 
 function buildSubmission(facts: Partial<SubmitToFalInput> = {}): SubmitToFalInput {
-  const input = { key: INPUT_KEY, sha256: 'a'.repeat(64) };
+  const input = { key: INPUT_KEY, sha256: SHA256 };
   return { generationId: 'g-1', submission: 1, modelId: MODEL, input, startSeconds: null, ...facts };
 }
 

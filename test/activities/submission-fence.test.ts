@@ -20,7 +20,7 @@ import {
   NO_INPUTS,
   storeHolding,
 } from './support/activity-world.js';
-import { buildGraph, buildSubmission, queued } from './support/prompts.js';
+import { GRAPH_REFERENCE, buildGraph, buildSubmission, queued } from './support/prompts.js';
 import { countOf, simulatorsOf, stopSimulators } from './support/simulators.js';
 
 afterEach(async () => {
@@ -36,7 +36,7 @@ function submitter(backend: ComfyUIBackend, options: { readonly claim?: ClaimRec
   const { claim = held, steps = 10 } = options;
   const input = buildSubmission();
   const documents: Record<string, unknown> = {
-    'graphs/a.json': buildGraph({ steps }),
+    [GRAPH_REFERENCE.key]: buildGraph({ steps }),
     [claimKey(input.generationId)]: claim,
   };
   const gate = new GateSwitch();

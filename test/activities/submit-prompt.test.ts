@@ -18,7 +18,7 @@ import {
   NO_INPUTS,
   storeHolding,
 } from './support/activity-world.js';
-import { buildGraph, buildSubmission, queued } from './support/prompts.js';
+import { GRAPH_REFERENCE, buildGraph, buildSubmission, queued } from './support/prompts.js';
 import { countOf, simulator as anySimulator, simulatorsOf, stopSimulators } from './support/simulators.js';
 import { closeStubs, freePort, sendJson, sendPage, startCuttingProxy, startStub } from './support/stub-server.js';
 
@@ -29,7 +29,7 @@ afterEach(async () => {
 
 function submitter(backend: ComfyUIBackend, graph: ApiGraph) {
   const claims: string[] = [];
-  const store = storeHolding({ 'graphs/a.json': graph });
+  const store = storeHolding({ [GRAPH_REFERENCE.key]: graph });
   const submitPrompt = createSubmitPrompt({
     rules: [],
     backend,

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { readGraph } from '../../activities/storage/graph-documents.js';
 import { feedBatches } from '../../workers/batch-feeder.js';
 import { readEvents } from './support/read-events.js';
 import { CARD, accept, call, createTestSetting, post } from './support/start-test-api.js';
@@ -89,8 +90,9 @@ describe('What a batch can be', () => {
       .selectAll()
       .where('id', '=', ids[1] ?? '')
       .executeTakeFirstOrThrow();
-    expect(row.workflow_input).toMatchObject({ generationId: row.id, graph: { key: row.graph_key } });
-    expect((await setting.store.readJson(row.graph_key))?.value).toMatchObject({ '3': { class_type: 'KSampler' } });
+    const { generationId, graph } = row.workflow_input;
+    expect([generationId, graph.key]).toEqual([row.id, row.graph_key]);
+    expect(await readGraph(setting.store, graph)).toMatchObject({ '3': { class_type: 'KSampler' } });
   });
 
   test('a sweep over parameters and seeds: every combination once, the last list and then the seed change first', async () => {

@@ -23,8 +23,8 @@ export interface DiscoverBackendInput {
   readonly endedSubmissions: readonly number[];
   /** The last submission that this Workflow has claimed, 0 before the first; a higher one is of a run before a reset. */
   readonly lastSubmission: number;
-  /** Of the graph that is to be rendered: a submission of another one is not adopted. */
-  readonly graphSha256: string;
+  /** That is to be rendered: a submission of another one is not adopted. */
+  readonly graph: GraphReference;
   /** Backends that do not take it: it has failed there for a reason that is theirs. */
   readonly avoid: readonly string[];
   /** What it needs of a card, where that is known: a smaller one leaves it to others that may have as much. */

@@ -19,7 +19,7 @@ export type FlatImagePolicy = 'allow' | 'flag' | 'fail';
 
 /** A graph in ComfyUI's API format, bound at acceptance: editing a template cannot change an accepted generation. */
 export interface GraphReference {
-  /** Object key, `graphs/<sha256>.json`. */
+  /** Object key, `graphs/<sha256>.json`; graphs of a batch lie together, under the hash of all of them. */
   readonly key: string;
   readonly sha256: string;
 }

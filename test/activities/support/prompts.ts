@@ -6,6 +6,10 @@ import type { TextToImage } from '../../simulator/graphs.js';
 import { uniqueName } from '../../support/stack.js';
 import { clientAt } from './activity-world.js';
 
+const SHA256 = 'a'.repeat(64);
+/** Where the graph of a test lies, alone. */
+export const GRAPH_REFERENCE = { key: `graphs/${SHA256}.json`, sha256: SHA256 };
+
 export function buildSubmission(facts: Partial<SubmitPromptInput> = {}): SubmitPromptInput {
   const generationId = facts.generationId ?? uniqueName('generation');
   const submission = facts.submission ?? 1;
@@ -13,7 +17,7 @@ export function buildSubmission(facts: Partial<SubmitPromptInput> = {}): SubmitP
     generationId,
     submission,
     promptId: promptIdOf(generationId, submission),
-    graph: { key: 'graphs/a.json', sha256: 'a'.repeat(64) },
+    graph: GRAPH_REFERENCE,
     ...facts,
   };
 }
