@@ -1,4 +1,4 @@
-// Compiles to dist/, bundles the workflows once (a worker that bundles for itself starts a second later),
+// Compiles to dist/, bundles the workflows once (a worker that bundles for itself starts a second later) and the programs,
 // and writes down which commit was built. Sources that were built already are left alone: the compiler takes five
 // seconds to find that out for itself, at every start.
 import { execFileSync } from 'node:child_process';
@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { bundlePrograms } from './bundle-programs.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, 'dist');
@@ -18,6 +19,7 @@ if (!existsSync(builtPath) || readFileSync(builtPath, 'utf8') !== sources) {
   rmSync(builtPath, { force: true }); // a build that breaks off leaves dist/ in between
   compile();
   await bundleWorkflows();
+  await bundlePrograms(dist);
   writeFileSync(builtPath, sources);
 }
 writeIfChanged(join(dist, 'build-info.json'), JSON.stringify({ commit: commit() }));
@@ -42,6 +44,7 @@ function stampOfSources() {
   for (const path of [config, join(root, 'tsconfig.json'), join(root, 'package-lock.json')])
     hash.update(readFileSync(path));
   for (const folder of include) hashFolder(hash, join(root, folder), '.ts');
+  hashFolder(hash, join(root, 'scripts'), '.mjs');
   return hash.digest('hex');
 }
 

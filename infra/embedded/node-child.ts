@@ -1,6 +1,5 @@
-import { join } from 'node:path';
 import type { Env } from '../runtime/env.js';
-import { projectRoot } from '../runtime/project-root.js';
+import { programPath } from '../runtime/program-path.js';
 import { orAborted } from './or-aborted.js';
 import type { ProcessSpec } from './processes/process-spec.js';
 
@@ -15,16 +14,16 @@ export interface NodeChild {
 /** What `npm start` runs beside the servers. */
 export const WORKER: NodeChild = {
   name: 'worker',
-  entry: join(projectRoot, 'dist', 'workers', 'main.js'),
+  entry: programPath('workers/main'),
   args: [],
   env: { WORKER_ROLES: 'control,gpu' },
 };
 
-export const API: NodeChild = { name: 'api', entry: join(projectRoot, 'dist', 'api', 'main.js'), args: [], env: {} };
+export const API: NodeChild = { name: 'api', entry: programPath('api/main'), args: [], env: {} };
 
 /** The ComfyUI that stands in where there is none. */
 export function simulatorOn(port: number, folder: string): NodeChild {
-  const entry = join(projectRoot, 'dist', 'infra', 'simulators', 'comfyui', 'main.js');
+  const entry = programPath('infra/simulators/comfyui/main');
   return { name: 'simulator', entry, args: ['--port', `${port}`, '--data-dir', folder], env: {} };
 }
 

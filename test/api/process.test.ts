@@ -2,15 +2,14 @@ import { fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { connect } from 'node:net';
-import { join } from 'node:path';
 import { afterEach, expect, test } from '@jest/globals';
-import { projectRoot } from '../../infra/runtime/project-root.js';
+import { programPath } from '../../infra/runtime/program-path.js';
 import { createTestBucket, createTestDatabase, testServers } from '../support/stack.js';
 import { readEvents } from './support/read-events.js';
 import { NOWHERE, accept, call } from './support/start-test-api.js';
 
 /** As the build leaves it: `npm test` builds first. */
-const entry = process.env['TEST_API_ENTRY'] ?? join(projectRoot, 'dist', 'api', 'main.js');
+const entry = process.env['TEST_API_ENTRY'] ?? programPath('api/main');
 const started: ChildProcess[] = [];
 
 afterEach(() => {

@@ -15,6 +15,7 @@ beforeAll(() => {
   }
   for (const file of [
     'scripts/build.mjs',
+    'scripts/bundle-programs.mjs',
     'tsconfig.json',
     'tsconfig.build.json',
     'package.json',

@@ -17,6 +17,7 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { findProgram } from '../../infra/embedded/programs/find-program.js';
 import { TEMPORAL, VERSITYGW } from '../../infra/embedded/programs/known-programs.js';
 import { startNode } from './stack-process.js';
+import { programPath } from '../../infra/runtime/program-path.js';
 
 const USABLE = 'temporal version 1.5.1 (Server 1.29.1, UI 2.42.1)';
 // Port 9 would not do: fetch refuses it unasked.
@@ -129,7 +130,7 @@ test('a stop while Go builds ends the build and leaves nothing half', async () =
 test('nothing to be had: exit code 1, both ways out are named, and nothing was started', async () => {
   mkdirSync(join(home, 'path'));
   const dataDir = join(home, 'data');
-  const stack = startNode(join(process.cwd(), 'dist/infra/embedded/main.js'), {
+  const stack = startNode(programPath('infra/embedded/main'), {
     args: ['--servers-only', '--throwaway'],
     env: { ...envWith({}), DATA_DIR: dataDir, TEMPORAL_CLI_PATH: '' },
   });

@@ -15,7 +15,8 @@ export function breakBuild({ file, line, instead }: Breakage): { readonly dist: 
   const folder = join(projectRoot, '.data', 'broken-builds');
   mkdirSync(folder, { recursive: true });
   const dist = mkdtempSync(join(folder, 'dist-')); // below the project, where packages are found
-  cpSync(join(projectRoot, 'dist'), dist, { recursive: true });
+  const bundles = join(projectRoot, 'dist', 'bin');
+  cpSync(join(projectRoot, 'dist'), dist, { recursive: true, filter: (source) => source !== bundles });
   const path = join(dist, file);
   const [before, after, ...more] = readFileSync(path, 'utf8').split(line);
   if (before === undefined || after === undefined || more.length > 0) {

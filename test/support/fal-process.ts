@@ -1,7 +1,7 @@
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { projectRoot } from '../../infra/runtime/project-root.js';
+import { programPath } from '../../infra/runtime/program-path.js';
 import type { FalJournalEntry, FalJournalEvent } from '../../infra/simulators/fal/journal.js';
 import { SIMULATOR_KEY } from '../../infra/simulators/fal/options.js';
 import { spawnSimulator } from './simulator-process.js';
@@ -9,7 +9,7 @@ import type { SimulatorProcess } from './simulator-process.js';
 
 export type FalProcess = SimulatorProcess<FalJournalEntry>;
 
-const FAL_MAIN = join(projectRoot, 'dist', 'infra', 'simulators', 'fal', 'main.js');
+const FAL_MAIN = programPath('infra/simulators/fal/main');
 
 export interface FalProcessOptions {
   /** Default 0: as fast as possible. */

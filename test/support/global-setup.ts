@@ -10,8 +10,7 @@ declare global {
 
 /** Programs that are not on this machine yet are built first: minutes, once. */
 const READY_WITHIN_MS = 30 * 60_000;
-const root = process.cwd(); // Jest starts its global setup in the project's root
-const entry = join(root, 'dist', 'infra', 'embedded', 'main.js');
+const entry = join(process.cwd(), 'dist', 'bin', 'infra', 'embedded', 'main.js'); // Jest starts its global setup in the project's root, in CommonJS
 
 const PASSED_ON = [
   ['TEST_DATABASE_URL', 'DATABASE_URL'],

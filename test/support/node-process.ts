@@ -2,7 +2,7 @@ import { fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { createWriteStream, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { projectRoot } from '../../infra/runtime/project-root.js';
+import { programPath } from '../../infra/runtime/program-path.js';
 
 /** One of our own programs, running. */
 export interface NodeProcess {
@@ -24,19 +24,22 @@ const READY_WITHIN_MS = 60_000;
 /** Starts a built program of ours; resolves when it says that it is ready, rejects with its log when it does not. */
 export async function startNode(options: {
   readonly name: string;
-  /** Below `dist/`. */
-  readonly main: string;
+  /** As `programPath` takes it. */
+  readonly program: string;
   readonly env: Readonly<Record<string, string>>;
   readonly logDir: string;
-  /** Another build than `dist/`: a copy that is broken on purpose. */
+  /** A copy of `dist/` that is broken on purpose: what the compiler left there is run. */
   readonly dist?: string;
 }): Promise<NodeProcess> {
   const logPath = join(options.logDir, `${options.name}.log`);
-  const child = fork(join(options.dist ?? join(projectRoot, 'dist'), options.main), {
-    env: { ...options.env },
-    execArgv: [],
-    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-  });
+  const child = fork(
+    options.dist === undefined ? programPath(options.program) : join(options.dist, `${options.program}.js`),
+    {
+      env: { ...options.env },
+      execArgv: [],
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    },
+  );
   const log = createWriteStream(logPath, { flags: 'a' });
   child.stdout?.pipe(log, { end: false });
   child.stderr?.pipe(log, { end: false });

@@ -108,14 +108,14 @@ export async function startService(options: {
     FFMPEG_PATH,
     ...options.env,
   };
-  const spawnNode = (name: string, main: string, extra: Readonly<Record<string, string>> = {}) =>
+  const spawnNode = (name: string, program: string, extra: Readonly<Record<string, string>> = {}) =>
     startNode({
-      ...{ name, main, env: { ...env, ...extra }, logDir: dataDir },
+      ...{ name, program, env: { ...env, ...extra }, logDir: dataDir },
       ...(options.dist !== undefined && { dist: options.dist }),
     });
-  let api = await spawnNode('api', 'api/main.js');
+  let api = await spawnNode('api', 'api/main');
   const { url: apiUrl } = api;
-  let worker = await spawnNode('worker', 'workers/main.js', options.firstWorkerEnv).catch(async (error: unknown) => {
+  let worker = await spawnNode('worker', 'workers/main', options.firstWorkerEnv).catch(async (error: unknown) => {
     await api.end('SIGKILL'); // a child that is left behind keeps Jest alive
     throw error;
   });
@@ -140,7 +140,7 @@ export async function startService(options: {
     dataDir,
     killApi: async (signal = 'SIGKILL') => api.end(signal),
     startApi: async (extra) => {
-      api = await spawnNode('api', 'api/main.js', { PORT: new URL(apiUrl).port, ...extra });
+      api = await spawnNode('api', 'api/main', { PORT: new URL(apiUrl).port, ...extra });
     },
     apiEnded: async () => api.ended,
     workerPid: () => worker.pid,
@@ -149,11 +149,11 @@ export async function startService(options: {
     },
     killWorker: async (signal = 'SIGKILL') => worker.end(signal),
     startWorker: async (extra) => {
-      worker = await spawnNode('worker', 'workers/main.js', extra);
+      worker = await spawnNode('worker', 'workers/main', extra);
     },
     startOther: async (name, extra) => {
       spoolFolders.push(join(dataDir, name, 'spool'));
-      return spawnNode(name, 'workers/main.js', { DATA_DIR: join(dataDir, name), ...extra });
+      return spawnNode(name, 'workers/main', { DATA_DIR: join(dataDir, name), ...extra });
     },
     workerEnded: async () => worker.ended,
     post,

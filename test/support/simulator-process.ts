@@ -3,7 +3,7 @@ import type { ChildProcess } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { projectRoot } from '../../infra/runtime/project-root.js';
+import { programPath } from '../../infra/runtime/program-path.js';
 import type { JournalEntry } from '../../infra/simulators/comfyui/journal.js';
 import { serverVersions } from '../../infra/simulators/comfyui/server-versions.js';
 import type { ProcessEnd } from './node-process.js';
@@ -11,7 +11,7 @@ import type { ProcessEnd } from './node-process.js';
 /** The ComfyUIs that everything about submitting, waiting and cancelling is tested on, oldest first. */
 export const SIMULATED_VERSIONS: readonly string[] = serverVersions.map(({ number }) => number);
 
-export const SIMULATOR_MAIN = join(projectRoot, 'dist', 'infra', 'simulators', 'comfyui', 'main.js');
+export const SIMULATOR_MAIN = programPath('infra/simulators/comfyui/main');
 
 export interface SimulatorProcessOptions {
   /** Default 0: as fast as possible. */
