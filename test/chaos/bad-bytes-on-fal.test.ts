@@ -21,8 +21,7 @@ import type { SimulatorProcess } from '../support/simulator-process.js';
 
 const CREDITS = 10_000;
 const DOWNLOADS = 4;
-/** The decoder is the one of ComfyUI's files, which twenty seeds have met there. */
-const SEEDS = seeds(5);
+const SEEDS = seeds(20);
 
 const folder = mkdtempSync(join(tmpdir(), 'bad-bytes-on-fal-'));
 let corpus: readonly BadFile[];

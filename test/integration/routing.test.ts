@@ -175,6 +175,26 @@ test('R4.3 an account that floods one queue does not keep another account, in an
   expect(passed).toBeLessThanOrEqual(2);
 }, 180_000);
 
+test('R4.3 an account of three times the weight gets three times the renderings while both wait', async () => {
+  await takingOnly();
+  const ofAccount = async (id: string, weight: number) => {
+    await service.post('/v1/accounts', { id });
+    await service.post(`/v1/accounts/${id}/grants`, { credits: 1_000, reference: 'start' });
+    await service.post(`/v1/accounts/${id}/limits`, { weight });
+    return submitted(...times(24, () => picture(A, { steps: 5, account: id })));
+  };
+  const [heavy, light] = [await ofAccount('heavy', 3), await ofAccount('light', 1)];
+  const open = "WorkflowType = 'generateMedia' AND ExecutionStatus = 'Running'";
+  await until('all of them wait in Temporal', async () => (await service.temporal.workflow.count(open)).count >= 48);
+  await takingOnly('large');
+  await completed([...heavy, ...light]);
+  const first = renderedOn(fleet.large, [...heavy, ...light]).slice(0, 24);
+  const share = first.filter((id) => heavy.includes(id)).length;
+  process.stdout.write(`of the first 24 renderings the account of weight 3 got ${share}\n`);
+  expect(share).toBeGreaterThanOrEqual(15);
+  expect(share).toBeLessThanOrEqual(21);
+}, 180_000);
+
 test('R4.3 the second of two requests says that the one GPU is busy and that it is next, and starts when it is free', async () => {
   await takingOnly('large');
   const [first = '', second = ''] = await submitted(picture(A, { steps: 100 }), picture(A, { steps: 10 }));

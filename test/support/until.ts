@@ -1,6 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const LOOK_MS = 50;
+/** Hundreds may wait at once: who has waited for long looks less often, and learns of it a twentieth later at most. */
+const LATER_SHARE = 1 / 20;
+const MAX_LOOK_MS = 500;
 
 /** Waits for a condition, not for time: the first value that is neither null nor undefined nor false. */
 export async function until<T>(
@@ -8,7 +11,8 @@ export async function until<T>(
   look: () => Promise<T | null | undefined | false>,
   timeoutMs = 20_000,
 ): Promise<T> {
-  const deadline = performance.now() + timeoutMs;
+  const began = performance.now();
+  const deadline = began + timeoutMs;
   let last: unknown = null;
   while (performance.now() < deadline) {
     try {
@@ -17,7 +21,7 @@ export async function until<T>(
     } catch (error) {
       last = error;
     }
-    await sleep(LOOK_MS);
+    await sleep(Math.min(MAX_LOOK_MS, LOOK_MS + (performance.now() - began) * LATER_SHARE));
   }
   throw new Error(`${what}: not within ${timeoutMs} ms`, { cause: last });
 }

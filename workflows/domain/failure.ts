@@ -142,8 +142,8 @@ const DESCRIPTIONS = {
     isRetryableInPlace: false,
   },
   OUTPUT_INVALID: {
-    title: 'ComfyUI delivered a file that is not what it claims to be',
-    remedy: 'Retry the generation; if it happens again, look at the save nodes of the graph.',
+    title: 'What was rendered is not what it claims to be',
+    remedy: 'Retry the generation; if it happens again on ComfyUI, look at the save nodes of the graph.',
     isRetryableByCaller: true,
     isRetryableInPlace: false,
   },

@@ -28,7 +28,8 @@ export interface FaultKind {
 const NODES = ['CheckpointLoaderSimple', 'CLIPTextEncode', 'KSampler', 'VAEDecode', 'SaveImage'];
 const GPU_NODES = ['CLIPTextEncode', 'KSampler', 'VAEDecode'];
 const CHECKPOINT = 'v1-5-pruned-emaonly.safetensors';
-const SMALL = { width: 64, height: 64, steps: 20, batch_size: 1 };
+/** What is asked for, where a fault needs nothing else. */
+export const SMALL = { width: 64, height: 64, steps: 20, batch_size: 1 };
 /** Long enough that something can be done while it samples. */
 const LONG = { ...SMALL, steps: 150 };
 

@@ -3,6 +3,7 @@ import sharp from 'sharp';
 import { promptIdOf } from '../../../activities/comfyui/prompt-id.js';
 import { until } from '../../support/until.js';
 import { savedPictures } from './disturbances.js';
+import { SMALL } from './fault-kinds.js';
 import type { FaultCase } from './fault-kinds.js';
 import { judge } from './judge.js';
 import type { EndedGeneration, FetchedPicture, Verdict } from './judge.js';
@@ -20,6 +21,7 @@ export interface CaseResult extends Verdict {
 }
 
 interface ListedGeneration extends EndedGeneration {
+  readonly createdAt: string;
   readonly outputs: readonly { readonly url: string; readonly sha256: string }[];
 }
 
@@ -36,6 +38,18 @@ export async function runCase(lane: Lane, faultCase: FaultCase, seed: number): P
       ...{ isInjected: true, seconds: Number.NaN, abandonedRenderings: 0 },
     };
   }
+}
+
+/** How long the same request takes when nothing goes wrong, from acceptance to its recorded end, in seconds. */
+export async function runUndisturbed(lane: Lane, seed: number): Promise<number> {
+  await lane.prepare(null);
+  const { id } = await lane.service.submit({
+    template: 'sd15-text-to-image',
+    parameters: { prompt: 'a heron', seed, ...SMALL },
+  });
+  const { status, createdAt, finishedAt } = await untilEnded(lane, id);
+  if (status !== 'COMPLETED') throw new Error(`${id} was left alone, and is ${status}`);
+  return (Date.parse(finishedAt ?? '') - Date.parse(createdAt)) / 1_000;
 }
 
 /** Lets one fault happen to one generation, and judges what comes of it. */
@@ -115,7 +129,7 @@ function firstFaultIn(
 ): number | null {
   const faults = journal
     .filter(({ event }) => event === 'fault')
-    .filter((entry) => entry['kind'] !== 'slow_rest' || entry['path'] !== '/prompt')
+    .filter((entry) => entry['kind'] !== 'slow_rest' || entry['path'] !== '/api/prompt')
     .map(({ at }) => Date.parse(at));
   return faults.length === 0 ? null : Math.min(...faults);
 }

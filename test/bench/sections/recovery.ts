@@ -6,7 +6,7 @@ import { quantile } from '../quantile.js';
 import type { FaultKind } from '../recovery/fault-kinds.js';
 import { startLane } from '../recovery/lane.js';
 import type { Lane } from '../recovery/lane.js';
-import { runCase } from '../recovery/run-case.js';
+import { runCase, runUndisturbed } from '../recovery/run-case.js';
 import type { CaseResult } from '../recovery/run-case.js';
 import type { BenchSection, Figures } from '../section.js';
 
@@ -22,6 +22,8 @@ const LANES = 5;
 const SECONDS_PER_STEP = 0.01;
 /** Shorter than by default, as the simulators are faster than a GPU; every other wait is as by default. */
 const LIMITS = { GENERATION_TIMEOUT_SECONDS: '5', STALL_SECONDS: '4' };
+/** In each lane. */
+const RUNS_UNDISTURBED = 6;
 const LIMIT_MS = 4 * 60 * 60_000;
 /** Some faults come when the generation is over already. */
 const TRIES_PER_FAULT = 2;
@@ -49,22 +51,41 @@ export function recoverySection({ kinds, faults, seed }: RecoveryBenchOptions): 
           }),
         );
       }
+      const undisturbed = await secondsUndisturbed(lanes, seed);
+      say(
+        `  undisturbed, from acceptance to the end: ${rounded(undisturbed, 2)} s, the median of ${lanes.length * RUNS_UNDISTURBED}`,
+      );
       const results = new Map<string, readonly CaseResult[]>();
       for (const [index, kind] of kinds.entries()) {
         const draw = (number: number) => createRandom(seed * 1_000_003 + index * 10_007 + number);
         results.set(kind.name, await runKind({ kind, lanes, faults, draw, signal: run.signal }));
-        say(`  ${rowOf(kind.name, results.get(kind.name) ?? []).join('  ')}`);
+        say(`  ${rowOf(kind.name, results.get(kind.name) ?? [], undisturbed).join('  ')}`);
       }
       sayTable(
         COLUMNS,
-        [...results].map(([name, all]) => rowOf(name, all)),
+        [...results].map(([name, all]) => rowOf(name, all, undisturbed)),
       );
       return {
+        undisturbedSeconds: rounded(undisturbed, 2),
         kinds: Object.fromEntries([...results].map(([name, all]) => [name, figuresOf(all)])),
         brokenInvariants: await brokenInvariants(lanes),
       };
     },
   };
+}
+
+/** The yardstick: the same lanes, the same request, the same hold. */
+async function secondsUndisturbed(lanes: readonly Lane[], seed: number): Promise<number> {
+  const ofLanes = await Promise.all(
+    lanes.map(async (lane, index) => {
+      const seconds: number[] = [];
+      for (let run = 0; run < RUNS_UNDISTURBED; run += 1) {
+        seconds.push(await runUndisturbed(lane, seed * 1_000_003 + index * RUNS_UNDISTURBED + run));
+      }
+      return seconds;
+    }),
+  );
+  return quantile(ofLanes.flat(), 0.5);
 }
 
 interface KindRun {
@@ -107,13 +128,14 @@ function sayWhatIsWrong({ name }: FaultKind, { outcome, reason, extraRenderings,
 
 const COLUMNS = [
   ...['kind', 'injected', 'recovered', 'failed with the right cause', 'wrong'],
-  ...['seconds, median', 'p95', 'extra renderings', 'abandoned'],
+  ...['seconds, median', 'p95', 'median ÷ undisturbed', 'extra renderings', 'abandoned'],
 ];
 
-function rowOf(name: string, results: readonly CaseResult[]): readonly string[] {
+function rowOf(name: string, ...[results, undisturbed]: [readonly CaseResult[], number]): readonly string[] {
   const { injected, recovered, namedFailure, wrong, secondsP50, secondsP95, extraRenderings, abandoned } =
     figuresOf(results);
-  const cells = [injected, recovered, namedFailure, wrong, secondsP50, secondsP95, extraRenderings, abandoned];
+  const ratio = secondsP50 === null ? null : rounded(secondsP50 / undisturbed, 1);
+  const cells = [injected, recovered, namedFailure, wrong, secondsP50, secondsP95, ratio, extraRenderings, abandoned];
   return [name, ...cells.map((cell) => String(cell ?? '–'))];
 }
 
