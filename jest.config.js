@@ -14,6 +14,6 @@ export default {
   globalSetup: '<rootDir>/test/support/global-setup.ts',
   globalTeardown: '<rootDir>/test/support/global-teardown.ts',
   testTimeout: 30_000,
-  // A test starts programs and waits for them: with two for each core they starve, and what is timed fails.
-  maxWorkers: 3,
+  // Each test starts programs and kills them: with more than one for each core they starve, and what is timed fails.
+  maxWorkers: 2,
 };

@@ -69,6 +69,7 @@ export async function bundlePrograms(dist) {
     chunkNames: 'chunks/[name]-[hash]',
     ...{ bundle: true, splitting: true, format: 'esm', platform: 'node', target: 'node20' },
     ...{ sourcemap: 'linked', sourcesContent: false, legalComments: 'none' },
+    keepNames: true, // errors are told apart, and logged, by the names of their classes
     external: NOT_BUNDLED,
     banner: { js: COMMON_JS },
     plugins: [{ name: 'programs', setup: setUp }],

@@ -66,7 +66,9 @@ export async function readDocument(
 }
 
 /** The document among what lies under its key. */
-export function documentIn(stored: unknown, { key, sha256 }: DocumentReference): unknown {
+function documentIn(stored: unknown, { key, sha256 }: DocumentReference): unknown {
   if (key.endsWith(`/${sha256}.json`)) return stored;
-  return typeof stored === 'object' && stored !== null ? new Map(Object.entries(stored)).get(sha256) : undefined;
+  return typeof stored === 'object' && stored !== null
+    ? Object.entries(stored).find(([hash]) => hash === sha256)?.[1]
+    : undefined;
 }
