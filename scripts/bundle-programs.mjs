@@ -12,7 +12,7 @@ const PROGRAMS = [
   'infra/simulators/fal/main',
 ];
 
-/** They have binaries or files of their own beside their code, or are loaded by name. */
+/** They have binaries or files of their own beside their code, are loaded by name, or hardly ever. */
 const NOT_BUNDLED = [
   '@ffmpeg-installer/ffmpeg',
   '@swc/core',
@@ -21,10 +21,7 @@ const NOT_BUNDLED = [
   'memfs',
   'pg-native',
   'pino',
-  'recheck-jar',
-  'recheck-linux-x64',
-  'recheck-macos-x64',
-  'recheck-windows-x64',
+  'recheck',
   'sharp',
   'source-map',
   'source-map-loader',
