@@ -1,5 +1,6 @@
 import { ActivityFailure, ApplicationFailure, TimeoutFailure } from '@temporalio/common';
-import type { FailureRecord, RenderedSoFar } from './contracts/activities.js';
+import type { FailureRecord } from './contracts/activities.js';
+import type { RenderedSoFar } from './contracts/checkpoint.js';
 import { ALREADY_ENDED, SUPERSEDED } from './contracts/generation.js';
 import { isFailureKind } from './domain/failure.js';
 import { MEDIA_FAULTS } from './domain/media-signature.js';

@@ -1,5 +1,5 @@
 import type { Correction } from './domain/correct-graph.js';
-import type { AdaptedGraph, BackendClaim, Checkpoint, ProgressRecord, RenderedSoFar } from './contracts/activities.js';
+import type { AdaptedGraph, BackendClaim, ProgressRecord } from './contracts/activities.js';
 import type {
   ExpectedOutputs,
   GenerationInput,
@@ -7,7 +7,7 @@ import type {
   GraphReference,
   StoredOutput,
 } from './contracts/generation.js';
-import type { LastPrompt } from './contracts/checkpoint.js';
+import type { Checkpoint, LastPrompt, RenderedSoFar } from './contracts/checkpoint.js';
 import type { FalRequest, FalSubmission } from './contracts/fal.js';
 import { UNADAPTED } from './domain/adaptation.js';
 import type { Adaptation } from './domain/adaptation.js';

@@ -1,5 +1,5 @@
-import type { AdaptedGraph, RenderedSoFar } from './contracts/activities.js';
-import type { LastPrompt } from './contracts/checkpoint.js';
+import type { AdaptedGraph } from './contracts/activities.js';
+import type { LastPrompt, RenderedSoFar } from './contracts/checkpoint.js';
 import type { StoredOutput } from './contracts/generation.js';
 import type { FailureKind } from './domain/failure.js';
 import type { Recovery } from './domain/recoveries.js';

@@ -1,5 +1,6 @@
 import { activityInfo, cancellationSignal, heartbeat } from '@temporalio/activity';
-import type { AwaitCompletionInput, CompletedPrompt, RenderedSoFar } from '../../workflows/contracts/activities.js';
+import type { AwaitCompletionInput, CompletedPrompt } from '../../workflows/contracts/activities.js';
+import type { RenderedSoFar } from '../../workflows/contracts/checkpoint.js';
 import type { RenderingHeartbeat } from '../../workflows/contracts/generation.js';
 import { assertNever } from '../../workflows/domain/assert-never.js';
 import { Bell } from '../../infra/runtime/bell.js';

@@ -3,7 +3,7 @@ import type { Correction } from '../domain/correct-graph.js';
 import type { FailureKind } from '../domain/failure.js';
 import type { ParameterAdjustment } from '../domain/recovery-rule.js';
 import type { TerminalStatus } from '../domain/generation-status.js';
-import type { LastPrompt, Resumption } from './checkpoint.js';
+import type { Checkpoint, LastPrompt, Resumption } from './checkpoint.js';
 import type {
   ExpectedOutputs,
   GraphReference,
@@ -215,21 +215,6 @@ export type ProgressRecord =
       /** Heavy models of what is rendered from now on, where the recovery has changed the graph: another queue waits. */
       readonly models?: readonly string[];
     };
-
-/** R5.3: what a recovery begins from. */
-export interface Checkpoint extends RenderedSoFar {
-  /** Of the graph that was being rendered. */
-  readonly graphKey: string;
-  /** Object keys of the parts of the batch that are stored. */
-  readonly files: readonly string[];
-}
-
-/** Fact `rendered` of a failure of `awaitCompletion`. */
-export interface RenderedSoFar {
-  readonly percent: number;
-  /** Ids of nodes that are done; at most 500. */
-  readonly completedNodes: readonly string[];
-}
 
 export interface RecordProgressInput {
   readonly generationId: string;

@@ -31,3 +31,18 @@ export interface CheckpointActivities {
   /** Copies the stored parts of another generation; `null` when there is nothing, or nothing any more. */
   readonly inheritCheckpoint: (input: InheritCheckpointInput) => Promise<Resumption | null>;
 }
+
+/** R5.3: what a recovery begins from. */
+export interface Checkpoint extends RenderedSoFar {
+  /** Of the graph that was being rendered. */
+  readonly graphKey: string;
+  /** Object keys of the parts of the batch that are stored. */
+  readonly files: readonly string[];
+}
+
+/** Fact `rendered` of a failure of `awaitCompletion`. */
+export interface RenderedSoFar {
+  readonly percent: number;
+  /** Ids of nodes that are done; at most 500. */
+  readonly completedNodes: readonly string[];
+}
