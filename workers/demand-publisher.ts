@@ -32,8 +32,8 @@ export interface DemandPublisher {
 
 /** What waits without an event is found after this long. */
 const LOOK_MS = 2_000;
-/** Events come in swarms, and each costs a look. */
-const PAUSE_MS = 100;
+/** Events come in swarms, and each costs a look; those who read it do so twice a second. */
+const PAUSE_MS = 250;
 /** A look at ten thousand waiting generations takes longer: then it is taken less often. */
 const PAUSE_SHARE = 5;
 /** A change of what a backend offers or polls is news of some seconds. */

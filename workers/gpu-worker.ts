@@ -41,7 +41,7 @@ import { BackendLease } from './backend-lease.js';
 import { BackendReporter } from './backend-reporter.js';
 import { connectToTemporal } from './connect-to-temporal.js';
 import { claimOnQueue } from './claim-on-queue.js';
-import { DemandWatch } from './demand-watch.js';
+import type { DemandWatch } from './demand-watch.js';
 import type { GatedQueue } from './gated-queue.js';
 import { GatedQueues } from './gated-queues.js';
 import { readSpoolFigures } from './spool-figures.js';
@@ -62,6 +62,8 @@ export interface GpuWorkerOptions {
   readonly comfyUIDir: string | null;
   readonly rules: readonly OperatorRule[];
   readonly store: ObjectStore;
+  /** Of the pool: one for all backends of this process. */
+  readonly demand: DemandWatch;
   readonly logger: Logger;
   readonly resources: ResourceStack;
   /** Aborted when the process ends. */
@@ -189,15 +191,15 @@ async function createWorkers(backing: Backing, connection: NativeConnection): Pr
 }
 
 function createGatedQueues(
-  { backend, config, slots, store, logger, polling }: Backing,
+  { backend, config, slots, demand, logger, polling }: Backing,
   createWorker: (queue: GatedQueue) => Promise<Worker>,
 ): GatedQueues {
-  const { pool, affinityMs } = config.gpu;
+  const { affinityMs } = config.gpu;
   const { backendId } = backend;
   return new GatedQueues({
     home: polling.report.polls,
     gate: slots,
-    demand: new DemandWatch({ store, pool, logger }),
+    demand,
     chooser: () => ({ backendId, offers: polling.offers, loadedModels: polling.report.loadedModels, affinityMs }),
     createWorker,
     logger: logger.child({ backendId }),

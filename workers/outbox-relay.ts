@@ -27,6 +27,8 @@ export interface OutboxRelayOptions {
 
 /** A row whose notification was lost, or whose turn came again after a failure, is found after this long. */
 const SAFETY_LOOK_MS = 1_000;
+/** One lane is enough for what nobody tells of; the others help where much is due at once, as after an outage. */
+const OTHERS_LOOK_MS = 5_000;
 /** Rows that are told to Temporal at the same time; each holds one database connection meanwhile. */
 const LANES = 4;
 /** Below the limit of a transaction that idles: the row is locked while Temporal answers. */
@@ -48,7 +50,10 @@ export function startOutboxRelay(options: OutboxRelayOptions): { stop(): Promise
     onNotification: () => bell.ring(),
     onConnected: () => bell.ring(),
   });
-  const lanes = Array.from({ length: LANES }, async () => runLane(options, bell, stopping.signal));
+  const lanes = Array.from({ length: LANES }, async (_, index) => {
+    const lookEveryMs = index === 0 ? SAFETY_LOOK_MS : OTHERS_LOOK_MS;
+    await runLane(options, { bell, lookEveryMs, signal: stopping.signal });
+  });
   return {
     async stop() {
       stopping.abort();
@@ -57,24 +62,31 @@ export function startOutboxRelay(options: OutboxRelayOptions): { stop(): Promise
   };
 }
 
-async function runLane(options: OutboxRelayOptions, bell: Bell, signal: AbortSignal): Promise<void> {
+interface Lane {
+  readonly bell: Bell;
+  readonly lookEveryMs: number;
+  readonly signal: AbortSignal;
+}
+
+async function runLane(options: OutboxRelayOptions, { bell, lookEveryMs, signal }: Lane): Promise<void> {
   while (!signal.aborted) {
     try {
       let found = await relayOne(options);
+      const hasFound = found !== 'nothing';
       while (found === 'more' && !signal.aborted) found = await relayOne(options);
-      options.onStarted();
+      if (hasFound) options.onStarted();
     } catch (error) {
       options.logger.warn({ err: error }, 'The outbox could not be read; trying again');
     }
-    await bell.wait(SAFETY_LOOK_MS, signal);
+    await bell.wait(lookEveryMs, signal);
   }
 }
 
 /** Tells the row whose turn it is, if any; says whether more are due, each told by somebody or not. */
-async function relayOne(options: OutboxRelayOptions): Promise<'more' | 'done'> {
+async function relayOne(options: OutboxRelayOptions): Promise<'more' | 'last' | 'nothing'> {
   return options.database.transaction().execute(async (transaction) => {
     const row = await rowInTurn(transaction);
-    if (row === undefined) return 'done';
+    if (row === undefined) return 'nothing';
     try {
       crashPoint(row.kind === 'start' ? 'relayStart.before' : 'relayCancel.before');
       if (row.kind === 'start') await startWorkflow(options, row);
@@ -93,7 +105,7 @@ async function relayOne(options: OutboxRelayOptions): Promise<'more' | 'done'> {
         .where('id', '=', row.id)
         .execute();
     }
-    return row.has_more ? 'more' : 'done';
+    return row.has_more ? 'more' : 'last';
   });
 }
 

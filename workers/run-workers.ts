@@ -4,6 +4,7 @@ import { createObjectStore } from '../activities/storage/object-store.js';
 import type { Logger } from '../infra/runtime/logger.js';
 import type { ResourceStack } from '../infra/runtime/resource-stack.js';
 import { createControlWorker } from './control-worker.js';
+import { DemandWatch } from './demand-watch.js';
 import { createGpuWorker } from './gpu-worker.js';
 import { readRecoveryRules } from './read-recovery-rules.js';
 import { startProcessFigures, telemetryOptionsOf } from './telemetry.js';
@@ -39,12 +40,14 @@ export async function runWorkers({ config, logger, resources, stop, onReady }: R
   const startControl = async (): Promise<void> => {
     group.run(await createControlWorker(shared));
   };
+  const demand = new DemandWatch({ store, pool: config.gpu.pool, logger });
   const startGpus = config.gpu.targets.map((target, index) => async (): Promise<void> => {
     const onLost = (reason: unknown): void => {
       group.fail(reason);
     };
     const comfyUIDir = config.gpu.comfyUIDirs[index] ?? null;
-    for (const worker of await createGpuWorker({ ...shared, rules, target, comfyUIDir, onLost })) group.run(worker);
+    for (const worker of await createGpuWorker({ ...shared, demand, rules, target, comfyUIDir, onLost }))
+      group.run(worker);
   });
   // In this order: a GPU worker acquires its backend from a Workflow, and that needs a control worker.
   if (config.roles.includes('control')) await started([startControl], group);

@@ -3,6 +3,7 @@ import type { Sharp } from 'sharp';
 import type { ExpectedOutputs } from '../../workflows/contracts/generation.js';
 import { inspectImageSignature } from '../../workflows/domain/media-signature.js';
 import { withFileWindow } from './file-window.js';
+import { isNoise } from './is-noise.js';
 import { inspectPngChunks } from './inspect-png-chunks.js';
 import { MediaFaultError, invalid } from './media-verdict.js';
 import type { AnimationFacts, MediaVerdict } from './media-verdict.js';
@@ -40,6 +41,9 @@ export async function inspectImage(path: string, expected: ExpectedOutputs): Pro
     const fitsInMemory = depth === 'uchar' && width * height * (pages ?? 1) <= MAX_PIXELS_IN_MEMORY;
     const isFlat = await (fitsInMemory ? decodesFlat(frames) : streamsFlat(frames));
     if (isFlat && expected.flatImages === 'fail') return invalid('flat', 'every pixel has the same colour');
+    if (expected.noisyImages === 'fail' && (await isNoise(path, { widthPx: width, heightPx: height }))) {
+      return invalid('noise', 'it shows nothing but noise');
+    }
     return { ok: true, ...{ mediaType, extension }, ...facts, isFlat };
   } catch (error) {
     if (error instanceof MediaFaultError) return invalid(error.fault, error.message);

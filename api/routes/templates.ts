@@ -55,6 +55,7 @@ function templateView({ name, manifest, thumbnail }: Template): TemplateView {
     parameters: Object.fromEntries(parameters) as TemplateView['parameters'],
     pool: manifest.pool,
     flatImages: manifest.flatImages,
+    noisyImages: manifest.noisyImages,
     models: manifest.models,
     customNodes: manifest.customNodes,
     vram: manifest.vram ?? [],

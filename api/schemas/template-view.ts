@@ -28,6 +28,7 @@ export const templateViewSchema = z.object({
   parameters: z.record(z.string(), parameterView),
   pool: z.string(),
   flatImages: z.enum(['allow', 'flag', 'fail']),
+  noisyImages: z.enum(['allow', 'fail']),
   models: z.array(
     z.object({
       folder: z.string(),

@@ -53,6 +53,7 @@ export function bindTemplate({ manifest, graph }: Template, { given, files }: Te
       ...(isSoundAsked(manifest.expected, { ...asked, ...soundsOf(files) }) && { hasSound: true as const }),
       ...(face !== undefined && { noFaceIfUnchanged: face.objectKey }),
       flatImages: manifest.flatImages,
+      ...(manifest.noisyImages === 'fail' && { noisyImages: 'fail' as const }),
     },
     vramGb: vramNeeded(manifest.vram ?? [], lengths),
   };

@@ -134,6 +134,7 @@ export const templateManifest = z.strictObject({
     noFaceIfUnchanged: z.string().optional(),
   }),
   flatImages: z.enum(['allow', 'flag', 'fail']),
+  noisyImages: z.enum(['allow', 'fail']).default('allow'),
   /** What one output costs an account; 1 if absent. With ComfyUI's largest batch (4096) it still fits into an integer. */
   creditsPerOutput: z.int().min(0).max(100_000).optional(),
   limits: z.strictObject({ renderSeconds: z.int().min(1).max(86_400).optional() }),

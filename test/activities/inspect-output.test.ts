@@ -8,6 +8,7 @@ import { inspectOutput } from '../../activities/media/inspect-output.js';
 import type { ExpectedOutputs, OutputKind } from '../../workflows/contracts/generation.js';
 import { buildExpectedOutputs } from '../support/expected-outputs.js';
 import { pixelBomb, pngChunk } from '../support/png-bombs.js';
+import { createRandom } from '../support/random.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'inspect-'));
 afterAll(() => {
@@ -167,6 +168,39 @@ describe('R3.2 Pictures', () => {
   ] as const)('R4.4 a picture of one flat colour under the policy "%s"', async (flatImages, verdict) => {
     expect(await inspected(await flat().png().toBuffer(), buildExpected({ flatImages }))).toMatchObject(verdict);
     expect(await inspected(png, buildExpected({ flatImages }))).toMatchObject({ ok: true, isFlat: false });
+  });
+
+  describe('A8 nothing but noise', () => {
+    const size = { width: 256, height: 256, channels: 3 as const };
+    const drawn = (valueAt: (index: number) => number) =>
+      sharp(
+        Uint8Array.from({ length: size.width * size.height * size.channels }, (_, index) => valueAt(index)),
+        { raw: size },
+      );
+    const random = createRandom(3);
+    const random256 = drawn(() => random() * 256);
+    const strict = buildExpected({ widthPx: null, heightPx: null, noisyImages: 'fail' });
+
+    test('fails where that is asked', async () => {
+      const bytes = await random256.clone().png().toBuffer();
+      expect(await inspected(bytes, strict)).toMatchObject({ ok: false, fault: 'noise' });
+      const { noisyImages: _, ...open } = strict;
+      expect(await inspected(bytes, open)).toMatchObject({ ok: true });
+    });
+
+    test('is not what has every value as often, but beside its neighbours', async () => {
+      const bytes = await drawn((index) => index / size.channels)
+        .png()
+        .toBuffer();
+      expect(await inspected(bytes, strict)).toMatchObject({ ok: true });
+    });
+
+    test('is not what is noise in one colour alone', async () => {
+      const bytes = await drawn((index) => (index % 3 === 0 ? random() * 256 : index / 3))
+        .png()
+        .toBuffer();
+      expect(await inspected(bytes, strict)).toMatchObject({ ok: true });
+    });
   });
 
   test.each([0, 1, 2, 3])(

@@ -7,7 +7,7 @@ import { seeds } from '../support/bad-bytes/bad-file.js';
 import type { BadFile } from '../support/bad-bytes/bad-file.js';
 import { badPictures, noisePng } from '../support/bad-bytes/bad-pictures.js';
 import { badTransfers } from '../support/bad-bytes/bad-transfers.js';
-import { CORPUS_ACCOUNT, CorpusRun, unnamed } from '../support/bad-bytes/run-corpus.js';
+import { CORPUS_ACCOUNT, CorpusRun, inOrder, unnamed } from '../support/bad-bytes/run-corpus.js';
 import type { Outcome } from '../support/bad-bytes/run-corpus.js';
 import { writeStrictTemplates } from '../support/bad-bytes/strict-templates.js';
 import { falEvents, startFal } from '../support/fal-process.js';
@@ -32,7 +32,7 @@ let service: Service;
 let outcomes: readonly Outcome[];
 
 beforeAll(async () => {
-  corpus = [...(await badPictures(SEEDS)), ...badTransfers(await noisePng(), SEEDS)];
+  corpus = inOrder([...(await badPictures(SEEDS)), ...badTransfers(await noisePng(), SEEDS)]);
   writeStrictTemplates(folder);
   [comfyui, fal] = await Promise.all([startSimulator(), startFal({ runners: 4 })]);
   swapper = await startOutputSwapper(fal.url, corpus, ownerOnFal);

@@ -198,6 +198,7 @@ describe('R5.7 Recovery', () => {
     'wrong_size',
     'too_many_pixels',
     'flat',
+    'noise',
     'not_text',
     'wrong_count',
     'wrong_kind',

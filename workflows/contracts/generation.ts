@@ -39,6 +39,8 @@ export interface ExpectedOutputs {
   /** Object key of a picture of the caller; where every output is that picture, unchanged, its node has found no face. */
   readonly noFaceIfUnchanged?: string;
   readonly flatImages: FlatImagePolicy;
+  /** Absent: a picture of nothing but noise is delivered like any other. */
+  readonly noisyImages?: 'fail';
 }
 
 /** Time limits for a GPU; a backend that renders on its CPU gets ten times the rendering limits (R3.5). */

@@ -19,6 +19,7 @@ export const MEDIA_FAULTS = [
   'no_sound',
   'too_many_pixels',
   'flat',
+  'noise',
   'not_text',
   'wrong_count',
 ] as const;

@@ -82,6 +82,7 @@ async function otherPictures(png: Buffer): Promise<readonly BadFile[]> {
     picture('all black', ['flat'], () => black ?? png),
     picture('all white', ['flat'], () => white ?? png),
     picture('all of one colour', ['flat'], () => colour ?? png),
+    { ...picture('nothing but noise', ['noise'], () => png), template: 'noiseless-picture' },
   ];
 }
 

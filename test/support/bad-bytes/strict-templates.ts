@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-export type StrictTemplate = 'strict-picture' | 'strict-clip' | 'talking-clip';
+export type StrictTemplate = 'strict-picture' | 'noiseless-picture' | 'strict-clip' | 'talking-clip';
 
 export const SIZE = { width: 96, height: 64 };
 
@@ -40,12 +40,15 @@ const CLIP = {
   '2': node('SaveVideo', { video: ['4', 0], format: 'auto', codec: 'auto', filename_prefix: 'x' }),
 };
 
-/** Templates that fail flat pictures, and know how long their clip must be, and that it must have a sound. */
+/** Templates that fail flat pictures, one that fails noise, too, and know how long their clip must be, and that it must have a sound. */
 export function writeStrictTemplates(folder: string): void {
   const expected = { width: 'width', height: 'height', count: null };
-  write(folder, 'strict-picture', {
-    graph: { ...PICTURE, '2': node('SaveImage', { images: ['1', 0], filename_prefix: 'x' }) },
-    manifest: { ...COMMON, title: 'Strict picture', parameters: SIZED, expected, fal: FAL },
+  const graph = { ...PICTURE, '2': node('SaveImage', { images: ['1', 0], filename_prefix: 'x' }) };
+  const manifest = { ...COMMON, title: 'Strict picture', parameters: SIZED, expected, fal: FAL };
+  write(folder, 'strict-picture', { graph, manifest });
+  write(folder, 'noiseless-picture', {
+    graph,
+    manifest: { ...manifest, title: 'Noiseless picture', noisyImages: 'fail' },
   });
   const clip = {
     parameters: { ...SIZED, frames: integer(12, '3', 'amount') },
