@@ -20,6 +20,7 @@ export function badClips(folder: string, seeds: readonly number[]): readonly Bad
   };
   const indexFirst = made('front.mp4', '-i', path, '-c', 'copy', '-movflags', '+faststart');
   const webm = made('clip.webm', '-i', path, '-c:v', 'libvpx-vp9');
+  const none = made('none.mp4', '-i', path, '-c', 'copy', '-frames:v', '0');
   const long = made('long.mp4', ...movingPicture('96x64', 2), '-c:v', 'libx264', '-pix_fmt', 'yuv420p');
   const [mdat, moov] = [mp4.indexOf('mdat') - 4, mp4.indexOf('moov') - 4];
   const page = Buffer.from('<!DOCTYPE html><html></html>');
@@ -27,6 +28,7 @@ export function badClips(folder: string, seeds: readonly number[]): readonly Bad
     clip('a video of 0 bytes', ['empty'], () => Buffer.alloc(0)),
     clip('a video without its index', ['truncated'], () => mp4.subarray(0, moov)),
     clip('half a video', ['truncated'], () => indexFirst.subarray(0, mp4.length / 2)),
+    clip('a video without a single picture', ['no_frames', 'wrong_kind', 'truncated'], () => none),
     clip('zeros', ['unknown_signature'], () => Buffer.alloc(mp4.length)),
     clip('another container', ['wrong_type'], () => webm),
     clip('a longer video', ['wrong_frames', 'wrong_duration'], () => long),
@@ -35,6 +37,12 @@ export function badClips(folder: string, seeds: readonly number[]): readonly Bad
     ...seeds.map((seed) => {
       const at = mdat + 700 + Math.floor(createRandom(seed)() * (moov - mdat - 700 - ZEROS));
       return clip(`zeros from byte ${at} on`, ['undecodable'], () => Buffer.from(mp4).fill(0, at, at + ZEROS));
+    }),
+    ...seeds.map((seed) => {
+      const at = 40 + Math.floor(createRandom(seed)() * (webm.length - 50));
+      const faults = ['truncated', 'undecodable', 'no_frames'] as const;
+      const cut = clip(`a WebM cut at byte ${at}`, faults, () => webm.subarray(0, at));
+      return { ...cut, template: 'webm-clip' as const };
     }),
     ...seeds.map((seed) => {
       const at = 40 + Math.floor(createRandom(seed)() * (mp4.length - 50));

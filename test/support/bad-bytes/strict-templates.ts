@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-export type StrictTemplate = 'strict-picture' | 'noiseless-picture' | 'strict-clip' | 'talking-clip';
+export type StrictTemplate = 'strict-picture' | 'noiseless-picture' | 'strict-clip' | 'webm-clip' | 'talking-clip';
 
 export const SIZE = { width: 96, height: 64 };
 
@@ -40,7 +40,7 @@ const CLIP = {
   '2': node('SaveVideo', { video: ['4', 0], format: 'auto', codec: 'auto', filename_prefix: 'x' }),
 };
 
-/** Templates that fail flat pictures, one that fails noise, too, and know how long their clip must be, and that it must have a sound. */
+/** Templates that fail flat pictures, one that fails noise, too; those of clips know how long one is, one asks for sound. */
 export function writeStrictTemplates(folder: string): void {
   const expected = { width: 'width', height: 'height', count: null };
   const graph = { ...PICTURE, '2': node('SaveImage', { images: ['1', 0], filename_prefix: 'x' }) };
@@ -57,6 +57,11 @@ export function writeStrictTemplates(folder: string): void {
   write(folder, 'strict-clip', {
     graph: { ...CLIP, '4': node('CreateVideo', { images: ['3', 0], fps: 24 }) },
     manifest: { ...COMMON, title: 'Strict clip', ...clip },
+  });
+  const webm = { codec: 'vp9', fps: 24, crf: 32, filename_prefix: 'x' };
+  write(folder, 'webm-clip', {
+    graph: { ...CLIP, '2': node('SaveWEBM', { images: ['3', 0], ...webm }) },
+    manifest: { ...COMMON, title: 'WebM clip', ...clip },
   });
   write(folder, 'talking-clip', {
     graph: {
