@@ -4,6 +4,7 @@ import type { Transaction } from 'kysely';
 import type { Database } from '../infra/postgres/database.js';
 import type { DatabaseSchema } from '../infra/postgres/database-schema.js';
 import type { ControlActivities, RecordOutcomeInput } from '../workflows/contracts/activities.js';
+import { FALL_BACK } from '../workflows/domain/recoveries.js';
 import { isTerminal } from '../workflows/domain/generation-status.js';
 import { appendEvent } from './database/append-event.js';
 import { writeResumption } from './database/resumption.js';
@@ -120,15 +121,20 @@ export async function writeOutcome(
   await settleCredits(transaction, generationId, known.charge, status);
 }
 
-/** R5.8: an attempt has worked when its failure did not come back, at once or at the end; of a cancelled one nobody knows. */
+/**
+ * R5.8: an attempt has worked when its failure did not come back, at once or at the end; of a cancelled one nobody knows.
+ * One after which no GPU was found, or that fal.ai did not take, has not.
+ */
 async function judgeAttempts(
   transaction: Transaction<DatabaseSchema>,
-  { generationId, status, failure }: RecordOutcomeInput,
+  { generationId, status, failure, provider }: RecordOutcomeInput,
 ): Promise<void> {
   const endedWith = sql`CASE WHEN ${status} = 'CANCELLED' THEN kind ELSE ${failure?.kind ?? null}::text END`;
   await sql`
-    UPDATE recovery_attempts attempt SET success = judged.success
-      FROM (SELECT attempt, kind IS DISTINCT FROM lead(kind, 1, ${endedWith}) OVER (ORDER BY attempt) AS success
+    UPDATE recovery_attempts attempt
+       SET success = judged.next IS DISTINCT FROM judged.kind AND judged.next IS DISTINCT FROM 'NO_CAPACITY'
+                     AND (judged.strategy <> ${FALL_BACK.strategy} OR ${provider === 'fal'})
+      FROM (SELECT attempt, kind, strategy, lead(kind, 1, ${endedWith}) OVER (ORDER BY attempt) AS next
               FROM recovery_attempts WHERE generation_id = ${generationId}) judged
      WHERE attempt.generation_id = ${generationId} AND attempt.attempt = judged.attempt`.execute(transaction);
 }

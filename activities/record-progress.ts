@@ -44,10 +44,15 @@ async function record(transaction: Transaction<DatabaseSchema>, input: RecordPro
     await recordProcessing(transaction, input, input.record);
     return;
   }
+  if (input.record.type === 'no_fallback') {
+    await recordNoFallback(transaction, generationId, input.record);
+    return;
+  }
   await recordRecovering(transaction, input, { ...input.record, pool: row.workflow_input.pool });
 }
 
 type Processing = Extract<RecordProgressInput['record'], { type: 'processing' }>;
+type NoFallback = Extract<RecordProgressInput['record'], { type: 'no_fallback' }>;
 type Recovering = Extract<RecordProgressInput['record'], { type: 'recovering' }>;
 
 async function recordProcessing(
@@ -85,6 +90,20 @@ function withNodeCorrections(corrections: readonly Correction[]): RawBuilder<str
     SELECT coalesce(jsonb_agg(correction), '[]') FROM jsonb_array_elements(corrections) AS correction
     WHERE correction -> 'node' = 'null'
   ) || ${JSON.stringify(corrections)}::jsonb`;
+}
+
+async function recordNoFallback(
+  transaction: Transaction<DatabaseSchema>,
+  ...[generationId, { reason, status }]: [string, NoFallback]
+): Promise<void> {
+  const { numUpdatedRows } = await transaction
+    .updateTable('generations')
+    .set({ status, fallback_obstacle: reason })
+    .where('id', '=', generationId)
+    .where('fallback_obstacle', 'is distinct from', reason)
+    .executeTakeFirst();
+  if (numUpdatedRows === 0n) return; // an earlier try of this activity has recorded it
+  await appendEvent(transaction, generationId, { type: 'no_fallback', data: { status, reason } });
 }
 
 async function recordRecovering(

@@ -45,8 +45,7 @@ export function startFleetWatcher(options: FleetWatcherOptions): { stop(): Promi
 
 class FleetWatcher {
   readonly #options: FleetWatcherOptions;
-  /** Since when none of the backends was seen healthy that a group of generations may have. */
-  #downSinceMs: ReadonlyMap<string, number> = new Map();
+  #down: readonly DownGroup[] = [];
   #toldAtMs: ReadonlyMap<string, number> = new Map();
   #isFailing = false;
 
@@ -64,26 +63,29 @@ class FleetWatcher {
         // Aloud once for each outage. What nobody can see is no dead fleet.
         logger[this.#isFailing ? 'debug' : 'warn']({ err: error }, 'The fleet could not be looked at');
         this.#isFailing = true;
-        this.#downSinceMs = new Map();
+        this.#down = [];
       }
       await sleep(LOOK_MS, undefined, { signal }).catch(() => undefined);
     }
   }
 
   async #look(): Promise<void> {
-    const waiting = await waitingGenerations(this.#options.database);
+    const open = await openGenerations(this.#options.database);
     const usable = (await readBackendReports(this.#options.store)).filter(isUsable);
     const now = performance.now();
-    const down = new Set(waiting.filter((one) => !usable.some(mayRender(one))).map(groupOf));
-    this.#downSinceMs = new Map([...down].map((group) => [group, this.#downSinceMs.get(group) ?? now]));
-    const isDown = (one: WaitingGeneration): boolean =>
-      now - (this.#downSinceMs.get(groupOf(one)) ?? now) >= this.#options.fallbackAfterSeconds * 1_000;
+    const down = open.filter((one) => !usable.some(mayRender(one)));
+    const sinceMs = (one: OpenGeneration): number =>
+      Math.min(now, ...this.#down.filter((group) => hasAllOf(one, group)).map((group) => group.sinceMs));
+    const groups = new Map(down.map((one) => [groupOf(one), one]));
+    this.#down = [...groups.values()].map((one) => ({ pool: one.pool, avoided: one.avoided, sinceMs: sinceMs(one) }));
+    const isDue = (one: OpenGeneration): boolean =>
+      one.isWaiting && now - sinceMs(one) >= this.#options.fallbackAfterSeconds * 1_000;
     this.#toldAtMs = new Map([...this.#toldAtMs].filter(([, toldAtMs]) => now - toldAtMs < TELL_AGAIN_MS));
-    const due = waiting.filter((one) => isDown(one) && !this.#toldAtMs.has(one.id)).slice(0, TOLD_AT_ONCE);
+    const due = down.filter((one) => isDue(one) && !this.#toldAtMs.has(one.id)).slice(0, TOLD_AT_ONCE);
     for (const one of due) await this.#tell(one);
   }
 
-  async #tell({ id, pool, avoided }: WaitingGeneration): Promise<void> {
+  async #tell({ id, pool, avoided }: OpenGeneration): Promise<void> {
     const { client, logger } = this.#options;
     try {
       const handle = client.workflow.getHandle(generationWorkflowId(id));
@@ -98,29 +100,46 @@ class FleetWatcher {
   }
 }
 
-interface WaitingGeneration {
+interface OpenGeneration {
   readonly id: string;
   readonly pool: string;
   /** Backends on which it has failed. */
   readonly avoided: readonly string[];
+  /** For a backend: false while it renders, or while its backend is waited for. */
+  readonly isWaiting: boolean;
+}
+
+/** None of the backends of the pool but the avoided ones was seen healthy since then. */
+interface DownGroup extends Pick<OpenGeneration, 'pool' | 'avoided'> {
+  readonly sinceMs: number;
 }
 
 /** Those that may have the same backends. */
-function groupOf({ pool, avoided }: WaitingGeneration): string {
+function groupOf({ pool, avoided }: OpenGeneration): string {
   return JSON.stringify([pool, ...[...avoided].sort()]);
 }
 
-/** Those that may fall back and that Temporal knows; the oldest first. */
-async function waitingGenerations(database: Database): Promise<readonly WaitingGeneration[]> {
+/** Whatever keeps a group waiting keeps those waiting that may have even less. */
+function hasAllOf({ pool, avoided }: OpenGeneration, group: DownGroup): boolean {
+  return pool === group.pool && group.avoided.every((backendId) => avoided.includes(backendId));
+}
+
+/**
+ * Those that may fall back and that Temporal knows; the oldest first. What renders is among them, because a fleet is down
+ * from the crash of the last backend on, not from when the generation is done with waiting for its return.
+ */
+async function openGenerations(database: Database): Promise<readonly OpenGeneration[]> {
   return database
     .selectFrom('generations')
     .select(['id', 'avoided', sql<string>`workflow_input->>'pool'`.as('pool')])
+    .select((eb) => eb('status', 'in', ['QUEUED', 'RECOVERING']).as('isWaiting'))
     .where('finished_at', 'is', null)
-    .where('status', 'in', ['QUEUED', 'RECOVERING'])
+    .where('provider', '=', 'comfyui')
     .where('id', 'not in', (unfed) => unfed.selectFrom('unfed_generations').select('generation_id'))
     .where(sql<boolean>`workflow_input->>'provider' = 'comfyui' AND workflow_input->'fal' ? 'modelId'`)
     .orderBy('created_at')
     .limit(1_000)
+    .$narrowType<{ isWaiting: boolean }>()
     .execute();
 }
 
@@ -128,6 +147,6 @@ function isUsable({ isFresh, health, gate }: KnownBackend): boolean {
   return isFresh && health === 'healthy' && gate !== 'closed';
 }
 
-function mayRender({ pool, avoided }: WaitingGeneration): (backend: KnownBackend) => boolean {
+function mayRender({ pool, avoided }: OpenGeneration): (backend: KnownBackend) => boolean {
   return (backend) => backend.pool === pool && !avoided.includes(backend.backendId);
 }

@@ -1,11 +1,11 @@
-import { CancellationScope, isCancellation, log } from '@temporalio/workflow';
+import { CancellationScope, isCancellation, log, patched } from '@temporalio/workflow';
 import { ApplicationFailure } from '@temporalio/common';
 import { claimOptions, explainNoCapacity, returnOptions } from './activity-options.js';
 import type { BackendClaim, ClaimActivities } from './contracts/activities.js';
 import { falRequestOf } from './fal-choice.js';
 import type { FailureKind } from './domain/failure.js';
 import { checked } from './checked.js';
-import { isFallbackReady, mayFallBack } from './fall-back.js';
+import { OBSTACLE_IS_TOLD, fallbackObstacle, mayFallBack } from './fall-back.js';
 import { failureRecordOf, isClaimTimeout } from './failure-record.js';
 import type { GenerationRun } from './generation-run.js';
 
@@ -62,12 +62,13 @@ async function claimBy(run: GenerationRun, { discoverBackend }: ClaimActivities)
   return claimed;
 }
 
-/** What keeps a generation waiting until its total limit is what went wrong before, and what nobody offers now. */
-export async function explainedTimeout(run: GenerationRun, ...[error, cause]: [unknown, unknown]): Promise<unknown> {
+/** What keeps a generation waiting in vain is what went wrong before, and what nobody offers now. */
+export async function explainedWait(run: GenerationRun, ...[error, cause]: [unknown, unknown]): Promise<unknown> {
   if (isCancellation(error) || run.falChoice === null) return error;
   const { kind, detail, facts } = failureRecordOf(error);
-  if (kind !== 'TIMEOUT') return error;
   const before = failureRecordOf(cause);
+  if (kind === 'NO_CAPACITY') return noCapacity(`${detail} Before: ${before.detail}.`, { ...facts, before });
+  if (kind !== 'TIMEOUT') return error;
   const message = `${detail}. Before: ${before.detail}. ${await explanationOf(run)}`;
   return ApplicationFailure.create({ type: kind, message, nonRetryable: true, details: [{ ...facts, before }] });
 }
@@ -126,16 +127,21 @@ class FallbackWatch {
     if (this.#looking !== null) return;
     this.#scope = new CancellationScope();
     this.#looking = this.#scope
-      .run(() => isFallbackReady(this.#run))
+      .run(() => fallbackObstacle(this.#run))
       .then(
-        (isReady) => {
+        (obstacle) => {
           this.#looking = null;
-          this.#isReady = isReady;
-          if (isReady) this.#onReady();
-          else this.#run.noBackend.forget();
+          this.#isReady = obstacle === null;
+          if (obstacle === null) this.#onReady();
+          else this.#goOnWaiting(obstacle);
         },
         () => undefined, // cancelled, because the claim is made
       );
+  }
+
+  #goOnWaiting(obstacle: string): void {
+    this.#run.noBackend.forget();
+    if (patched(OBSTACLE_IS_TOLD)) this.#run.noteNoFallback(obstacle);
   }
 }
 
@@ -152,7 +158,8 @@ async function explanationOf(run: GenerationRun): Promise<string> {
   try {
     if (falChoice?.provider !== 'comfyui') return await explainNoCapacity({ pool, wanted });
     const request = falRequestOf(falChoice);
-    return await explainNoCapacity({ pool, wanted, falObstacle: 'reason' in request ? request.reason : null });
+    const obstacle = 'reason' in request ? request.reason : (run.progress.fallbackObstacle ?? null);
+    return await explainNoCapacity({ pool, wanted, falObstacle: obstacle });
   } catch (error) {
     if (isCancellation(error)) throw error;
     log.warn('The reports of the backends could not be read', { error });

@@ -1,4 +1,4 @@
-import { isCancellation, log } from '@temporalio/workflow';
+import { isCancellation, log, patched } from '@temporalio/workflow';
 import { ApplicationFailure } from '@temporalio/common';
 import type { FailureRecord } from './contracts/activities.js';
 import type { FalRequest } from './contracts/fal.js';
@@ -10,6 +10,9 @@ import { failureRecordOf, isAlreadyEnded, isSuperseded } from './failure-record.
 import type { GenerationRun } from './generation-run.js';
 import { renderOnFal, reserveOnFal } from './render-on-fal.js';
 
+/** Since then a generation that waits says why fal.ai does not take it. */
+export const OBSTACLE_IS_TOLD = 'fallback-obstacle-is-told';
+
 /** The caller wants fal.ai, and nothing else. */
 export async function renderOnFalOnly(run: GenerationRun): Promise<readonly StoredOutput[]> {
   const reserved = await reservedRequest(run);
@@ -19,9 +22,10 @@ export async function renderOnFalOnly(run: GenerationRun): Promise<readonly Stor
 
 /**
  * What ComfyUI has failed at for good runs on fal.ai, if the kind and the request allow that (R1.2). Throws the failure
- * itself, with what the fallback lacked (R1.5), or with both causes when fal.ai fails, too.
+ * itself, with what the fallback lacked (R1.5), or with both causes when fal.ai fails, too. `null`: it only waits for a
+ * backend, and fal.ai does not let us in, so it goes on waiting.
  */
-export async function fallBack(run: GenerationRun, error: unknown): Promise<readonly StoredOutput[]> {
+export async function fallBack(run: GenerationRun, error: unknown): Promise<readonly StoredOutput[] | null> {
   if (isCancellation(error) || isAlreadyEnded(error) || isSuperseded(error)) throw error;
   const failure = failureRecordOf(error);
   const recovery = fallbackAfter(run, failure);
@@ -33,8 +37,23 @@ export async function fallBack(run: GenerationRun, error: unknown): Promise<read
     return await renderOnFal(run, reserved);
   } catch (second) {
     if (isCancellation(second) || isAlreadyEnded(second)) throw second;
-    throw failureOf(bothFailed(failure, failureRecordOf(second)));
+    const refusal = failureRecordOf(second);
+    if (!isOnlyWaiting(failure) || !isKeyRefused(refusal) || !patched(OBSTACLE_IS_TOLD)) {
+      throw failureOf(bothFailed(failure, refusal));
+    }
+    run.noteRefusedFallback(refusal.detail);
+    return null;
   }
+}
+
+/** Nothing has gone wrong with it that a backend could not mend by coming back. */
+function isOnlyWaiting({ kind, facts }: FailureRecord): boolean {
+  return kind === 'NO_CAPACITY' && facts['isWithoutBackend'] === true;
+}
+
+/** A wrong key, or an account without balance: fal.ai has not looked at the request. */
+function isKeyRefused({ facts }: FailureRecord): boolean {
+  return facts['setting'] === 'FAL_KEY';
 }
 
 /** True when nothing that is known now speaks against fal.ai taking a generation that finds no backend. */
@@ -42,9 +61,10 @@ export function mayFallBack({ policy, falChoice }: GenerationRun): boolean {
   return policy.isEnabled && falChoice?.provider === 'comfyui' && 'modelId' in falRequestOf(falChoice);
 }
 
-/** True when that holds, and its price is set aside. */
-export async function isFallbackReady(run: GenerationRun): Promise<boolean> {
-  return mayFallBack(run) && 'modelId' in (await reservedRequest(run));
+/** Why fal.ai does not take it now, `null` when it does and its price is set aside. */
+export async function fallbackObstacle(run: GenerationRun): Promise<string | null> {
+  const reserved = await reservedRequest(run);
+  return 'reason' in reserved ? reserved.reason : null;
 }
 
 function fallbackAfter(run: GenerationRun, { kind, facts }: FailureRecord) {

@@ -5,7 +5,7 @@ import type { BackendClaim, FailureRecord, RecordOutcomeInput } from './contract
 import type { GenerationInput, GenerationResult, StoredOutput } from './contracts/generation.js';
 import { ALREADY_ENDED, isStarted, progressQuery, startedSignal } from './contracts/generation.js';
 import { noBackendSignal } from './contracts/fal.js';
-import { claimBackend, claimFirstBackend, explainedTimeout, returnToBackend } from './claim-backend.js';
+import { claimBackend, claimFirstBackend, explainedWait, returnToBackend } from './claim-backend.js';
 import { collectOutputs, outputsOfPrompt } from './collect-outputs.js';
 import { mayStillRender } from './domain/failure.js';
 import type { Recovery } from './domain/recoveries.js';
@@ -42,17 +42,20 @@ export async function generateMedia(input: GenerationInput): Promise<GenerationR
 
 async function generate(run: GenerationRun): Promise<GenerationResult> {
   if (run.falChoice?.provider === 'fal') return recordCompleted(run, await renderOnFalOnly(run));
-  try {
-    return await generateOnComfyUI(run);
-  } catch (error) {
-    return recordCompleted(run, await fallBack(run, error));
+  await inheritCheckpoint(run);
+  for (;;) {
+    try {
+      return await generateOnComfyUI(run);
+    } catch (error) {
+      const outputs = await fallBack(run, error);
+      if (outputs !== null) return recordCompleted(run, outputs);
+    }
   }
 }
 
 /** Renders until there are stored and recorded outputs of the whole batch, or until nothing is left to try. */
 async function generateOnComfyUI(run: GenerationRun): Promise<GenerationResult> {
-  await inheritCheckpoint(run);
-  let claim = await claimFirstBackend(run);
+  let claim = await nextClaim(run);
   for (;;) {
     try {
       // The total deadline ends with the rendering: an outage of the store never fails a finished picture.
@@ -61,7 +64,7 @@ async function generateOnComfyUI(run: GenerationRun): Promise<GenerationResult> 
       const next = await nextPart(run);
       if (next === null) return await recordCompleted(run, stored);
       run.notePartStored(stored, next);
-      claim = await withinTotalDeadline(run.leftMs(), () => claimBackend(run));
+      claim = await nextClaim(run);
     } catch (error) {
       if (isSuperseded(error) && run.followsLaterSubmission()) {
         claim = await claimAgain(run, claim, { error, place: 'any', pauseSeconds: 0 });
@@ -78,7 +81,12 @@ async function generateOnComfyUI(run: GenerationRun): Promise<GenerationResult> 
   }
 }
 
-/** The next claim. When none comes, the prompt of the last one must not go on rendering for nobody. */
+async function nextClaim(run: GenerationRun): Promise<BackendClaim> {
+  if (run.progress.submission === 0) return claimFirstBackend(run);
+  return withinTotalDeadline(run.leftMs(), () => claimBackend(run));
+}
+
+/** The claim after a recovery. When none comes, the prompt of the last one must not go on rendering for nobody. */
 async function claimAgain(
   run: GenerationRun,
   ...[last, { error, place, pauseSeconds }]: [
@@ -93,7 +101,7 @@ async function claimAgain(
     });
   } catch (claimError) {
     await freeIfOccupied(last, error);
-    throw await explainedTimeout(run, claimError, error);
+    throw await explainedWait(run, claimError, error);
   }
 }
 

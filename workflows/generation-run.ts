@@ -58,6 +58,8 @@ export class GenerationRun {
   /** What was delivered otherwise than asked. */
   #changed: Readonly<Record<string, unknown>> = {};
   #isOnFal = false;
+  /** Why fal.ai does not take it, whatever changes. */
+  #refusal: string | null = null;
   /** When what is collected last was ready. */
   #renderedAtMs: number | null = null;
   #progress: GenerationProgress = {
@@ -126,7 +128,8 @@ export class GenerationRun {
   get falChoice(): FalChoice | null {
     const { provider, fal } = this.input;
     if (provider === undefined || fal === undefined) return null;
-    return { provider, fal, isStrict: this.policy.isStrict };
+    const refusal = this.#refusal;
+    return { provider, fal: refusal === null ? fal : { reason: refusal }, isStrict: this.policy.isStrict };
   }
 
   /** Not by its name: a backend may be called so. */
@@ -232,6 +235,26 @@ export class GenerationRun {
   /** From here on it is fal.ai's: all of it, as it was asked for. */
   noteFallback(kind: FailureKind, recovery: Recovery): void {
     this.#note(kind, recovery, { phase: 'waiting', adapted: null, checkpoint: null });
+  }
+
+  /** It goes on waiting for a backend, and everybody can see why. */
+  noteNoFallback(reason: string): void {
+    if (reason === this.#progress.fallbackObstacle) return;
+    this.advance({ fallbackObstacle: reason });
+    const status = this.#progress.status === 'RECOVERING' ? 'RECOVERING' : 'QUEUED';
+    this.#record({ type: 'no_fallback', reason, status });
+  }
+
+  /** fal.ai took none of it and will not: the generation waits as if there were no fallback. */
+  noteRefusedFallback(reason: string): void {
+    this.#refusal = reason;
+    const { recoveries, submission } = this.#progress;
+    const last = recoveries.length - 1;
+    this.advance({
+      status: submission === 0 ? 'QUEUED' : 'RECOVERING',
+      recoveries: recoveries.map((note, index) => (index === last ? { ...note, isRefused: true } : note)),
+    });
+    this.noteNoFallback(reason);
   }
 
   noteFalSubmission({ modelId, requestId }: FalSubmission, { unmapped }: FalRequest): void {

@@ -16,13 +16,14 @@ const PHASE_WORDS = {
 /** Current details in the Web UI: where the generation is, and what was recovered on the way. */
 export function tellStory(input: GenerationInput, progress: GenerationProgress): void {
   const recoveries = progress.recoveries.map(({ attempt, kind, message }) => `${attempt}. \`${kind}\` ${message}`);
-  const { abandonedRenderings: abandoned } = progress;
+  const { abandonedRenderings: abandoned, fallbackObstacle: obstacle } = progress;
   const lines = [
     `**${progress.status}**: ${PHASE_WORDS[progress.phase]}`,
     `Template \`${input.template}\``,
     ...(progress.backendId === null ? [] : [`Backend \`${progress.backendId}\`, submission ${progress.submission}`]),
     ...(progress.promptId === null ? [] : [`ComfyUI prompt \`${progress.promptId}\``]),
     ...(abandoned === 0 ? [] : [`Renderings abandoned with a lost backend: ${abandoned}`]),
+    ...(obstacle === undefined || progress.phase !== 'waiting' ? [] : [`Cannot auto-fallback: ${obstacle}`]),
     ...(recoveries.length === 0 ? [] : [`Recoveries:\n${recoveries.join('\n')}`]),
   ];
   setCurrentDetails(lines.join('\n\n'));

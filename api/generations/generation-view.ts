@@ -42,6 +42,7 @@ export function generationView(parts: ViewParts): GenerationView {
     abandonedRenderings: abandonedRenderingsIn(parts.attempts),
     progress: parts.progress,
     queue: parts.queue === null ? null : queueView(parts.queue, language),
+    fallbackObstacle: row.status === 'QUEUED' || row.status === 'RECOVERING' ? row.fallback_obstacle : null,
     outputs: parts.outputs.map((output) => outputView(output, row.outputs_removed_at)),
     error: errorView(row, language),
     account: row.credits === null ? null : row.account_id,

@@ -95,6 +95,10 @@ export const generationViewSchema = z.object({
     .describe('Times that a lost backend may have gone on rendering while another took over.'),
   progress: progressViewSchema.nullable().describe('Only while PROCESSING.'),
   queue: queueViewSchema.nullable().describe('Only while QUEUED.'),
+  fallbackObstacle: z
+    .string()
+    .nullable()
+    .describe('Why fal.ai does not take it while it waits and no backend is healthy; null: it was not asked.'),
   outputs: z.array(outputViewSchema),
   error: generationErrorSchema.nullable(),
   account: z.string().nullable().describe('The account that pays; null: none.'),

@@ -54,6 +54,8 @@ export interface GenerationsTable {
   claim_queue: string | null;
   claim_models: ColumnType<readonly string[], string | undefined, string>;
   corrections: ColumnType<readonly Correction[], string | undefined, string>;
+  /** Why fal.ai does not take it while it waits. */
+  fallback_obstacle: ColumnType<string | null, never, string | null>;
   avoided: ColumnType<readonly string[], string | undefined, string>;
   created_at: DatabaseTime;
   started_at: OptionalTime;

@@ -68,9 +68,14 @@ function processing(generationId: string, submission = 1, startedAtMs = 1_700_00
 
 function recovering(
   generationId: string,
-  ...[attempt = 1, submission = 1, kind = 'PROMPT_LOST']: [number?, number?, FailureKind?]
+  ...[attempt = 1, submission = 1, kind = 'PROMPT_LOST', strategy = 'resubmit']: [
+    number?,
+    number?,
+    FailureKind?,
+    string?,
+  ]
 ): RecordProgressInput {
-  const recovery = { attempt, kind, strategy: 'resubmit', message: 'again' };
+  const recovery = { attempt, kind, strategy, message: 'again' };
   return { generationId, submission, record: { type: 'recovering', recovery } };
 }
 
@@ -162,6 +167,33 @@ describe('The outcome of a generation', () => {
       .select('success')
       .where('generation_id', '=', id);
     expect(await attempts.execute()).toEqual([{ success: true }]);
+  });
+
+  test('R5.8 an attempt after which no GPU was found has not worked, nor a fallback that fal.ai did not take', async () => {
+    const successes = async (outcome: Partial<RecordOutcomeInput>) => {
+      const id = await accepted();
+      await recordProgress(recovering(id, 1, 1, 'BACKEND_CRASHED'));
+      await recordProgress(recovering(id, 2, 1, 'NO_CAPACITY', 'fal'));
+      await recordOutcome({ ...buildOutcome(id, { outputs: [buildOutput(0)] }), ...outcome });
+      const rows = await connection.database
+        .selectFrom('recovery_attempts')
+        .select('success')
+        .where('generation_id', '=', id)
+        .orderBy('attempt')
+        .execute();
+      return rows.map(({ success }) => success);
+    };
+    expect(await successes({ provider: 'fal' })).toEqual([false, true]);
+    expect(await successes({})).toEqual([false, false]);
+    expect(await successes(FAILED)).toEqual([false, false]);
+  });
+
+  test('R1.2 why fal.ai does not take what waits is recorded once, and shown by an event', async () => {
+    const id = await accepted();
+    const said = { type: 'no_fallback', reason: 'over a ceiling', status: 'QUEUED' } as const;
+    for (let tries = 0; tries < 2; tries += 1) await recordProgress({ generationId: id, submission: 0, record: said });
+    expect(await rowOf(id)).toMatchObject({ status: 'QUEUED', fallback_obstacle: 'over a ceiling' });
+    expect(await eventsOf(id)).toEqual(['1 no_fallback']);
   });
 
   test('R5.8 an attempt has worked when its failure did not come back', async () => {

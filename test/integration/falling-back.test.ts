@@ -63,6 +63,28 @@ async function pictureOf({ service }: World, { outputs }: SeenGeneration): Promi
   return Buffer.from(await (await fetch(`${service.apiUrl}${output?.url ?? ''}`)).arrayBuffer());
 }
 
+/** What the caller sees once it is told why fal.ai does not take what waits. */
+async function untilObstacle({ service }: World, id: string, why: RegExp): Promise<SeenGeneration> {
+  const isTold = async () => {
+    const seen = (await (await fetch(`${service.apiUrl}/v1/generations/${id}`)).json()) as SeenGeneration;
+    return why.test(seen.fallbackObstacle ?? '') ? seen : null;
+  };
+  return until(`${id} says why it waits`, isTold, 60_000);
+}
+
+/** Of a generation that has ended. */
+async function eventsOf({ service }: World, id: string): Promise<string> {
+  return (await fetch(`${service.apiUrl}/v1/generations/${id}/events`)).text();
+}
+
+/** When it was told that no backend is healthy, in milliseconds since the epoch. */
+async function toldAtMs({ service }: World, id: string): Promise<number[]> {
+  const { events } = await service.temporal.workflow.getHandle(`generation/${id}`).fetchHistory();
+  return (events ?? [])
+    .filter((event) => event.workflowExecutionSignaledEventAttributes?.signalName === 'noBackend')
+    .map(({ eventTime }) => Number(eventTime?.seconds) * 1_000);
+}
+
 test('R1.1 R1.2 R1.6 ComfyUI that dies for good: fal.ai delivers the same request, once, and the caller sees why', async () => {
   const here = await start();
   await crashAtClip(here);
@@ -92,8 +114,7 @@ test('R1.1 R1.2 R1.6 ComfyUI that dies for good: fal.ai delivers the same reques
   expect(postedTo(here.fal)).toHaveLength(1);
   const picture = await pictureOf(here, seen);
   expect(picture.subarray(1, 4).toString()).toBe('PNG');
-  const events = await (await fetch(`${here.service.apiUrl}/v1/generations/${id}/events`)).text();
-  expect(events).toContain('Successfully switched to fal.ai');
+  expect(await eventsOf(here, id)).toContain('Successfully switched to fal.ai');
 }, 120_000);
 
 /** Somebody starts ComfyUI again whenever it dies, and each time it dies while it loads the text encoder. */
@@ -243,16 +264,53 @@ test('R1.2 what has failed on one backend, and waits for the only other, falls b
   }
 }, 180_000);
 
+test('R1.2 the time for a fallback runs from the crash of the last backend, and the crash stays in the error', async () => {
+  const seconds = 20;
+  const here = await start({ FALLBACK_AFTER_SECONDS: `${seconds}` });
+  await crashAtClip(here);
+  await armFal(here.fal, { kind: 'error_in_completed' });
+  const id = await submit(here);
+  const seen = await here.service.untilStatus(id, 'FAILED', 120_000);
+  expect(seen).toMatchObject({
+    attempts: [
+      { kind: 'BACKEND_CRASHED', strategy: 'wait_and_resubmit', success: false },
+      { kind: 'NO_CAPACITY', strategy: 'fal', success: false },
+    ],
+  });
+  expect(seen.error?.detail).toMatch(/No ComfyUI answers.* Before: .*Fallback backend also failed: .*fal\.ai/);
+  const [crashed] = here.comfyui.journal().filter(({ event }) => event === 'fault');
+  const [told = 0] = await toldAtMs(here, id);
+  const waitedSeconds = (told - Date.parse(crashed?.at ?? '')) / 1_000;
+  expect(waitedSeconds).toBeGreaterThanOrEqual(seconds - 1); // Temporal's time is of the whole second
+  expect(waitedSeconds).toBeLessThan(2 * seconds);
+}, 180_000);
+
+test('a key that fal.ai refuses ends nothing that waits: it says so, and a ComfyUI that comes back renders it', async () => {
+  const here = await start({ FAL_KEY: 'wrong:key' });
+  const { port, dataDir } = here.comfyui;
+  await here.comfyui.kill('SIGKILL');
+  const id = await submit(here);
+  const waiting = await untilObstacle(here, id, /refused the key in FAL_KEY/);
+  expect(waiting).toMatchObject({ status: 'QUEUED', provider: 'comfyui', error: null });
+  const revived = await startSimulator({ port, dataDir });
+  try {
+    const seen = await here.service.untilStatus(id, 'COMPLETED', 60_000);
+    expect(seen).toMatchObject({ provider: 'comfyui', fallbackObstacle: null });
+    expect(seen.attempts).toMatchObject([{ kind: 'NO_CAPACITY', strategy: 'fal', success: false }]);
+    expect(await eventsOf(here, id)).toContain('no_fallback');
+    expect(postedTo(here.fal)).toEqual([]);
+  } finally {
+    await revived.stop();
+  }
+}, 150_000);
+
 test('over a ceiling a generation goes on waiting for a ComfyUI, and one that comes back renders it', async () => {
   const here = await start({ FAL_MAX_USD_PER_GENERATION: '0.01' }); // the two pictures may cost 0.02
   const { port, dataDir } = here.comfyui;
   await here.comfyui.kill('SIGKILL');
   const id = await submit(here);
-  const signals = async () => {
-    const { events } = await here.service.temporal.workflow.getHandle(`generation/${id}`).fetchHistory();
-    return events?.flatMap((event) => event.workflowExecutionSignaledEventAttributes?.signalName ?? []) ?? [];
-  };
-  await until('it is told that there is no backend', async () => (await signals()).includes('noBackend'), 40_000);
+  const waiting = await untilObstacle(here, id, /FAL_MAX_USD_PER_GENERATION is 0\.01/);
+  expect(waiting).toMatchObject({ status: 'QUEUED', attempts: [] });
   const revived = await startSimulator({ port, dataDir });
   try {
     const seen = await here.service.untilStatus(id, 'COMPLETED', 60_000);

@@ -24,6 +24,7 @@ export interface SeenGeneration {
   readonly attempts: readonly { readonly kind: string; readonly strategy: string; readonly before: unknown }[];
   readonly abandonedRenderings: number;
   readonly queue: { readonly position: number; readonly reason?: string | null } | null;
+  readonly fallbackObstacle: string | null;
   readonly progress: { readonly percent: number; readonly step: number | null } | null;
   readonly error: { readonly kind: string; readonly code: string; readonly detail: string } | null;
   readonly outputs: readonly {

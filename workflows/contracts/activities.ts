@@ -2,7 +2,7 @@ import type { Adaptation, GraphChange, GraphParameters } from '../domain/adaptat
 import type { Correction } from '../domain/correct-graph.js';
 import type { FailureKind } from '../domain/failure.js';
 import type { ParameterAdjustment } from '../domain/recovery-rule.js';
-import type { TerminalStatus } from '../domain/generation-status.js';
+import type { GenerationStatus, TerminalStatus } from '../domain/generation-status.js';
 import type { Checkpoint, LastPrompt, Resumption } from './checkpoint.js';
 import type {
   ExpectedOutputs,
@@ -214,6 +214,12 @@ export type ProgressRecord =
       readonly checkpoint?: Checkpoint;
       /** Heavy models of what is rendered from now on, where the recovery has changed the graph: another queue waits. */
       readonly models?: readonly string[];
+    }
+  | {
+      readonly type: 'no_fallback';
+      /** Why fal.ai does not take it, in words. */
+      readonly reason: string;
+      readonly status: Extract<GenerationStatus, 'QUEUED' | 'RECOVERING'>;
     };
 
 export interface RecordProgressInput {

@@ -136,6 +136,8 @@ export interface GenerationProgress {
   readonly recoveries: readonly RecoveryNote[];
   /** Times that a backend was given up for gone while its ComfyUI might still render the prompt. */
   readonly abandonedRenderings: number;
+  /** Why fal.ai does not take it while no backend is healthy; absent: nobody has asked it. */
+  readonly fallbackObstacle?: string;
 }
 
 /** One recovery: what went wrong, and what was done about it. */
@@ -148,6 +150,8 @@ export interface RecoveryNote {
   readonly rule?: string;
   /** False for a prompt that only waited when its ComfyUI crashed. */
   readonly wasRunning?: boolean;
+  /** fal.ai took none of it, and the generation goes on waiting for a backend. */
+  readonly isRefused?: true;
   /** What was asked of ComfyUI before and after, where the recovery changed it. */
   readonly before?: GraphParameters;
   readonly after?: GraphParameters;

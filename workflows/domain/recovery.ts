@@ -64,6 +64,8 @@ export interface PastRecovery {
   readonly rule?: string;
   /** Absent in the notes of earlier versions, which did not tell. */
   readonly wasRunning?: boolean;
+  /** fal.ai took none of it: what waits for a backend goes on waiting. */
+  readonly isRefused?: true;
 }
 
 /** The caller gets something else than what was asked for. */
@@ -119,7 +121,7 @@ export function decideRecovery(
 ): readonly Recovery[] {
   if (!policy.isEnabled) return [];
   const possible = byRule(failure.rule ?? null, past, policy) ?? onComfyUI(failure, past, policy);
-  const hasFallenBack = past.some(({ strategy }) => strategy === FALL_BACK.strategy);
+  const hasFallenBack = past.some(({ strategy, isRefused }) => strategy === FALL_BACK.strategy && isRefused !== true);
   return hasFallenBack ? possible.filter(({ action }) => action === 'download_again') : possible;
 }
 

@@ -4,10 +4,11 @@ const TERMINAL = ['completed', 'failed', 'timeout', 'cancelled'];
 
 /** What may follow each event. A progress record may be missing (an outage), so a rendering may follow a rendering. */
 const MAY_FOLLOW: Readonly<Record<string, readonly string[]>> = {
-  accepted: ['processing', 'recovering', 'cancel_requested', ...TERMINAL],
+  accepted: ['no_fallback', 'processing', 'recovering', 'cancel_requested', ...TERMINAL],
   processing: ['processing', 'recovering', 'cancel_requested', ...TERMINAL],
-  recovering: ['processing', 'recovering', 'cancel_requested', ...TERMINAL],
-  cancel_requested: ['processing', 'recovering', ...TERMINAL],
+  recovering: ['no_fallback', 'processing', 'recovering', 'cancel_requested', ...TERMINAL],
+  no_fallback: ['no_fallback', 'processing', 'recovering', 'cancel_requested', ...TERMINAL],
+  cancel_requested: ['no_fallback', 'processing', 'recovering', ...TERMINAL],
 };
 
 interface EventRow {
