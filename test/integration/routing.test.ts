@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { textToImage } from '../simulator/graphs.js';
+import { arm } from '../activities/support/simulators.js';
 import { loadsOf, renderedOn } from '../support/journal-renderings.js';
 import { startService } from '../support/service.js';
 import type { SeenGeneration, Service } from '../support/service.js';
@@ -21,7 +22,11 @@ beforeAll(async () => {
     card({ gib: 12, secondsPerStep: 0.06, without: [A, C] }),
   ]);
   fleet = { small, large, slow };
-  service = await startService({ comfyUrls: [small.url], firstWorkerEnv: { BACKEND_ID: 'small' } });
+  service = await startService({
+    comfyUrls: [small.url],
+    env: { FALLBACK_AFTER_SECONDS: '5' },
+    firstWorkerEnv: { BACKEND_ID: 'small' },
+  });
   await Promise.all(
     (['large', 'slow'] as const).map(async (name) => {
       const others = { WORKER_ROLES: 'gpu', COMFYUI_URL: fleet[name].url, BACKEND_ID: name };
@@ -222,3 +227,21 @@ test('R2.2 what nobody can render now says why, backend by backend', async () =>
   await completed([id]);
   expect(everywhere([id])).toEqual([0, 1, 0]);
 }, 90_000);
+
+// The last one: two ComfyUIs are dead after it.
+test('R1.3 a graph that kills the ComfyUIs of two GPUs does not meet the third, which goes on with the work of others', async () => {
+  const deadly = { kind: 'crash', nodeType: 'VAEDecode', count: 1 };
+  await Promise.all(NAMES.map(async (name) => arm(fleet[name], deadly)));
+  const [id = ''] = await submitted(picture(B));
+  const seen = await service.untilStatus(id, 'FAILED', 90_000);
+  expect(seen).toMatchObject({
+    error: { kind: 'BACKEND_CRASHED' },
+    attempts: [{ kind: 'BACKEND_CRASHED', strategy: 'wait_and_resubmit' }],
+  });
+  expect(everywhere([id]).sort()).toEqual([0, 1, 1]);
+  const [third] = NAMES.filter((name) => renderedOn(fleet[name], [id]).length === 0);
+  if (third !== undefined) await fetch(`${fleet[third].url}/simulator/faults`, { method: 'DELETE' });
+  const others = await submitted(...times(2, () => picture(B)));
+  await completed(others);
+  expect(everywhere(others)).toEqual(NAMES.map((name) => (name === third ? 2 : 0)));
+}, 180_000);
