@@ -46,22 +46,7 @@ export function createAccounts(database: Database, defaults: LimitConfig): Accou
     },
     read,
     async grant(id, grant) {
-      await database.transaction().execute(async (transaction) => {
-        const balance = await lockBalance(transaction, id);
-        if (balance === null) throw notFound(id);
-        const earlier = await transaction
-          .selectFrom('credit_entries')
-          .select('credits')
-          .where('account_id', '=', id)
-          .where('kind', '=', 'grant')
-          .where('reference', '=', grant.reference)
-          .executeTakeFirst();
-        if (earlier === undefined) {
-          await addGrant(transaction, balance, { account_id: id, ...grant });
-        } else if (earlier.credits !== grant.credits) {
-          throw new ProblemError('grant_mismatch', `It granted ${earlier.credits} credits to account "${id}".`);
-        }
-      });
+      await grantOnce(database, id, grant);
       return read(id);
     },
     async setLimits(id, { bestPriority, maxOpen, weight }) {
@@ -90,6 +75,25 @@ export function createAccounts(database: Database, defaults: LimitConfig): Accou
       return rows.map(entryView);
     },
   };
+}
+
+async function grantOnce(database: Database, ...[id, grant]: [string, Grant]): Promise<void> {
+  await database.transaction().execute(async (transaction) => {
+    const balance = await lockBalance(transaction, id);
+    if (balance === null) throw notFound(id);
+    const earlier = await transaction
+      .selectFrom('credit_entries')
+      .select('credits')
+      .where('account_id', '=', id)
+      .where('kind', '=', 'grant')
+      .where('reference', '=', grant.reference)
+      .executeTakeFirst();
+    if (earlier === undefined) {
+      await addGrant(transaction, balance, { account_id: id, ...grant });
+    } else if (earlier.credits !== grant.credits) {
+      throw new ProblemError('grant_mismatch', `The amount that it granted to account "${id}" is ${earlier.credits}.`);
+    }
+  });
 }
 
 async function readAccount(database: Database, ...[id, defaults]: [string, LimitConfig]): Promise<AccountView> {

@@ -71,7 +71,7 @@ export class TooManyOpenError extends Error {
     counts: { readonly open: number; readonly max: number; readonly asked: number },
   ) {
     const { open, max, asked } = counts;
-    super(`${open} generations are open, ${asked} more are asked for, and ${max} is the limit`);
+    super(`Open generations: ${open}, asked for: ${asked} more, limit: ${max}`);
     [this.scope, this.open, this.max, this.missing] = [scope, open, max, open + asked - max];
   }
 }
