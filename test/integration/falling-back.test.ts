@@ -214,6 +214,10 @@ test('what is over a ceiling is not posted, and the error says which', async () 
   const seen = await here.service.untilStatus(await submit(here, { provider: 'fal' }), 'FAILED', 30_000);
   expect(seen.provider).toBe('fal'); // although it never ran there
   expect(seen.error?.detail).toMatch(/0\.02 US\$ are set aside .* FAL_MAX_USD_PER_DAY is 0\.03/);
+  expect(seen.error).toMatchObject({ title: 'fal.ai may not be asked for this generation', retryable: true });
+  const over = { ...REQUEST.parameters, batch_size: 4 }; // more than a whole day has room for
+  const hopeless = await submit(here, { provider: 'fal', parameters: over });
+  expect((await here.service.untilStatus(hopeless, 'FAILED', 30_000)).error).toMatchObject({ retryable: false });
   expect(postedTo(here.fal)).toHaveLength(1);
 }, 120_000);
 
