@@ -37,6 +37,7 @@ export function generationView(parts: ViewParts): GenerationView {
     url: `/v1/generations/${row.id}`,
     template: row.template,
     provider: row.provider,
+    providerMode: row.workflow_input.provider ?? null,
     asked: row.asked,
     delivered: row.delivered ?? (row.status === 'COMPLETED' ? row.asked : null),
     corrections: [...row.corrections],

@@ -182,6 +182,20 @@ describe('Priority', () => {
 describe('R4.3 the place in the queue', () => {
   const queueOf = (json: Json) => json['queue'] as Json;
 
+  test('is none for what goes to fal.ai, which takes none from those that wait for a ComfyUI either', async () => {
+    await report({});
+    const api = await setting.startApi();
+    const onFal = { template: 'sd15-text-to-image', parameters: { prompt: 'a heron' }, provider: 'fal' };
+    const accepted = await post(`${api}/v1/generations`, onFal);
+    expect(accepted).toMatchObject({ status: 202, json: { provider: 'fal', providerMode: 'fal', queue: null } });
+    const read = await call(`${api}/v1/generations/${String(accepted.json['id'])}`);
+    expect(read.json).toMatchObject({ status: 'QUEUED', queue: null });
+    const kept = await post(`${api}/v1/generations`, { ...CARD, provider: 'comfyui-only' });
+    expect(kept.json).toMatchObject({ provider: 'comfyui', providerMode: 'comfyui-only', queue: { position: 1 } });
+    const batch = await post(`${api}/v1/batches`, { generation: onFal, seeds: { from: 1, count: 2 } });
+    expect(batch).toMatchObject({ status: 202, json: { endsInSeconds: null } });
+  });
+
   test('is told with an estimate, at acceptance, on reading and in the language of the end user', async () => {
     await report({});
     await rendered(20, 60); // the latest fifty count
