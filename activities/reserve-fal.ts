@@ -5,6 +5,7 @@ import type { DatabaseSchema } from '../infra/postgres/database-schema.js';
 import { crashPoint } from '../infra/runtime/crash-point.js';
 import type { FalCeilings } from '../infra/runtime/fal-config.js';
 import type { FalActivities, FalReservation, ReserveFalInput } from '../workflows/contracts/fal.js';
+import { falUsdOfDay } from './database/fal-spending.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
 import { NO_FAL_KEY } from './fal/errors.js';
 
@@ -47,7 +48,7 @@ async function reserve(
     .where('generation_id', '=', generationId)
     .executeTakeFirst();
   if (known !== undefined) return { obstacle: null };
-  const spent = await spentOfDay(transaction);
+  const spent = await falUsdOfDay(transaction);
   if (spent + usd > usdPerDay) {
     const ceiling = `FAL_MAX_USD_PER_DAY is ${usdPerDay}`;
     const obstacle = `${spent} US$ are set aside for the last 24 hours, it may cost ${usd}, and ${ceiling}`;
@@ -58,13 +59,4 @@ async function reserve(
     .values({ generation_id: generationId, model_id: modelId, usd })
     .execute();
   return { obstacle: null };
-}
-
-async function spentOfDay(transaction: Transaction<DatabaseSchema>): Promise<number> {
-  const { usd } = await transaction
-    .selectFrom('fal_reservations')
-    .select((row) => row.fn.coalesce(row.fn.sum<string>('usd'), sql<string>`0`).as('usd'))
-    .where('created_at', '>', sql<Date>`now() - interval '24 hours'`)
-    .executeTakeFirstOrThrow();
-  return Number(usd);
 }

@@ -243,6 +243,16 @@ describe('Statistics', () => {
     await end(second, 'FAILED', 'BACKEND_CRASHED');
     await end(third, 'FAILED', 'DISK_FULL');
     await attempt(await submitted(), 1, { kind: 'PROMPT_LOST', success: null });
+    const longAgo = new Date(Date.now() - 25 * 3_600_000).toISOString();
+    const model = { model_id: 'fal-ai/a' };
+    await own.database
+      .insertInto('fal_reservations')
+      .values([
+        { ...model, generation_id: first, usd: 5, created_at: longAgo },
+        { ...model, generation_id: second, usd: 0.02 },
+        { ...model, generation_id: third, usd: 0.01 },
+      ])
+      .execute();
   });
 
   test('R5.10 count every attempt, and every end without one', async () => {
@@ -268,6 +278,7 @@ describe('Statistics', () => {
         { kind: 'PROMPT_LOST', total: 1, underWay: 1 },
       ],
       byStrategy: [{ strategy: 'reduce_params', total: 4 }],
+      falUsdOfLast24Hours: 0.03,
     });
     const detailed = (await call(`${api}/api/error-recovery/statistics/detailed`)).json;
     expect(detailed).toMatchObject({
