@@ -252,3 +252,24 @@ describe('R4.3 the place in the queue', () => {
     expect(stream.events.filter(({ event }) => event === 'queue')).toHaveLength(2); // only what is new
   });
 });
+
+test('Accounts are listed newest first, page by page, each once, and a cursor of others is refused', async () => {
+  const api = await setting.startApi();
+  const made = [await account(api), await account(api, { maxOpen: 7 }), await account(api)];
+  const pages: string[][] = [];
+  let cursor: string | null = null;
+  do {
+    const from: string = cursor === null ? '' : `&cursor=${cursor}`;
+    const { json } = await call(`${api}/v1/accounts?limit=2${from}`);
+    pages.push((json['accounts'] as readonly { readonly id: string }[]).map(({ id }) => id));
+    cursor = json['nextCursor'] as string | null;
+  } while (cursor !== null);
+  expect(pages.slice(0, -1).every((page) => page.length === 2)).toBe(true);
+  const all = pages.flat();
+  expect(all.slice(0, 3)).toEqual([...made].reverse());
+  expect(new Set(all).size).toBe(all.length);
+  const { json } = await call(`${api}/v1/accounts?limit=3`);
+  expect(json['accounts']).toMatchObject([{}, { id: made[1], balance: 1_000, limits: { maxOpen: 7 } }, {}]);
+  for (const query of ['limit=0', 'limit=101', 'cursor=x', 'before=1'])
+    expect((await call(`${api}/v1/accounts?${query}`)).json).toMatchObject({ code: 'invalid_query' });
+});
