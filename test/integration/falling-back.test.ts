@@ -221,6 +221,23 @@ test('what is over a ceiling is not posted, and the error says which', async () 
   expect(postedTo(here.fal)).toHaveLength(1);
 }, 120_000);
 
+test('what fal.ai alone has caused is told in words about fal.ai: its policy, its runner', async () => {
+  const here = await start();
+  const failed = async () => here.service.untilStatus(await submit(here, { provider: 'fal' }), 'FAILED', 30_000);
+  await armFal(here.fal, { kind: '422' });
+  expect((await failed()).error).toMatchObject({ kind: 'WORKFLOW_ERROR', title: 'fal.ai refused the request' });
+  await armFal(here.fal, { kind: 'error_in_completed' });
+  const runner = { kind: 'NETWORK_ERROR', title: 'fal.ai failed, or the connection to it', retryable: true };
+  expect((await failed()).error).toMatchObject(runner);
+}, 120_000);
+
+test('a key that fal.ai refuses is named as such, and no ComfyUI', async () => {
+  const here = await start({ FAL_KEY: 'not:ours' });
+  const { error } = await here.service.untilStatus(await submit(here, { provider: 'fal' }), 'FAILED', 30_000);
+  expect(error).toMatchObject({ kind: 'ENVIRONMENT', title: 'The key for fal.ai is missing or refused' });
+  expect(JSON.stringify(error)).not.toMatch(/ComfyUI|PyTorch|not:ours/);
+}, 120_000);
+
 test('R1.2 what has failed on one backend, and waits for the only other, falls back when that one goes down', async () => {
   const here = await start({ BACKEND_ID: 'one', PREFETCH: '0' });
   const other = await startSimulator({ secondsPerStep: 1 });
