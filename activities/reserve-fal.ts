@@ -4,7 +4,8 @@ import type { Database } from '../infra/postgres/database.js';
 import type { DatabaseSchema } from '../infra/postgres/database-schema.js';
 import { crashPoint } from '../infra/runtime/crash-point.js';
 import type { FalCeilings } from '../infra/runtime/fal-config.js';
-import type { FalActivities, ReserveFalInput } from '../workflows/contracts/fal.js';
+import type { FalActivities, FalReservation, ReserveFalInput } from '../workflows/contracts/fal.js';
+import { falUsdOfDay } from './database/fal-spending.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
 import { NO_FAL_KEY } from './fal/errors.js';
 
@@ -22,11 +23,11 @@ export function createReserveFal(deps: ReserveFalDeps): FalActivities['reserveFa
   return async function reserveFal(input) {
     if (!deps.hasKey) return { obstacle: NO_FAL_KEY };
     try {
-      const obstacle = await deps.database
+      const reservation = await deps.database
         .transaction()
         .execute(async (transaction) => reserve(transaction, deps.ceilings, input));
       crashPoint('reserveFal.mid');
-      return { obstacle };
+      return reservation;
     } catch (error) {
       throw toApplicationFailure(error);
     }
@@ -36,9 +37,9 @@ export function createReserveFal(deps: ReserveFalDeps): FalActivities['reserveFa
 async function reserve(
   transaction: Transaction<DatabaseSchema>,
   ...[{ usdPerGeneration, usdPerDay }, { generationId, modelId, usd }]: [FalCeilings, ReserveFalInput]
-): Promise<string | null> {
+): Promise<FalReservation> {
   if (usd > usdPerGeneration) {
-    return `it may cost ${usd} US$ there, and FAL_MAX_USD_PER_GENERATION is ${usdPerGeneration}`;
+    return { obstacle: `it may cost ${usd} US$ there, and FAL_MAX_USD_PER_GENERATION is ${usdPerGeneration}` };
   }
   await sql`SELECT pg_advisory_xact_lock(${RESERVING_LOCK})`.execute(transaction);
   const known = await transaction
@@ -46,23 +47,16 @@ async function reserve(
     .select(['generation_id', 'model_id'])
     .where('generation_id', '=', generationId)
     .executeTakeFirst();
-  if (known !== undefined) return null;
-  const spent = await spentOfDay(transaction);
+  if (known !== undefined) return { obstacle: null };
+  const spent = await falUsdOfDay(transaction);
   if (spent + usd > usdPerDay) {
-    return `${spent} US$ are set aside for the last 24 hours, it may cost ${usd}, and FAL_MAX_USD_PER_DAY is ${usdPerDay}`;
+    const ceiling = `FAL_MAX_USD_PER_DAY is ${usdPerDay}`;
+    const obstacle = `${spent} US$ are set aside for the last 24 hours, it may cost ${usd}, and ${ceiling}`;
+    return { obstacle, isPassing: usd <= usdPerDay };
   }
   await transaction
     .insertInto('fal_reservations')
     .values({ generation_id: generationId, model_id: modelId, usd })
     .execute();
-  return null;
-}
-
-async function spentOfDay(transaction: Transaction<DatabaseSchema>): Promise<number> {
-  const { usd } = await transaction
-    .selectFrom('fal_reservations')
-    .select((row) => row.fn.coalesce(row.fn.sum<string>('usd'), sql<string>`0`).as('usd'))
-    .where('created_at', '>', sql<Date>`now() - interval '24 hours'`)
-    .executeTakeFirstOrThrow();
-  return Number(usd);
+  return { obstacle: null };
 }

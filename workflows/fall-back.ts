@@ -1,7 +1,7 @@
 import { isCancellation, log, patched } from '@temporalio/workflow';
 import { ApplicationFailure } from '@temporalio/common';
 import type { FailureRecord } from './contracts/activities.js';
-import type { FalRequest } from './contracts/fal.js';
+import type { FalObstacle, FalRequest } from './contracts/fal.js';
 import type { StoredOutput } from './contracts/generation.js';
 import { falRequestOf } from './fal-choice.js';
 import { decideRecovery } from './domain/recovery.js';
@@ -17,7 +17,8 @@ export const OBSTACLE_IS_TOLD = 'fallback-obstacle-is-told';
 export async function renderOnFalOnly(run: GenerationRun): Promise<readonly StoredOutput[]> {
   const reserved = await reservedRequest(run);
   if ('modelId' in reserved) return renderOnFal(run, reserved);
-  throw failureOf({ kind: 'NO_CAPACITY', detail: `Cannot run on fal.ai: ${reserved.reason}`, facts: {} });
+  const { reason, isPassing } = reserved;
+  throw failureOf({ kind: 'NO_CAPACITY', detail: `Cannot run on fal.ai: ${reason}`, facts: { isPassing } });
 }
 
 /**
@@ -78,23 +79,22 @@ function fallbackAfter(run: GenerationRun, { kind, facts }: FailureRecord) {
   return decideRecovery(observed, run.progress.recoveries, run.policy).find(({ action }) => action === 'fall_back');
 }
 
-async function reservedRequest(run: GenerationRun): Promise<FalRequest | { readonly reason: string }> {
+async function reservedRequest(run: GenerationRun): Promise<FalRequest | FalObstacle> {
   const { falChoice } = run;
-  if (falChoice === null) return { reason: 'it was accepted before there was another provider' };
+  if (falChoice === null) return { reason: 'it was accepted before there was another provider', isPassing: false };
   const request = falRequestOf(falChoice);
-  if ('reason' in request) return request;
-  const reason = await obstacleTo(run, request);
-  return reason === null ? request : { reason };
+  if ('reason' in request) return { ...request, isPassing: false };
+  return (await obstacleTo(run, request)) ?? request;
 }
 
 /** Without an answer nothing is posted: what it costs would be under no ceiling. */
-async function obstacleTo(run: GenerationRun, request: FalRequest): Promise<string | null> {
+async function obstacleTo(run: GenerationRun, request: FalRequest): Promise<FalObstacle | null> {
   try {
     return await reserveOnFal(run, request);
   } catch (error) {
     if (isCancellation(error)) throw error;
     log.warn('The price on fal.ai could not be set aside', { error });
-    return 'the price could not be set aside, because the database does not answer';
+    return { reason: 'the price could not be set aside, because the database does not answer', isPassing: true };
   }
 }
 

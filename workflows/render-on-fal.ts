@@ -3,7 +3,7 @@ import { ON_CONTROL_WORKER, fallingBackOptions, falWaitingOptions } from './acti
 import { checked } from './checked.js';
 import { collectOutputs } from './collect-outputs.js';
 import type { OutputReference } from './contracts/activities.js';
-import type { FalFile, FalRequest } from './contracts/fal.js';
+import type { FalFile, FalObstacle, FalRequest } from './contracts/fal.js';
 import type { StoredOutput } from './contracts/generation.js';
 import { limitsOn } from './domain/deadlines.js';
 import type { FailureKind } from './domain/failure.js';
@@ -13,10 +13,12 @@ import type { GenerationRun } from './generation-run.js';
 const SUBMISSION = 1;
 
 /** Why fal.ai cannot take the request now, `null` when its price is set aside. */
-export async function reserveOnFal(run: GenerationRun, { modelId, usd }: FalRequest): Promise<string | null> {
+export async function reserveOnFal(run: GenerationRun, { modelId, usd }: FalRequest): Promise<FalObstacle | null> {
   const { generationId } = run.input;
-  const { obstacle } = await checked(fallingBackOptions(modelId).reserveFal({ generationId, modelId, usd }));
-  return obstacle;
+  const { obstacle, isPassing = false } = await checked(
+    fallingBackOptions(modelId).reserveFal({ generationId, modelId, usd }),
+  );
+  return obstacle === null ? null : { reason: obstacle, isPassing };
 }
 
 /** The whole request on fal.ai, up to stored outputs. A cancel is passed on by the activities. */

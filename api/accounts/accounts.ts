@@ -2,11 +2,13 @@ import { sql } from 'kysely';
 import type { Selectable } from 'kysely';
 import { addGrant, lockBalance } from '../../activities/database/credits.js';
 import type { Database } from '../../infra/postgres/database.js';
-import type { CreditEntriesTable } from '../../infra/postgres/database-schema.js';
+import type { AccountsTable, CreditEntriesTable } from '../../infra/postgres/database-schema.js';
 import { ProblemError } from '../problem-error.js';
-import { readAccountLimits } from '../generations/open-limits.js';
+import { cursorFrom, cursorOf } from '../generations/list-cursor.js';
+import type { PageQuery } from '../generations/list-query.js';
+import { accountLimits } from '../generations/open-limits.js';
 import type { LimitConfig } from '../generations/open-limits.js';
-import type { AccountView, CreditEntryView, LimitsRequest } from '../schemas/account-view.js';
+import type { AccountPage, AccountView, CreditEntryView, LimitsRequest } from '../schemas/account-view.js';
 
 export interface Grant {
   readonly credits: number;
@@ -25,6 +27,8 @@ export interface Accounts {
   /** One that exists stays as it is. */
   create(id: string): Promise<AccountView>;
   read(id: string): Promise<AccountView>;
+  /** Newest first. */
+  list(query: PageQuery): Promise<AccountPage>;
   /** Once for each reference; throws `grant_mismatch` when the same one is sent with another amount. */
   grant(id: string, grant: Grant): Promise<AccountView>;
   /** What the account may use from now on; `null`: as the service is configured. */
@@ -45,23 +49,9 @@ export function createAccounts(database: Database, defaults: LimitConfig): Accou
       return read(id);
     },
     read,
+    list: async (query) => listAccounts(database, query, defaults),
     async grant(id, grant) {
-      await database.transaction().execute(async (transaction) => {
-        const balance = await lockBalance(transaction, id);
-        if (balance === null) throw notFound(id);
-        const earlier = await transaction
-          .selectFrom('credit_entries')
-          .select('credits')
-          .where('account_id', '=', id)
-          .where('kind', '=', 'grant')
-          .where('reference', '=', grant.reference)
-          .executeTakeFirst();
-        if (earlier === undefined) {
-          await addGrant(transaction, balance, { account_id: id, ...grant });
-        } else if (earlier.credits !== grant.credits) {
-          throw new ProblemError('grant_mismatch', `It granted ${earlier.credits} credits to account "${id}".`);
-        }
-      });
+      await grantOnce(database, id, grant);
       return read(id);
     },
     async setLimits(id, { bestPriority, maxOpen, weight }) {
@@ -92,10 +82,58 @@ export function createAccounts(database: Database, defaults: LimitConfig): Accou
   };
 }
 
+async function grantOnce(database: Database, ...[id, grant]: [string, Grant]): Promise<void> {
+  await database.transaction().execute(async (transaction) => {
+    const balance = await lockBalance(transaction, id);
+    if (balance === null) throw notFound(id);
+    const earlier = await transaction
+      .selectFrom('credit_entries')
+      .select('credits')
+      .where('account_id', '=', id)
+      .where('kind', '=', 'grant')
+      .where('reference', '=', grant.reference)
+      .executeTakeFirst();
+    if (earlier === undefined) {
+      await addGrant(transaction, balance, { account_id: id, ...grant });
+    } else if (earlier.credits !== grant.credits) {
+      throw new ProblemError('grant_mismatch', `The amount that it granted to account "${id}" is ${earlier.credits}.`);
+    }
+  });
+}
+
 async function readAccount(database: Database, ...[id, defaults]: [string, LimitConfig]): Promise<AccountView> {
-  const row = await database
+  const row = await selectAccounts(database).where('id', '=', id).executeTakeFirst();
+  if (row === undefined) throw notFound(id);
+  return accountView(row, defaults);
+}
+
+/** One row more than asked for says whether there is a next page. */
+async function listAccounts(
+  database: Database,
+  ...[{ limit, cursor }, defaults]: [PageQuery, LimitConfig]
+): Promise<AccountPage> {
+  const after = cursor === null ? null : cursorFrom(cursor);
+  const rows = await selectAccounts(database)
+    .$if(after !== null, (select) =>
+      select.where(sql<boolean>`(created_at, id) < (${after?.createdAt ?? ''}::timestamptz, ${after?.id ?? ''})`),
+    )
+    .orderBy('created_at', 'desc')
+    .orderBy('id', 'desc')
+    .limit(limit + 1)
+    .execute();
+  const page = rows.slice(0, limit);
+  const last = page.at(-1);
+  return {
+    accounts: page.map((row) => accountView(row, defaults)),
+    nextCursor: rows.length > limit && last !== undefined ? cursorOf(last.created_key, last.id) : null,
+  };
+}
+
+function selectAccounts(database: Database) {
+  return database
     .selectFrom('accounts')
-    .select(['id', 'created_at'])
+    .selectAll()
+    .select(sql<string>`created_at::text`.as('created_key')) // with microseconds, which a Date drops
     .select((account) =>
       account
         .selectFrom('credit_entries')
@@ -120,11 +158,13 @@ async function readAccount(database: Database, ...[id, defaults]: [string, Limit
         .whereRef('account_id', '=', 'accounts.id')
         .where('finished_at', 'is', null)
         .as('open'),
-    )
-    .where('id', '=', id)
-    .executeTakeFirst();
-  if (row === undefined) throw notFound(id);
-  const { bestPriority, maxOpen, weight } = await readAccountLimits(database, id, defaults);
+    );
+}
+
+type AccountRow = Selectable<AccountsTable> & Readonly<Record<'balance' | 'held' | 'open', string | null>>;
+
+function accountView(row: AccountRow, defaults: LimitConfig): AccountView {
+  const { bestPriority, maxOpen, weight } = accountLimits(row, defaults);
   return {
     id: row.id,
     balance: Number(row.balance ?? 0),

@@ -12,9 +12,8 @@ import { countOpen, keepWithinLimits, refuseBeyond } from '../generations/open-l
 import type { AccountLimits } from '../generations/open-limits.js';
 import { withinIntake } from '../generations/within-intake.js';
 import type { Answer } from '../generations/within-intake.js';
-import type { QueueFacts } from '../queue/queue-board.js';
+import type { DescribePlace } from '../queue/queue-board.js';
 import { knownNeedsOf } from '../backends/known-needs.js';
-import type { CountedPlace } from '../queue/read-places.js';
 import { batchView, readCounts } from './read-batches.js';
 
 export type BatchCommitDeps = Omit<CommitDeps, 'temporalUrlOf'>;
@@ -86,10 +85,11 @@ export async function takeKeyOf(
   if (idempotency !== null) await takeKey(transaction, idempotency, answer);
 }
 
-type Describe = (place: CountedPlace) => QueueFacts;
-
 /** What can be said of the generation that will be rendered last. */
-export async function lookAtLast({ board }: BatchCommitDeps, generations: readonly NewGeneration[]): Promise<Describe> {
+export async function lookAtLast(
+  { board }: BatchCommitDeps,
+  generations: readonly NewGeneration[],
+): Promise<DescribePlace> {
   const last = generations.reduce<NewGeneration | undefined>(
     (worst, each) => (worst === undefined || each.priority >= worst.priority ? each : worst),
     undefined,
@@ -100,13 +100,14 @@ export async function lookAtLast({ board }: BatchCommitDeps, generations: readon
 
 export async function lastEnd(
   transaction: Transaction<DatabaseSchema>,
-  ...[batchId, describe]: [string, Describe]
+  ...[batchId, describe]: [string, DescribePlace]
 ): Promise<number | null> {
   const last = await transaction
     .selectFrom('generations')
     .selectAll()
     .where('batch_id', '=', batchId)
     .where('status', '=', 'QUEUED')
+    .where('provider', '=', 'comfyui')
     .orderBy('priority', 'desc')
     .orderBy('id', 'desc')
     .limit(1)

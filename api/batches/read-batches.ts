@@ -107,11 +107,11 @@ export async function readCounts(
   );
 }
 
-/** The one that will be rendered last, of each batch in which one waits. */
+/** The one that will be rendered last, of each batch in which one waits for a ComfyUI. */
 async function lastWaiting(database: Database, ids: readonly string[]): Promise<ReadonlyMap<string, string>> {
   const { rows } = await sql<{ readonly batch: string; readonly id: string }>`
     SELECT DISTINCT ON (batch_id) batch_id AS batch, id FROM generations
-     WHERE batch_id = ANY(${ids}) AND finished_at IS NULL AND status = 'QUEUED'
+     WHERE batch_id = ANY(${ids}) AND finished_at IS NULL AND status = 'QUEUED' AND provider = 'comfyui'
      ORDER BY batch_id, priority DESC, id DESC`.execute(database);
   return new Map(rows.map(({ batch, id }) => [batch, id]));
 }

@@ -4,6 +4,7 @@ import type { DatabaseSchema } from '../../infra/postgres/database-schema.js';
 import { crashPoint } from '../../infra/runtime/crash-point.js';
 import { knownNeedsOf } from '../backends/known-needs.js';
 import type { Language } from '../messages/messages.js';
+import type { DescribePlace } from '../queue/queue-board.js';
 import type { CountedPlace } from '../queue/read-places.js';
 import { generationView } from './generation-view.js';
 import type { GenerationRow } from './generation-view.js';
@@ -51,14 +52,14 @@ export async function commitGeneration(
   const { generationId, accountId } = generation.input;
   const { maxOpenGenerations } = deps.openLimits;
   const wanted = { accountId, count: 1, maxOpenGenerations, maxOpenOfAccount: request.limits.maxOpen };
-  const describe = await deps.board.look({ ...generation.input, needs: knownNeedsOf(generation.input) });
+  const describe = await lookFor(deps, generation);
   crashPoint('acceptGeneration.before');
   const answer = await withinIntake(deps, request.idempotency, async (transaction, now) => {
     const before = await countOpen(transaction, accountId);
     refuseBeyond(before, wanted); // before anything is written
     await insertGenerations(transaction, await takePlaces(transaction, [generation]), now);
     const row = await rowOf(transaction, generationId);
-    const queue = describe(await placeOf(transaction, row));
+    const queue = describe === null ? null : describe(await placeOf(transaction, row));
     const temporalUrl = deps.temporalUrlOf(generationId);
     const view = generationView({ row, ...NOTHING_YET, queue, temporalUrl, language: request.language });
     const body = JSON.stringify(view);
@@ -73,6 +74,11 @@ export async function commitGeneration(
   return acceptanceOf(answer);
 }
 
+/** `null`: it waits for no ComfyUI. */
+async function lookFor({ board }: CommitDeps, { input }: NewGeneration): Promise<DescribePlace | null> {
+  return input.provider === 'fal' ? null : board.look({ ...input, needs: knownNeedsOf(input) });
+}
+
 function acceptanceOf(answer: Answer): Acceptance {
   return { ...answer, generationId: /"id":"(gen_[0-9a-f]{32})"/.exec(answer.body)?.[1] ?? '' };
 }
@@ -83,12 +89,13 @@ async function rowOf(transaction: Transaction<DatabaseSchema>, id: string): Prom
   return transaction.selectFrom('generations').selectAll().where('id', '=', id).executeTakeFirstOrThrow();
 }
 
-/** It is the last of its priority. */
+/** It is the last of its priority that waits for a ComfyUI. */
 export async function placeOf(transaction: Transaction<DatabaseSchema>, row: GenerationRow): Promise<CountedPlace> {
   const { pool, priority, flow, template } = row;
   const waiting = transaction
     .selectFrom('generations')
     .where('status', '=', 'QUEUED')
+    .where('provider', '=', 'comfyui')
     .where('pool', '=', pool)
     .select((eb) => eb.fn.countAll<string>().as('count'));
   const { position, ofFlow } = await transaction

@@ -1,7 +1,9 @@
 import type { Selectable } from 'kysely';
 import type { GenerationsTable, OutputsTable, RecoveryAttemptsTable } from '../../infra/postgres/database-schema.js';
 import { generationWorkflowId } from '../../workflows/contracts/generation.js';
-import { describeFailure, errorCodeOf } from '../../workflows/domain/failure.js';
+import { describeRecordedFailure, falWordedKind } from '../../workflows/domain/fal-failure.js';
+import type { RecordedFailure } from '../../workflows/domain/fal-failure.js';
+import { errorCodeOf } from '../../workflows/domain/failure.js';
 import { abandonedRenderingsIn } from '../../workflows/domain/recovery.js';
 import { recordedText } from '../../workflows/domain/recovery-texts.js';
 import { messagesIn } from '../messages/messages.js';
@@ -35,6 +37,7 @@ export function generationView(parts: ViewParts): GenerationView {
     url: `/v1/generations/${row.id}`,
     template: row.template,
     provider: row.provider,
+    providerMode: row.workflow_input.provider ?? null,
     asked: row.asked,
     delivered: row.delivered ?? (row.status === 'COMPLETED' ? row.asked : null),
     corrections: [...row.corrections],
@@ -104,9 +107,13 @@ export function queueView(queue: QueueFacts, language: Language): QueueView {
   return isBusy ? { ...queue, userMessage: messagesIn(language).busy(queue) } : queue;
 }
 
-function errorView({ failure_kind: kind, failure }: GenerationRow, language: Language): GenerationView['error'] {
+function errorView(
+  { failure_kind: kind, failure, provider }: GenerationRow,
+  language: Language,
+): GenerationView['error'] {
   if (kind === null) return null;
-  const { title, remedy, isRetryableByCaller } = describeFailure(kind);
+  const recorded = { kind, provider, facts: failure?.facts ?? {} };
+  const { title, remedy, isRetryableByCaller } = describeRecordedFailure(recorded);
   return {
     code: errorCodeOf(kind),
     kind,
@@ -114,9 +121,15 @@ function errorView({ failure_kind: kind, failure }: GenerationRow, language: Lan
     detail: failure?.detail ?? title,
     remedy,
     retryable: isRetryableByCaller,
-    userMessage: messagesIn(language).failures[kind],
+    userMessage: userMessageOf(recorded, language),
     type: `/docs/errors/${errorCodeOf(kind)}`,
   };
+}
+
+function userMessageOf(failure: RecordedFailure, language: Language): string {
+  const { failures, failuresOnFal } = messagesIn(language);
+  const worded = falWordedKind(failure);
+  return worded === null ? failures[failure.kind] : failuresOnFal[worded];
 }
 
 /** R4.5: the entries of the account say the same; a test compares them. */

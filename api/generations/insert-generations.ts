@@ -126,7 +126,8 @@ export async function holdCredits(
   const credits = held.reduce((sum, each) => sum + each.credits, 0);
   const missing = credits - balance.credits;
   if (missing > 0) {
-    const detail = `It costs ${credits} credits, and account "${accountId}" has ${balance.credits}: ${missing} are missing.`;
+    const has = `the balance of account "${accountId}" is ${balance.credits}`;
+    const detail = `Its price in credits is ${credits}, and ${has}: ${missing} too few.`;
     throw new ProblemError('insufficient_credits', detail);
   }
   await addEntries(transaction, accountId, balance, { kind: 'hold', of: held });

@@ -43,6 +43,16 @@ export function batchQueryFrom(query: unknown): BatchQuery {
   return { ...rest, cursor: cursor ?? null, status: status ?? null };
 }
 
+export type PageQuery = Pick<ListQuery, 'limit' | 'cursor'>;
+
+const pageSchema = z.strictObject({ limit, cursor: cursorText });
+
+/** Query of a list that has nothing to choose by. */
+export function pageQueryFrom(query: unknown): PageQuery {
+  const { cursor, ...rest } = parsedQuery(pageSchema, query);
+  return { ...rest, cursor: cursor ?? null };
+}
+
 /** All generations of each are counted. */
 const MAX_BATCHES = 20;
 const batchListSchema = z.strictObject({
@@ -51,7 +61,7 @@ const batchListSchema = z.strictObject({
 });
 
 /** Query of `GET /v1/batches`. */
-export function batchListQueryFrom(query: unknown): Pick<ListQuery, 'limit' | 'cursor'> {
+export function batchListQueryFrom(query: unknown): PageQuery {
   const { limit: size, cursor } = parsedQuery(batchListSchema, query);
   return { limit: size, cursor: cursor ?? null };
 }

@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
-import type { Transaction } from 'kysely';
+import type { Selectable, Transaction } from 'kysely';
 import type { Database } from '../../infra/postgres/database.js';
-import type { DatabaseSchema } from '../../infra/postgres/database-schema.js';
+import type { AccountsTable, DatabaseSchema } from '../../infra/postgres/database-schema.js';
 import { ProblemError } from '../problem-error.js';
 
 /** What the service lets through; an account may have words of its own for the last two. */
@@ -38,6 +38,13 @@ export async function readAccountLimits(
     .select(['best_priority', 'max_open', 'weight'])
     .where('id', '=', accountId)
     .executeTakeFirst();
+  return accountLimits(row, config);
+}
+
+export function accountLimits(
+  row: Pick<Selectable<AccountsTable>, 'best_priority' | 'max_open' | 'weight'> | undefined,
+  config: LimitConfig,
+): AccountLimits {
   return {
     maxOpen: row?.max_open ?? config.maxOpenPerAccount,
     bestPriority: row?.best_priority ?? config.bestPriority,
@@ -71,7 +78,7 @@ export class TooManyOpenError extends Error {
     counts: { readonly open: number; readonly max: number; readonly asked: number },
   ) {
     const { open, max, asked } = counts;
-    super(`${open} generations are open, ${asked} more are asked for, and ${max} is the limit`);
+    super(`Open generations: ${open}, asked for: ${asked} more, limit: ${max}`);
     [this.scope, this.open, this.max, this.missing] = [scope, open, max, open + asked - max];
   }
 }

@@ -38,7 +38,7 @@ export interface AcceptableRequest extends BoundTemplate {
   readonly priority: number | null;
   readonly timeoutMinutes: number | null;
   readonly recovery: RecoveryRequest | null;
-  readonly provider: ProviderMode | null;
+  readonly provider: ProviderMode;
   /** The account that pays, if any. */
   readonly account: string | null;
   /** What one output costs; `null`: as the service is configured for graphs. */
@@ -51,9 +51,15 @@ const DEFAULT_CREDITS = 1;
 
 const GRAPH_ON_FAL: NoFalRequest = { reason: 'a graph has no counterpart there; use a template that has one' };
 
+const NOT_FAL: readonly ProviderMode[] = ['comfyui', 'comfyui-only'];
+const TO_COMFYUI =
+  'Send "provider": "comfyui" or "comfyui-only", or a request that fal.ai can take; docs/fal.md says which.';
+
 export interface RequestWorld {
   readonly templates: Templates;
   readonly resolveInputs: ResolveInputs;
+  /** Of requests that name none. */
+  readonly provider: ProviderMode;
 }
 
 /**
@@ -66,7 +72,8 @@ export async function parseGenerationRequest(body: unknown, world: RequestWorld)
   return Object.hasOwn(body, 'template') ? fromTemplate(body, world) : fromGraph(body, world);
 }
 
-async function fromTemplate(body: JsonObject, { templates, resolveInputs }: RequestWorld): Promise<AcceptableRequest> {
+async function fromTemplate(body: JsonObject, world: RequestWorld): Promise<AcceptableRequest> {
+  const { templates, resolveInputs } = world;
   const template = templateOf(body, templates);
   const parsed = templateRequestSchema.safeParse(body, { error: issueWords });
   const shape = parsed.success ? [] : problemPlaces(parsed.error, templateRequestSchema);
@@ -83,7 +90,7 @@ async function fromTemplate(body: JsonObject, { templates, resolveInputs }: Requ
   const given = { ...checked.values, ...ids };
   const bound = bindTemplate(template, { given, files });
   const fal = bindFal(template, { asked: bound.asked, given, files });
-  if (provider === 'fal') refuseIfNotOnFal(fal);
+  refuseIfNotOnFal(fal, provider, world);
   return {
     template: template.name,
     pool: template.manifest.pool,
@@ -95,17 +102,21 @@ async function fromTemplate(body: JsonObject, { templates, resolveInputs }: Requ
     priority: priority ?? null,
     timeoutMinutes: timeoutMinutes ?? null,
     recovery: recovery ?? null,
-    provider: provider ?? null,
+    provider: provider ?? world.provider,
     account: account ?? null,
     creditsPerOutput: template.manifest.creditsPerOutput ?? DEFAULT_CREDITS,
     fal,
   };
 }
 
-function refuseIfNotOnFal(fal: BoundFal | NoFalRequest): void {
-  if (!('reason' in fal)) return;
-  const place = { pointer: '/provider', message: `is fal, but ${fal.reason}`, allowed: ['comfyui', 'comfyui-only'] };
-  throw new ProblemError('invalid_request', countOf([place]), { places: [place] });
+function refuseIfNotOnFal(
+  fal: BoundFal | NoFalRequest,
+  ...[given, world]: [ProviderMode | undefined, Pick<RequestWorld, 'provider'>]
+): void {
+  if ((given ?? world.provider) !== 'fal' || !('reason' in fal)) return;
+  const says = given === undefined ? 'is absent, which means fal here (setting PROVIDER)' : 'is fal';
+  const place = { pointer: '/provider', message: `${says}, but ${fal.reason}`, allowed: NOT_FAL };
+  throw new ProblemError('invalid_request', countOf([place]), { places: [place], remedy: TO_COMFYUI });
 }
 
 function checkedParameters(given: unknown, template: Template | undefined): CheckedParameters {
@@ -144,7 +155,7 @@ async function filesOf(
   return new Map(byName);
 }
 
-async function fromGraph(body: JsonObject, { resolveInputs }: RequestWorld): Promise<AcceptableRequest> {
+async function fromGraph(body: JsonObject, world: RequestWorld): Promise<AcceptableRequest> {
   refuseOtherGraphs(body['graph']);
   const parsed = graphRequestSchema.safeParse(body, { error: issueWords });
   if (!parsed.success) {
@@ -156,9 +167,9 @@ async function fromGraph(body: JsonObject, { resolveInputs }: RequestWorld): Pro
   refuseDanglingLinks(graph);
   const unused = unusedNames(graph, Object.keys(images));
   if (unused.length > 0) throw new ProblemError('invalid_request', countOf(unused), { places: unused });
-  if (provider === 'fal') refuseIfNotOnFal(GRAPH_ON_FAL);
+  refuseIfNotOnFal(GRAPH_ON_FAL, provider, world);
   const pointers = Object.keys(images).map((name) => [name, pointerOf(['images', name])] as const);
-  const files = await resolveInputs(
+  const files = await world.resolveInputs(
     pointers.map(([name, pointer]) => ({ pointer, reference: images[name] ?? '', kind: null })),
   );
   const keys = pointers.map(([name, pointer]) => [name, files.get(pointer)?.objectKey ?? ''] as const);
@@ -176,7 +187,7 @@ async function fromGraph(body: JsonObject, { resolveInputs }: RequestWorld): Pro
     priority: priority ?? null,
     timeoutMinutes: timeoutMinutes ?? null,
     recovery: recovery ?? null,
-    provider: provider ?? null,
+    provider: provider ?? world.provider,
     account: account ?? null,
     creditsPerOutput: null,
     fal: GRAPH_ON_FAL,

@@ -47,7 +47,6 @@ export interface PreparationDeps {
 export interface JudgedRequest {
   readonly request: AcceptableRequest;
   readonly priority: number;
-  readonly provider: ProviderMode;
   readonly recovery: RecoveryPolicy;
   readonly graphRules: GraphRules | null;
 }
@@ -61,11 +60,10 @@ export async function judgeRequest(
   const request = await parseGenerationRequest(body, deps);
   const priority = allowedPriority(request.priority, account);
   const graphRules = request.template === 'graph' ? await judgedGraph(deps, request.graph) : null;
-  const provider = request.provider ?? deps.provider;
   const recovery = recoveryPolicy(deps.recovery, request.recovery);
   const { vram = [] } = deps.templates.get(request.template)?.manifest ?? {};
-  await refuseTooLarge(deps.directory, { ...request, provider, recovery }, vram);
-  return { request, priority, provider, recovery, graphRules };
+  await refuseTooLarge(deps.directory, { ...request, recovery }, vram);
+  return { request, priority, recovery, graphRules };
 }
 
 async function judgedGraph(deps: PreparationDeps, graph: ApiGraph): Promise<GraphRules | null> {
@@ -98,11 +96,11 @@ export function newGeneration(
   ...[judged, stored, generationId]: [JudgedRequest, StoredDocuments, string]
 ): NewGeneration {
   const { request, priority, recovery, graphRules } = judged;
-  const { account, template, pool, expected, asked, metadata, corrections, vramGb, fal } = request;
+  const { account, template, pool, expected, asked, metadata, corrections, vramGb, provider, fal } = request;
   return {
     input: {
       ...{ generationId, accountId: account ?? NO_ACCOUNT, template, pool, expected, recovery },
-      ...{ limits: generationLimits(deps.limits, request), provider: judged.provider },
+      ...{ limits: generationLimits(deps.limits, request), provider },
       graph: storedAt(stored.graphs, request.graph),
       fal: 'reason' in fal ? fal : { ...fal, input: storedAt(stored.falInputs, fal.input) },
       models: heavyModelsOf(request.graph),

@@ -1,5 +1,6 @@
-import { z } from 'zod';
+import { sql } from 'kysely';
 import type { Kysely } from 'kysely';
+import { z } from 'zod';
 import { enterIntake } from '../../activities/database/intake.js';
 import { canonicalSha256 } from '../../activities/storage/canonical-json.js';
 import type { DatabaseSchema } from '../../infra/postgres/database-schema.js';
@@ -92,6 +93,7 @@ async function chosen(
     .selectFrom('generations as failed')
     .select('id')
     .where('failure_kind', 'in', RETRYABLE_KINDS)
+    .where(sql<boolean>`failure #>> '{facts,isPassing}' IS DISTINCT FROM 'false'`)
     .$if(graphPolicy.mode === 'templates', (query) => query.where('template', '<>', 'graph'))
     .where((row) =>
       row.not(

@@ -26,6 +26,17 @@ export const english: Messages = {
     NO_CAPACITY: 'The generation server is unavailable. Try again later.',
     UNEXPECTED: 'The picture could not be processed. Try another prompt or photo.',
   },
+  failuresOnFal: {
+    ENVIRONMENT: 'The generation server is unavailable. Try again later.',
+    WORKFLOW_ERROR: 'The request was not accepted. Try another prompt or photo.',
+    NETWORK_ERROR: 'The generation server is unavailable. Try again later.',
+    INTERRUPTED: 'The generation was stopped. Try again.',
+    PROMPT_LOST: 'The generation was lost. Try again.',
+    BAD_INPUT: 'The file could not be used. Upload another one.',
+    INPUT_TOO_LARGE: 'The file is too large. Upload a smaller one.',
+    OUTPUT_INVALID: 'The picture could not be processed. Try another prompt or photo.',
+    NO_CAPACITY: 'This cannot be made right now. Ask for fewer pictures, or try again later.',
+  },
   attempts: RECORDED_TEXTS,
   byRule: ({ text, rule }) => `${text} (rule ${rule})`,
   strategies: {

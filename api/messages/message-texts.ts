@@ -1,3 +1,4 @@
+import type { FalWordedKind } from '../../workflows/domain/fal-failure.js';
 import type { FailureKind } from '../../workflows/domain/failure.js';
 import type { RecoveryTexts } from '../../workflows/domain/recovery-texts.js';
 
@@ -27,6 +28,8 @@ export type Strategy = (typeof STRATEGIES)[number];
 export interface Messages {
   /** What went wrong and what to try, for every kind. */
   readonly failures: Readonly<Record<FailureKind, string>>;
+  /** The same where fal.ai alone has caused it. */
+  readonly failuresOnFal: Readonly<Record<FalWordedKind, string>>;
   /** What was done about a failure. */
   readonly attempts: RecoveryTexts;
   /** An attempt that followed a rule of the operators. */

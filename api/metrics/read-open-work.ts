@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import { falUsdOfDay } from '../../activities/database/fal-spending.js';
 import type { Database } from '../../infra/postgres/database.js';
 
 /** What has been accepted and has not ended, and what Temporal has not been told. */
@@ -13,6 +14,7 @@ export interface OpenWork {
   }[];
   readonly outbox: readonly { readonly kind: string; readonly count: number; readonly oldestSeconds: number }[];
   readonly isStopped: boolean;
+  readonly falUsdOfDay: number;
 }
 
 interface OpenRow {
@@ -47,5 +49,6 @@ export async function readOpenWork(database: Database): Promise<OpenWork> {
       ...{ kind, count: Number(count), oldestSeconds },
     })),
     isStopped: stop !== undefined,
+    falUsdOfDay: await falUsdOfDay(database),
   };
 }

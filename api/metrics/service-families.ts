@@ -59,7 +59,7 @@ export function historyFamilies(history: History, templateLabel: TemplateLabel):
 const OUTBOX_KINDS = ['start', 'cancel'];
 
 /** As it is now. */
-export function openFamilies({ open, waiting, outbox, isStopped }: OpenWork): readonly MetricFamily[] {
+export function openFamilies({ open, waiting, outbox, isStopped, falUsdOfDay }: OpenWork): readonly MetricFamily[] {
   const outboxOf = (wanted: string) => outbox.find(({ kind }) => kind === wanted);
   const byStatus = open.map(({ pool, status, count }) => ({ group: [pool, status], count, sum: 0 }));
   return [
@@ -101,6 +101,12 @@ export function openFamilies({ open, waiting, outbox, isStopped }: OpenWork): re
       type: 'gauge',
       help: '1 while an emergency stop is in force.',
       samples: [{ labels: {}, value: isStopped ? 1 : 0 }],
+    },
+    {
+      name: 'fal_set_aside_usd',
+      type: 'gauge',
+      help: 'US dollars that were set aside for fal.ai in the last 24 hours.',
+      samples: [{ labels: {}, value: falUsdOfDay }],
     },
   ];
 }

@@ -24,12 +24,14 @@ const GRAPH_MS = 1_000;
 /** What can be said of a place before the language of the reader is known. */
 export type QueueFacts = Omit<QueueView, 'userMessage'>;
 
+export type DescribePlace = (place: CountedPlace) => QueueFacts;
+
 /** Where generations stand and how long they will wait. */
 export interface QueueBoard {
-  /** Of those that wait. */
+  /** Of those that wait for a ComfyUI. */
   placesOf(ids: readonly string[]): Promise<ReadonlyMap<string, QueueFacts>>;
   /** What will be said of a place that is counted later, where nothing can be waited for. */
-  look(waiting: Waiting): Promise<(place: CountedPlace) => QueueFacts>;
+  look(waiting: Waiting): Promise<DescribePlace>;
   /** Until so many generations have ended; `null`: nobody knows. */
   secondsUntilEnded(count: number): Promise<number | null>;
 }
@@ -69,7 +71,7 @@ export function createQueueBoard(deps: QueueBoardDeps): QueueBoard {
   const describing = async (
     { pool, template, needs }: Waiting,
     rendering: ReadonlyMap<string, number>,
-  ): Promise<(place: CountedPlace) => QueueFacts> => {
+  ): Promise<DescribePlace> => {
     const [known, fleet] = await Promise.all([
       situation([template]),
       fleetState(directory, { pool, needs, rendering }),

@@ -1,5 +1,6 @@
 import { Router } from 'express';
 import type { Accounts } from '../accounts/accounts.js';
+import { pageQueryFrom } from '../generations/list-query.js';
 import { jsonBody } from '../middleware/json-body.js';
 import { accountRequestSchema, entriesQuerySchema } from '../schemas/account-view.js';
 import { grantRequestSchema, limitsRequestSchema } from '../schemas/account-view.js';
@@ -15,6 +16,9 @@ export interface AccountRoutesDeps {
 export function accountRoutes({ accounts }: AccountRoutesDeps): Router {
   const router = Router();
   defineRoute(router, '/v1/accounts', {
+    get: async (req, res) => {
+      res.json(await accounts.list(pageQueryFrom(req.query)));
+    },
     post: [
       jsonBody,
       async (req, res) => {

@@ -1,6 +1,5 @@
 import { Router } from 'express';
 import type { Request, RequestHandler, Response } from 'express';
-import { describeFailure } from '../../workflows/domain/failure.js';
 import type { Checkpoints } from '../error-recovery/checkpoints.js';
 import { errorDistribution } from '../error-recovery/error-keys.js';
 import { changeJobGraph } from '../error-recovery/job-graph.js';
@@ -109,7 +108,7 @@ async function retry(deps: ErrorRecoveryRoutesDeps, req: Request, res: Response)
   const id = generationIdOf(req);
   const { force_retry: isForced } = parsedBody(jobRetrySchema, req.body);
   const { error, status: seen } = await existing(deps, id, req, res);
-  if (!isForced && error !== null && !describeFailure(error.kind).isRetryableByCaller) {
+  if (!isForced && error?.retryable === false) {
     throw new ProblemError('generation_not_retryable', `Job ${id} failed with ${error.kind}: ${error.remedy}`);
   }
   if (!isForced && seen === 'CANCELLED') {

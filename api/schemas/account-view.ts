@@ -37,6 +37,9 @@ export const accountViewSchema = z.object({
 });
 export type AccountView = z.infer<typeof accountViewSchema>;
 
+export const accountPageSchema = z.object({ accounts: z.array(accountViewSchema), nextCursor: z.string().nullable() });
+export type AccountPage = z.infer<typeof accountPageSchema>;
+
 export const creditEntryViewSchema = z.object({
   entry: z.int().min(1),
   kind: z

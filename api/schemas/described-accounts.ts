@@ -1,5 +1,5 @@
 import { z } from './openapi-zod.js';
-import { accountRequestSchema, accountViewSchema, creditEntryViewSchema } from './account-view.js';
+import { accountPageSchema, accountRequestSchema, accountViewSchema, creditEntryViewSchema } from './account-view.js';
 import { grantRequestSchema, limitsRequestSchema } from './account-view.js';
 import { READS, WRITES } from './described-route.js';
 import type { DescribedRoute } from './described-route.js';
@@ -21,6 +21,18 @@ export function accountRoutes(): readonly DescribedRoute[] {
     },
     {
       method: 'get',
+      path: '/v1/accounts',
+      operationId: 'listAccounts',
+      summary: 'List accounts, newest first',
+      query: z.object({
+        limit: z.int().min(1).max(100).optional(),
+        cursor: z.string().optional().describe('nextCursor of the page before.'),
+      }),
+      answers: { '200': { description: 'One page', schema: accountPageSchema } },
+      problems: [...READS, 'invalid_query'],
+    },
+    {
+      method: 'get',
       path: '/v1/accounts/{id}',
       operationId: 'getAccount',
       summary: 'What an account can spend',
@@ -28,6 +40,12 @@ export function accountRoutes(): readonly DescribedRoute[] {
       answers: ACCOUNT,
       problems: [...READS, 'account_not_found'],
     },
+    ...ofOne(),
+  ];
+}
+
+function ofOne(): readonly DescribedRoute[] {
+  return [
     {
       method: 'post',
       path: '/v1/accounts/{id}/grants',

@@ -1,5 +1,6 @@
 import { z } from './openapi-zod.js';
 import { OUTPUT_KINDS } from '../../workflows/contracts/generation.js';
+import { PROVIDER_MODES } from '../../workflows/contracts/fal.js';
 import { FAILURE_KINDS } from '../../workflows/domain/failure.js';
 import { GENERATION_STATUSES } from '../../workflows/domain/generation-status.js';
 
@@ -82,7 +83,11 @@ export const generationViewSchema = z.object({
   status: z.enum(GENERATION_STATUSES),
   url: z.string(),
   template: z.string(),
-  provider: z.enum(['comfyui', 'fal']),
+  provider: z.enum(['comfyui', 'fal']).describe('Who renders, or has rendered.'),
+  providerMode: z
+    .enum(PROVIDER_MODES)
+    .nullable()
+    .describe('What was asked for, or how the service is configured where the request says nothing: who may render.'),
   asked: values.describe('Every parameter with the value that was asked for, defaults and random seeds included.'),
   delivered: values.nullable().describe('What was rendered, where a recovery changed what was asked; null until then.'),
   corrections: z
@@ -94,7 +99,7 @@ export const generationViewSchema = z.object({
     .min(0)
     .describe('Times that a lost backend may have gone on rendering while another took over.'),
   progress: progressViewSchema.nullable().describe('Only while PROCESSING.'),
-  queue: queueViewSchema.nullable().describe('Only while QUEUED.'),
+  queue: queueViewSchema.nullable().describe('Only while QUEUED for a ComfyUI; null for what goes to fal.ai.'),
   fallbackObstacle: z
     .string()
     .nullable()

@@ -20,5 +20,9 @@ export const statisticsViewSchema = z.object({
     .describe('Every recovery attempt is one failure, and so is an end without any.'),
   byKind: z.array(z.object({ kind: z.enum(FAILURE_KINDS), ...counts })),
   byStrategy: z.array(z.object({ strategy: z.string(), ...counts })),
+  falUsdOfLast24Hours: z
+    .number()
+    .min(0)
+    .describe('Set aside for fal.ai, whatever hours says: what FAL_MAX_USD_PER_DAY counts.'),
 });
 export type StatisticsView = z.infer<typeof statisticsViewSchema>;

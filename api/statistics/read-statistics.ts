@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import { falUsdOfDay } from '../../activities/database/fal-spending.js';
 import type { Database } from '../../infra/postgres/database.js';
 import type { FailureKind } from '../../workflows/domain/failure.js';
 import { GENERATION_STATUSES } from '../../workflows/domain/generation-status.js';
@@ -23,6 +24,8 @@ export interface Statistics {
   readonly seconds: { readonly median: number; readonly p95: number } | null;
   readonly byKind: readonly (RecoveryCounts & { readonly kind: FailureKind })[];
   readonly byStrategy: readonly (RecoveryCounts & { readonly strategy: string })[];
+  /** Set aside for fal.ai in the last 24 hours, whatever was asked for. */
+  readonly falUsdOfDay: number;
 }
 
 export type ReadStatistics = (hours: number) => Promise<Statistics>;
@@ -59,6 +62,7 @@ async function statisticsOf(database: Database, hours: number): Promise<Statisti
         seconds: await secondsOf(transaction, since),
         byKind: await countByKind(transaction, since),
         byStrategy: await countByStrategy(transaction, since),
+        falUsdOfDay: await falUsdOfDay(transaction),
       };
     });
 }

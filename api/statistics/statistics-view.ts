@@ -4,7 +4,7 @@ import type { RecoveryCounts, Statistics } from './read-statistics.js';
 
 /** What a caller sees of the statistics. */
 export function statisticsView(statistics: Statistics, { alertThreshold }: RecoverySettings): StatisticsView {
-  const { since, until, byStatus, seconds, byKind, byStrategy } = statistics;
+  const { since, until, byStatus, seconds, byKind, byStrategy, falUsdOfDay } = statistics;
   const errors = totalOf(byKind);
   const recoveryRate = recoveryRateOf(errors);
   const ended = byStatus.COMPLETED + byStatus.FAILED + byStatus.TIMEOUT;
@@ -17,6 +17,7 @@ export function statisticsView(statistics: Statistics, { alertThreshold }: Recov
     errors: { ...errors, recoveryRate, isBelowThreshold: recoveryRate !== null && recoveryRate < alertThreshold },
     byKind: [...byKind],
     byStrategy: [...byStrategy],
+    falUsdOfLast24Hours: falUsdOfDay,
   };
 }
 

@@ -1,4 +1,5 @@
 import { stringFrom } from '../runtime/env.js';
+import { falLine } from './fal-line.js';
 import type { Children } from './start-children.js';
 
 /** What is printed when everything is up. */
@@ -12,6 +13,7 @@ export function welcome({ env, apiUrl, comfyUIAddress, isSimulated }: Children, 
     `  Temporal command  ${stringFrom(env, 'TEMPORAL_CLI_PATH', 'temporal')}`,
     `  Object store      ${stringFrom(env, 'S3_ENDPOINT', '')}, bucket ${stringFrom(env, 'S3_BUCKET', 'durable-comfy')}`,
     `  ComfyUI           ${comfyUIAddress}`,
+    ...falLine(env),
     `  Data and logs     ${stringFrom(env, 'DATA_DIR', '')}`,
     '',
     `durable-comfy is ready in ${seconds.toFixed(1)} s`,

@@ -14,7 +14,7 @@ const bodyOf = (parameters: object = {}, extra: object = {}) => ({
   parameters: { ...PARAMETERS, ...parameters },
   ...extra,
 });
-const world = { templates, resolveInputs: async () => new Map<string, never>() };
+const world = { templates, resolveInputs: async () => new Map<string, never>(), provider: 'comfyui' } as const;
 const falOf = async (body: unknown) => (await parseGenerationRequest(body, world)).fal;
 
 describe('R1.2 The same request on fal.ai', () => {
@@ -55,10 +55,17 @@ describe('R1.4 A request that says fal', () => {
     [bodyOf({ steps: 51 })],
     [{ template: 'test-card' }],
     [{ graph: { '1': { class_type: 'A', inputs: {} } } }],
-  ])('and cannot run there is refused at the door', async (body) => {
+  ])('and cannot run there is refused at the door, whoever says it', async (body) => {
+    const remedy = expect.stringContaining('"comfyui-only"');
     const parsing = parseGenerationRequest({ ...body, provider: 'fal' }, world);
     await expect(parsing).rejects.toThrow(ProblemError);
     await expect(parsing).rejects.toThrow(/\/provider: is fal, but /);
+    await expect(parsing).rejects.toMatchObject({ code: 'invalid_request', remedy });
+    const bySetting = parseGenerationRequest(body, { ...world, provider: 'fal' });
+    await expect(bySetting).rejects.toThrow(/\/provider: is absent, which means fal here \(setting PROVIDER\), but /);
+    await expect(bySetting).rejects.toMatchObject({ code: 'invalid_request', remedy });
+    const chosen = parseGenerationRequest({ ...body, provider: 'comfyui-only' }, { ...world, provider: 'fal' });
+    expect(await chosen).toMatchObject({ provider: 'comfyui-only' });
   });
 
   test('an unknown provider is refused with the known ones', async () => {

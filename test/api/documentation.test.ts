@@ -9,6 +9,7 @@ import { generationViewSchema } from '../../api/schemas/generation-view.js';
 import { problemDocumentSchema } from '../../api/schemas/problem-document.js';
 import { templateViewSchema } from '../../api/schemas/template-view.js';
 import { projectRoot } from '../../infra/runtime/project-root.js';
+import { FAL_WORDS } from '../../workflows/domain/fal-failure.js';
 import { describeFailure, errorCodeOf, FAILURE_KINDS } from '../../workflows/domain/failure.js';
 import { CARD, NOWHERE, call, createTestSetting, post } from './support/start-test-api.js';
 import type { TestSetting } from './support/start-test-api.js';
@@ -27,6 +28,8 @@ const pages = [
   ...FAILURE_KINDS.map((kind) => ({ code: errorCodeOf(kind), ...describeFailure(kind) })),
 ];
 
+const falPages = Object.entries(FAL_WORDS).map(([kind, words]) => ({ code: kind.toLowerCase(), ...words }));
+
 describe('error pages', () => {
   test('every code has a page and every page a code', async () => {
     const files = await readdir(join(projectRoot, 'docs', 'errors'));
@@ -38,6 +41,12 @@ describe('error pages', () => {
     expect([status, headers['content-type']]).toEqual([200, 'text/markdown; charset=utf-8']);
     expect(text.split('\n')[0]).toBe(`# ${title}`);
     expect(text).toContain(remedy);
+  });
+
+  test.each(falPages)('the page of $code says what the answer says when fal.ai is the cause', async (page) => {
+    const { text } = await call(`${api}/docs/errors/${page.code}`);
+    expect(text).toContain(`## ${page.title}\n`);
+    expect(text).toContain(page.remedy);
   });
 
   test.each(['none', '..%2f..%2fpackage', 'constructor'])('there is no page %s', async (code) => {

@@ -147,6 +147,14 @@ describe('R5.10 A job', () => {
     for (const id of ids) await end(id, 'FAILED', 'NETWORK_ERROR');
     const unfit = await submitted();
     await end(unfit, 'FAILED', 'BAD_INPUT');
+    const overCeiling = await submitted();
+    await end(overCeiling, 'FAILED', 'NO_CAPACITY');
+    await setting.database
+      .updateTable('generations')
+      .set({ provider: 'fal', failure: JSON.stringify({ detail: 'It may cost 2 US$', facts: { isPassing: false } }) })
+      .where('id', '=', overCeiling)
+      .execute();
+    expect((await post(`${jobs()}/${overCeiling}/retry`, { force_retry: false })).status).toBe(409);
     const both = await Promise.all([1, 2].map(async () => post(`${jobs()}/retry-failed`, { max_jobs: 2 })));
     expect(both.map(({ json }) => json['count'])).toEqual([2, 2]);
     const retried = await post(`${jobs()}/retry-failed`, {});
@@ -154,7 +162,7 @@ describe('R5.10 A job', () => {
     const rows = await setting.database.selectFrom('generations').select('retry_of').execute();
     const sources = rows.flatMap(({ retry_of: id }) => (id !== null && ids.includes(id) ? [id] : []));
     expect(sources.sort()).toEqual([...ids].sort());
-    expect(rows.map(({ retry_of: id }) => id)).not.toContain(unfit);
+    for (const each of [unfit, overCeiling]) expect(rows.map(({ retry_of: id }) => id)).not.toContain(each);
   });
 });
 
@@ -235,6 +243,16 @@ describe('Statistics', () => {
     await end(second, 'FAILED', 'BACKEND_CRASHED');
     await end(third, 'FAILED', 'DISK_FULL');
     await attempt(await submitted(), 1, { kind: 'PROMPT_LOST', success: null });
+    const longAgo = new Date(Date.now() - 25 * 3_600_000).toISOString();
+    const model = { model_id: 'fal-ai/a' };
+    await own.database
+      .insertInto('fal_reservations')
+      .values([
+        { ...model, generation_id: first, usd: 5, created_at: longAgo },
+        { ...model, generation_id: second, usd: 0.02 },
+        { ...model, generation_id: third, usd: 0.01 },
+      ])
+      .execute();
   });
 
   test('R5.10 count every attempt, and every end without one', async () => {
@@ -260,6 +278,7 @@ describe('Statistics', () => {
         { kind: 'PROMPT_LOST', total: 1, underWay: 1 },
       ],
       byStrategy: [{ strategy: 'reduce_params', total: 4 }],
+      falUsdOfLast24Hours: 0.03,
     });
     const detailed = (await call(`${api}/api/error-recovery/statistics/detailed`)).json;
     expect(detailed).toMatchObject({

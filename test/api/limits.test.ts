@@ -182,6 +182,20 @@ describe('Priority', () => {
 describe('R4.3 the place in the queue', () => {
   const queueOf = (json: Json) => json['queue'] as Json;
 
+  test('is none for what goes to fal.ai, which takes none from those that wait for a ComfyUI either', async () => {
+    await report({});
+    const api = await setting.startApi();
+    const onFal = { template: 'sd15-text-to-image', parameters: { prompt: 'a heron' }, provider: 'fal' };
+    const accepted = await post(`${api}/v1/generations`, onFal);
+    expect(accepted).toMatchObject({ status: 202, json: { provider: 'fal', providerMode: 'fal', queue: null } });
+    const read = await call(`${api}/v1/generations/${String(accepted.json['id'])}`);
+    expect(read.json).toMatchObject({ status: 'QUEUED', queue: null });
+    const kept = await post(`${api}/v1/generations`, { ...CARD, provider: 'comfyui-only' });
+    expect(kept.json).toMatchObject({ provider: 'comfyui', providerMode: 'comfyui-only', queue: { position: 1 } });
+    const batch = await post(`${api}/v1/batches`, { generation: onFal, seeds: { from: 1, count: 2 } });
+    expect(batch).toMatchObject({ status: 202, json: { endsInSeconds: null } });
+  });
+
   test('is told with an estimate, at acceptance, on reading and in the language of the end user', async () => {
     await report({});
     await rendered(20, 60); // the latest fifty count
@@ -237,4 +251,25 @@ describe('R4.3 the place in the queue', () => {
     await stream.ended;
     expect(stream.events.filter(({ event }) => event === 'queue')).toHaveLength(2); // only what is new
   });
+});
+
+test('Accounts are listed newest first, page by page, each once, and a cursor of others is refused', async () => {
+  const api = await setting.startApi();
+  const made = [await account(api), await account(api, { maxOpen: 7 }), await account(api)];
+  const pages: string[][] = [];
+  let cursor: string | null = null;
+  do {
+    const from: string = cursor === null ? '' : `&cursor=${cursor}`;
+    const { json } = await call(`${api}/v1/accounts?limit=2${from}`);
+    pages.push((json['accounts'] as readonly { readonly id: string }[]).map(({ id }) => id));
+    cursor = json['nextCursor'] as string | null;
+  } while (cursor !== null);
+  expect(pages.slice(0, -1).every((page) => page.length === 2)).toBe(true);
+  const all = pages.flat();
+  expect(all.slice(0, 3)).toEqual([...made].reverse());
+  expect(new Set(all).size).toBe(all.length);
+  const { json } = await call(`${api}/v1/accounts?limit=3`);
+  expect(json['accounts']).toMatchObject([{}, { id: made[1], balance: 1_000, limits: { maxOpen: 7 } }, {}]);
+  for (const query of ['limit=0', 'limit=101', 'cursor=x', 'before=1'])
+    expect((await call(`${api}/v1/accounts?${query}`)).json).toMatchObject({ code: 'invalid_query' });
 });

@@ -39,10 +39,23 @@ async function messageFor(id: string, accepted: string) {
 
 describe.each(LANGUAGES)('R4.2 Messages in %s', (language) => {
   test.each(FAILURE_KINDS)('%s has a text of its own language for people', (kind) => {
-    const text = messagesIn(language).failures[kind];
-    expect(text).toMatch(/[.!]$/);
-    expect(/\p{Script=Cyrillic}/u.test(text)).toBe(language === 'ru');
+    const { failures, failuresOnFal } = messagesIn(language);
+    const onFal = new Map<string, string>(Object.entries(failuresOnFal)).get(kind);
+    for (const text of [failures[kind], ...(onFal === undefined ? [] : [onFal])]) {
+      expect(text).toMatch(/[.!]$/);
+      expect(/\p{Script=Cyrillic}/u.test(text)).toBe(language === 'ru');
+    }
   });
+});
+
+test.each<[FailureKind, string, string]>([
+  ['ENVIRONMENT', 'The key for fal.ai is missing or refused', 'Сервер генерации недоступен. Попробуйте позже.'],
+  ['WORKFLOW_ERROR', 'fal.ai refused the request', 'Запрос не был принят. Попробуйте другой промт или фото.'],
+])('%s that fal.ai alone has caused names fal.ai, and not a ComfyUI', async (kind, title, userMessage) => {
+  const id = await failed(kind);
+  await setting.database.updateTable('generations').set({ provider: 'fal' }).where('id', '=', id).execute();
+  const { json } = await call(`${api}/v1/generations/${id}`, { headers: { 'Accept-Language': 'ru' } });
+  expect(json['error']).toMatchObject({ title, userMessage });
 });
 
 test.each<[FailureKind, string]>([

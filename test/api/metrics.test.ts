@@ -80,7 +80,10 @@ test('R4.8 depth and age of the queue by pool and priority, credits by kind, and
   await sql`UPDATE generations SET created_at = now() - interval '90 seconds' WHERE id = ${id}`.execute(
     setting.database,
   );
+  const reservation = { generation_id: id, model_id: 'fal-ai/a', usd: 0.25 };
+  await setting.database.insertInto('fal_reservations').values(reservation).execute();
   const text = await metrics(await setting.startApi());
+  expect(text).toContain('durable_comfy_fal_set_aside_usd 0.25\n');
   expect(text).toMatch(/durable_comfy_queue_depth\{pool="default",priority="2"\} 1\n/);
   expect(
     Number(/durable_comfy_queue_oldest_seconds\{pool="default",priority="2"\} ([\d.]+)/.exec(text)?.[1]),

@@ -41,7 +41,7 @@ const resolveInputs: ResolveInputs = async (wanted) =>
       },
     ]),
   );
-const world = { templates, resolveInputs };
+const world = { templates, resolveInputs, provider: 'comfyui' } as const;
 
 /** Uploads in place of the addresses of an example, which nobody reaches from here. */
 async function uploaded(api: string, name: string): Promise<Json> {

@@ -70,7 +70,10 @@ async function bound(template: Template, parameters: Parameters) {
         return sample === undefined ? [] : [[pointer, sample.input] as const];
       }),
     );
-  return parseGenerationRequest({ template: template.name, parameters }, { templates, resolveInputs });
+  return parseGenerationRequest(
+    { template: template.name, parameters },
+    { templates, resolveInputs, provider: 'comfyui' },
+  );
 }
 
 const samplesByTemplate = new Map<string, Promise<ReadonlyMap<string, SampleInput>>>();

@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import { FAL_WORDS, describeRecordedFailure } from '../../workflows/domain/fal-failure.js';
 import {
   describeFailure,
   errorCodeOf,
@@ -6,6 +7,36 @@ import {
   FINAL_IN_PLACE,
   isFailureKind,
 } from '../../workflows/domain/failure.js';
+
+const FAL_WORDED = Object.keys(FAL_WORDS).filter(isFailureKind);
+
+describe('Failures that fal.ai alone has caused', () => {
+  const onFal = { provider: 'fal', facts: {} } as const;
+
+  test.each(FAL_WORDED)('%s says nothing of a ComfyUI to repair', (kind) => {
+    const { title, remedy } = describeRecordedFailure({ ...onFal, kind });
+    expect(title).toMatch(/^[A-Za-z].{10,80}[^.]$/);
+    expect(remedy).toMatch(/^[A-Z].{20,}\.$/);
+    expect(`${title} ${remedy}`).toMatch(/fal\.ai|FAL_KEY|file/);
+    expect(`${title} ${remedy}`).not.toMatch(/PyTorch|node|start a ComfyUI|reach ComfyUI/);
+    expect(title).not.toBe(describeFailure(kind).title);
+  });
+
+  test('what ComfyUI has failed at first, and what is true of both, keeps its words', () => {
+    const fallback = { kind: 'NETWORK_ERROR', detail: 'fal.ai did not answer', facts: {} };
+    for (const kind of FAL_WORDED) {
+      expect(describeRecordedFailure({ ...onFal, kind, facts: { fallback } })).toEqual(describeFailure(kind));
+      expect(describeRecordedFailure({ ...onFal, kind, provider: 'comfyui' })).toEqual(describeFailure(kind));
+    }
+    expect(describeRecordedFailure({ ...onFal, kind: 'DISK_FULL' })).toEqual(describeFailure('DISK_FULL'));
+  });
+
+  test('what a repetition meets again is not called retryable', () => {
+    const refused = (facts: object) =>
+      describeRecordedFailure({ ...onFal, kind: 'NO_CAPACITY', facts: { ...facts } }).isRetryableByCaller;
+    expect([{ isPassing: false }, { isPassing: true }, {}].map(refused)).toEqual([false, true, true]);
+  });
+});
 
 describe('Failure kinds', () => {
   test.each(FAILURE_KINDS)(

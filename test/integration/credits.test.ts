@@ -52,7 +52,7 @@ test('R4.5 a delivered batch is charged by the picture, once; what is missing is
     status: 402,
     json: {
       code: 'insufficient_credits',
-      detail: 'It costs 3 credits, and account "alice" has 1: 2 are missing.',
+      detail: 'Its price in credits is 3, and the balance of account "alice" is 1: 2 too few.',
     },
   });
   expect(await service.untilStatus(generation.id, 'COMPLETED', 60_000)).toMatchObject({

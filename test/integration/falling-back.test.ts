@@ -235,7 +235,28 @@ test('what is over a ceiling is not posted, and the error says which', async () 
   const seen = await here.service.untilStatus(await submit(here, { provider: 'fal' }), 'FAILED', 30_000);
   expect(seen.provider).toBe('fal'); // although it never ran there
   expect(seen.error?.detail).toMatch(/0\.02 US\$ are set aside .* FAL_MAX_USD_PER_DAY is 0\.03/);
+  expect(seen.error).toMatchObject({ title: 'fal.ai may not be asked for this generation', retryable: true });
+  const over = { ...REQUEST.parameters, batch_size: 4 }; // more than a whole day has room for
+  const hopeless = await submit(here, { provider: 'fal', parameters: over });
+  expect((await here.service.untilStatus(hopeless, 'FAILED', 30_000)).error).toMatchObject({ retryable: false });
   expect(postedTo(here.fal)).toHaveLength(1);
+}, 120_000);
+
+test('what fal.ai alone has caused is told in words about fal.ai: its policy, its runner', async () => {
+  const here = await start();
+  const failed = async () => here.service.untilStatus(await submit(here, { provider: 'fal' }), 'FAILED', 30_000);
+  await armFal(here.fal, { kind: '422' });
+  expect((await failed()).error).toMatchObject({ kind: 'WORKFLOW_ERROR', title: 'fal.ai refused the request' });
+  await armFal(here.fal, { kind: 'error_in_completed' });
+  const runner = { kind: 'NETWORK_ERROR', title: 'fal.ai failed, or the connection to it', retryable: true };
+  expect((await failed()).error).toMatchObject(runner);
+}, 120_000);
+
+test('a key that fal.ai refuses is named as such, and no ComfyUI', async () => {
+  const here = await start({ FAL_KEY: 'not:ours' });
+  const { error } = await here.service.untilStatus(await submit(here, { provider: 'fal' }), 'FAILED', 30_000);
+  expect(error).toMatchObject({ kind: 'ENVIRONMENT', title: 'The key for fal.ai is missing or refused' });
+  expect(JSON.stringify(error)).not.toMatch(/ComfyUI|PyTorch|not:ours/);
 }, 120_000);
 
 test('R1.2 what has failed on one backend, and waits for the only other, falls back when that one goes down', async () => {

@@ -1,6 +1,9 @@
+import { execFileSync } from 'node:child_process';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import sharp from 'sharp';
-import { armFal, callFal, falEvents, startFal } from '../support/fal-process.js';
+import { FAL_FAULT_KINDS } from '../../infra/simulators/fal/faults.js';
+import { SIMULATOR_KEY } from '../../infra/simulators/fal/options.js';
+import { FAL_MAIN, armFal, callFal, falEvents, startFal } from '../support/fal-process.js';
 import type { FalProcess } from '../support/fal-process.js';
 import { until } from '../support/until.js';
 
@@ -61,6 +64,26 @@ describe('A request', () => {
     expect(bytes.length).toBe(images[0]?.file_size);
     expect(await sharp(bytes).metadata()).toMatchObject({ width: 64, height: 48, format: 'jpeg' });
     expect(falEvents(fal, 'file_served').at(-1)).toMatchObject({ requestId: addresses.request_id, name: '0.jpeg' });
+  });
+
+  test('shows what was asked for, within the picture', async () => {
+    const drawn = async (extra: object) => {
+      const { addresses } = await completed(fal, { ...PROMPT, image_size: { width: 256, height: 256 }, ...extra });
+      const { body } = await callFal(addresses.response_url);
+      const [image] = body['images'] as readonly { readonly url: string }[];
+      const bytes = await (await fetch(image?.url ?? '')).arrayBuffer();
+      return sharp(bytes).raw().toBuffer({ resolveWithObject: true });
+    };
+    const few = await drawn({ num_inference_steps: 5, guidance_scale: 2 });
+    expect(few.data.equals((await drawn({ num_inference_steps: 5, guidance_scale: 2 })).data)).toBe(true);
+    expect(few.data.equals((await drawn({ num_inference_steps: 6, guidance_scale: 2 })).data)).toBe(false);
+    expect(few.data.equals((await drawn({ num_inference_steps: 5, guidance_scale: 3 })).data)).toBe(false);
+    const long = await drawn({ prompt: `${'a lighthouse at dusk '.repeat(3)}${'x'.repeat(80)}` });
+    const whites = Array.from({ length: 256 * 256 }, (_, pixel) => pixel).filter((pixel) =>
+      long.data.subarray(pixel * 3, pixel * 3 + 3).every((value) => value === 255),
+    );
+    expect(whites.length).toBeGreaterThan(100); // letters
+    expect(whites.filter((pixel) => pixel % 256 >= 248)).toEqual([]);
   });
 
   test('waits while the runners are busy, says how many are before it, and shows its log only when asked', async () => {
@@ -201,4 +224,10 @@ describe('A fault', () => {
   test('of an unknown kind is refused', async () => {
     await expect(armFal(fal, { kind: 'earthquake' })).rejects.toThrow('kind must be one of');
   });
+});
+
+test('Options and every kind of fault are explained by --help', () => {
+  const help = execFileSync(process.execPath, [FAL_MAIN, '--help']).toString();
+  for (const name of ['--seconds', '--runners', SIMULATOR_KEY, '/simulator/journal', ...FAL_FAULT_KINDS])
+    expect(help).toContain(name);
 });

@@ -9,7 +9,7 @@ import type { SimulatorProcess } from './simulator-process.js';
 
 export type FalProcess = SimulatorProcess<FalJournalEntry>;
 
-const FAL_MAIN = programPath('infra/simulators/fal/main');
+export const FAL_MAIN = programPath('infra/simulators/fal/main');
 
 export interface FalProcessOptions {
   /** Default 0: as fast as possible. */

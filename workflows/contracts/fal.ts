@@ -27,6 +27,12 @@ export interface NoFalRequest {
   readonly reason: string;
 }
 
+/** What keeps one from fal.ai that could run there. */
+export interface FalObstacle extends NoFalRequest {
+  /** The same request may be taken later, with nothing changed. */
+  readonly isPassing: boolean;
+}
+
 /** Sent when a generation waits and no backend has been healthy for long; an operator may send it, too. */
 export const noBackendSignal = defineSignal<[reason?: unknown]>('noBackend');
 
@@ -39,6 +45,7 @@ export interface ReserveFalInput {
 /** `obstacle`: why nothing may be posted, in words; `null` when the price is set aside. */
 export interface FalReservation {
   readonly obstacle: string | null;
+  readonly isPassing?: boolean;
 }
 
 export interface SubmitToFalInput {

@@ -156,7 +156,8 @@ const DESCRIPTIONS = {
   NO_CAPACITY: {
     title: 'No ComfyUI could take the generation in time',
     remedy:
-      'Do what the detail says is missing: start a ComfyUI at one of its addresses, resume a backend, or set FAL_KEY.',
+      'Do what the detail says is missing: start a ComfyUI at one of its addresses, resume a backend, or let fal.ai ' +
+      'take it (FAL_KEY, and room under its ceilings).',
     isRetryableByCaller: true,
     isRetryableInPlace: false,
   },

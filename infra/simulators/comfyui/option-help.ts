@@ -1,20 +1,17 @@
+import { flagLines } from '../shared/flag-lines.js';
 import { factsOf, FAULT_KINDS, isFaultKind } from './faults/fault-kinds.js';
 import { SCHEDULED_KINDS } from './faults/fault-schedule.js';
 import { FLAGS } from './options.js';
 
 /** The text of --help. */
 export function optionHelp(): string {
-  const flags = Object.entries(FLAGS).map(([name, { default: usual, help }]) => {
-    const told = usual === '' ? help : `${help} [${usual}]`;
-    return `  ${`--${name}`.padEnd(20)} ${told}`;
-  });
   const kinds = Object.keys(FAULT_KINDS)
     .filter(isFaultKind)
     .map((kind) => `  ${kind.padEnd(14)} ${factsOf(kind).does} (${factsOf(kind).fields.join(', ')})`);
   return [
     'A ComfyUI that draws placeholder pictures, without a GPU.',
     '',
-    ...flags,
+    ...flagLines(FLAGS),
     '',
     'Faults, armed by POST /simulator/faults {"kind": …, fields}; DELETE ends them:',
     ...kinds,

@@ -100,13 +100,14 @@ function clockSvg({ widthPx, heightPx }: PictureSize, { frame, frameCount = 1 }:
 }
 
 function linesOf(recipe: Recipe, { index, frame, frameCount }: PicturePlace, columns: number): string[] {
-  return [
+  const lines = [
     'SIMULATOR',
     `seed ${recipe.seed} #${index + 1}${frame === undefined ? '' : ` frame ${frame + 1}/${frameCount ?? 1}`}`,
     `steps ${recipe.stepsDone}/${recipe.steps} cfg ${recipe.cfg}${recipe.denoise === 1 ? '' : ` denoise ${recipe.denoise}`}`,
     `${recipe.samplerName} ${recipe.scheduler}`,
-    ...wrapped(recipe.promptText, columns),
+    recipe.promptText,
   ];
+  return lines.flatMap((line) => wrapped(line, columns));
 }
 
 function textSvg(line: string, x: number, y: number): string {

@@ -10,6 +10,10 @@ export interface ModelInput {
   readonly size: PictureSize;
   readonly count: number;
   readonly seed: number;
+  readonly steps: number;
+  readonly cfg: number;
+  /** How much of a picture that was given is drawn anew. */
+  readonly strength: number;
   readonly format: 'png' | 'jpeg';
   /** Hash of the picture that was given, empty for none. */
   readonly base: string;
@@ -55,9 +59,17 @@ export async function modelInputFrom(input: Readonly<Record<string, unknown>>): 
     count,
     format,
     seed: typeof seed === 'number' ? seed : createHash('sha256').update(prompt).digest().readUInt32BE(0),
+    ...samplingOf(input),
     base: picture?.hash ?? '',
     size: picture === null ? sizeOf(input['image_size'] ?? 'landscape_4_3') : expanded(picture.size, input),
   };
+}
+
+/** What it does not take is not looked at: models differ in what they know. */
+function samplingOf(input: Readonly<Record<string, unknown>>): Pick<ModelInput, 'steps' | 'cfg' | 'strength'> {
+  const { num_inference_steps: steps, guidance_scale: cfg, strength } = input;
+  const numberOr = (value: unknown, usual: number) => (typeof value === 'number' ? value : usual);
+  return { steps: numberOr(steps, 28), cfg: numberOr(cfg, 3.5), strength: numberOr(strength, 1) };
 }
 
 function sizeOf(value: unknown): PictureSize {

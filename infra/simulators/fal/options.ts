@@ -18,13 +18,13 @@ export interface FalOptions {
 /** What a test or a demonstration sets `FAL_KEY` to. */
 export const SIMULATOR_KEY = 'simulator:only-for-tests';
 
-const FLAGS = {
-  host: { type: 'string', default: '127.0.0.1' },
-  port: { type: 'string', default: '8290' },
-  'data-dir': { type: 'string', default: '.data/fal-simulator' },
-  seconds: { type: 'string', default: '0.5' },
-  runners: { type: 'string', default: '1' },
-  key: { type: 'string', default: SIMULATOR_KEY },
+export const FLAGS = {
+  host: { type: 'string', default: '127.0.0.1', help: 'address to listen on' },
+  port: { type: 'string', default: '8290', help: '0 = any free one' },
+  'data-dir': { type: 'string', default: '.data/fal-simulator', help: 'requests/, files/ and journal.jsonl' },
+  seconds: { type: 'string', default: '0.5', help: 'wall time of one request on a runner' },
+  runners: { type: 'string', default: '1', help: 'requests that run at once; the others wait in the queue' },
+  key: { type: 'string', default: SIMULATOR_KEY, help: 'the one key that is accepted: what FAL_KEY must be' },
 } as const;
 
 type FlagValues = Readonly<Record<keyof typeof FLAGS, string>>;

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import sharp from 'sharp';
 import type { Journal } from '../comfyui/journal.js';
+import type { Recipe } from '../comfyui/node-value.js';
 import { renderPicture } from '../comfyui/pictures.js';
 import type { FalFault, FalFaults } from './faults.js';
 import type { FalFileFacts, FalOutcome, FalRequest } from './fal-request.js';
@@ -117,9 +118,9 @@ export class Runners {
   }
 }
 
-function recipeOf({ model }: FalRequest, { prompt, seed, base }: ModelInput) {
+function recipeOf({ model }: FalRequest, { prompt, seed, base, steps, cfg, strength }: ModelInput): Recipe {
   const modelName = [model.owner, model.app, model.path].filter((part) => part !== '').join('/');
-  const sampling = { steps: 1, stepsDone: 1, cfg: 1, samplerName: 'fal.ai', scheduler: modelName, denoise: 1 };
+  const sampling = { steps, stepsDone: steps, cfg, samplerName: 'fal.ai', scheduler: modelName, denoise: strength };
   return { base, modelName, promptText: prompt, negativeText: '', seed, ...sampling };
 }
 
