@@ -94,6 +94,7 @@ export type DetailedRecoveryStatisticsView = z.infer<typeof detailedRecoveryStat
 
 export const recoveryHealthSchema = z.object({
   success: z.boolean(),
-  status: z.enum(['healthy', 'unhealthy']),
+  status: z.enum(['healthy', 'stopped', 'unhealthy']).describe('stopped: an emergency stop is in force.'),
   dependencies: z.object({ database: z.string(), objectStore: z.string(), temporal: z.string() }),
 });
+export type RecoveryHealthView = z.infer<typeof recoveryHealthSchema>;

@@ -18,6 +18,12 @@ test('while Temporal is away the intake is closed all the same, says why, and ca
     reason: 'smoke',
     report: null,
   });
+  // A load balancer must let reading and resuming through; who asks whether anything is accepted reads the status.
+  expect(await call(`${api}/readyz`)).toMatchObject({ status: 200, json: { status: 'stopped' } });
+  expect(await call(`${api}/api/error-recovery/health`)).toMatchObject({
+    status: 200,
+    json: { success: true, status: 'stopped' },
+  });
   const refused = await post(`${api}/v1/generations`, { template: 'test-card', parameters: {} });
   expect(refused).toMatchObject({ status: 503, json: { code: 'service_stopped' } });
   expect(await post(`${api}/v1/resume`, {})).toMatchObject({ status: 503, json: { code: 'temporal_unavailable' } });
