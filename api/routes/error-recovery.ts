@@ -138,9 +138,10 @@ async function retry(deps: ErrorRecoveryRoutesDeps, req: Request, res: Response)
 async function retryMany({ retryFailed }: ErrorRecoveryRoutesDeps, req: Request, res: Response): Promise<void> {
   const { max_jobs: max } = parsedBody(retryFailedSchema, req.body);
   const idempotencyKey = idempotencyKeyFrom(req.get('Idempotency-Key'));
-  const { ids, isReplay } = await retryFailed({ max, idempotencyKey, language: negotiateLanguage(req, res) });
+  const { ids, skipped, isReplay } = await retryFailed({ max, idempotencyKey, language: negotiateLanguage(req, res) });
   if (isReplay) res.set('Idempotent-Replayed', 'true');
-  res.status(202).json({ success: true, count: ids.length, retried_job_ids: ids });
+  const skippedJobs = skipped.map(({ id, reason }) => ({ job_id: id, reason }));
+  res.status(202).json({ success: true, count: ids.length, retried_job_ids: ids, skipped_jobs: skippedJobs });
 }
 
 function statistics(

@@ -35,6 +35,9 @@ export const retriedJobsSchema = z.object({
   success: z.literal(true),
   count: z.int().min(0),
   retried_job_ids: z.array(z.string()),
+  skipped_jobs: z
+    .array(z.object({ job_id: z.string(), reason: z.string() }))
+    .describe('Failed ones that were left alone, the oldest first, at most 100. force_retry retries each by its id.'),
 });
 
 const statuses = GENERATION_STATUSES.map((status) => status.toLowerCase() as Lowercase<typeof status>);

@@ -155,6 +155,8 @@ describe('R5.10 A job', () => {
     const sources = rows.flatMap(({ retry_of: id }) => (id !== null && ids.includes(id) ? [id] : []));
     expect(sources.sort()).toEqual([...ids].sort());
     expect(rows.map(({ retry_of: id }) => id)).not.toContain(unfit);
+    const skipped = { job_id: unfit, reason: 'It failed with BAD_INPUT, and the same would fail again' };
+    expect(retried.json['skipped_jobs']).toContainEqual(skipped);
   });
 });
 

@@ -1,4 +1,5 @@
 import { factsOf, FAULT_KINDS, isFaultKind } from './faults/fault-kinds.js';
+import type { FaultKind } from './faults/fault-kinds.js';
 import { SCHEDULED_KINDS } from './faults/fault-schedule.js';
 import { FLAGS } from './options.js';
 
@@ -10,13 +11,13 @@ export function optionHelp(): string {
   });
   const kinds = Object.keys(FAULT_KINDS)
     .filter(isFaultKind)
-    .map((kind) => `  ${kind.padEnd(14)} ${factsOf(kind).does} (${factsOf(kind).fields.join(', ')})`);
+    .map((kind) => `  ${kind.padEnd(14)} ${factsOf(kind).does} (${fieldsOf(kind)})`);
   return [
     'A ComfyUI that draws placeholder pictures, without a GPU.',
     '',
     ...flags,
     '',
-    'Faults, armed by POST /simulator/faults {"kind": …, fields}; DELETE ends them:',
+    'Faults, armed by POST /simulator/faults {"kind": …, fields}; DELETE ends them. A field with * is required:',
     ...kinds,
     '',
     `Kinds for --fault-schedule: all but ${Object.keys(FAULT_KINDS)
@@ -24,4 +25,9 @@ export function optionHelp(): string {
       .join(', ')}.`,
     '',
   ].join('\n');
+}
+
+function fieldsOf(kind: FaultKind): string {
+  const { fields, required = [] } = factsOf(kind);
+  return fields.map((field) => (required.some((each) => each === field) ? `${field}*` : field)).join(', ');
 }
