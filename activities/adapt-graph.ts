@@ -1,3 +1,4 @@
+import { log } from '@temporalio/activity';
 import type { AdaptGraphInput, AdaptedGraph, ControlActivities } from '../workflows/contracts/activities.js';
 import type { ExpectedOutputs } from '../workflows/contracts/generation.js';
 import {
@@ -8,7 +9,10 @@ import {
   parametersOf,
 } from '../workflows/domain/adaptation.js';
 import type { Adaptation } from '../workflows/domain/adaptation.js';
+import { closestNames } from '../workflows/domain/closest-names.js';
+import type { ApiGraph } from '../workflows/domain/graph.js';
 import { heavyModelsOf } from '../workflows/domain/heavy-models.js';
+import type { ParameterAdjustment } from '../workflows/domain/recovery-rule.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
 import { readBackendReport, readModelFiles } from './storage/backend-reports.js';
 import { crashPoint } from '../infra/runtime/crash-point.js';
@@ -29,6 +33,7 @@ export function createAdaptGraph({ store }: { readonly store: ObjectStore }): Co
 async function adapt(store: ObjectStore, input: AdaptGraphInput): Promise<AdaptedGraph | null> {
   const { adaptation: current, change, expected, adjust = [] } = input;
   const accepted = await readGraph(store, input.graph);
+  warnOfUnknown(accepted, adjust);
   const substitutes = await orderedSubstitutes(store, input);
   const adaptation = nextAdaptation(accepted, current, change, { substitutes, adjust });
   if (adaptation === null) return null;
@@ -43,6 +48,22 @@ async function adapt(store: ObjectStore, input: AdaptGraphInput): Promise<Adapte
     after: parametersOf(accepted, adaptation, named),
     models: heavyModelsOf(adapted),
   };
+}
+
+/** Custom nodes may have inputs of any name, so a rule that is misspelt shows only here. */
+function warnOfUnknown(graph: ApiGraph, adjust: readonly ParameterAdjustment[]): void {
+  const numbers = Object.values(graph).flatMap(({ inputs }) =>
+    Object.entries(inputs).flatMap(([name, value]) => (typeof value === 'number' ? [name] : [])),
+  );
+  const known = new Set(numbers);
+  for (const { parameter } of adjust) {
+    if (known.has(parameter)) continue;
+    const closest = closestNames(parameter, known);
+    log.warn('A rule of RECOVERY_CONFIG adjusts a parameter that no node of the graph has as a number', {
+      parameter,
+      closest,
+    });
+  }
 }
 
 /** R5.4: those that the backend has come first; what it is not known to have may have been added since. */

@@ -15,10 +15,10 @@ export interface SetGateDeps {
 
 export function createSetGate({ backend, gate, hold }: SetGateDeps): BackendOperations['setGate'] {
   /** Safe to retry: a gate that stands there already is left there; it is set before anything is asked. */
-  return async function setGate({ holderId, position }) {
+  return async function setGate({ holderId, position, holds }) {
     ensureMeantForUs(hold, holderId);
-    gate.set(position);
-    log.info('The gate is set', { backendId: backend.backendId, position });
+    gate.set(position, holds);
+    log.info('The gate is set', { backendId: backend.backendId, position, holds });
     return { position, ...(await countsOrNothing(backend)) };
   };
 }

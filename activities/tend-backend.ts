@@ -82,6 +82,7 @@ class BackendWatch {
   async until(end: AbortSignal): Promise<void> {
     while (!end.aborted) {
       this.#queueRemaining = await this.#lookAtQueue(end);
+      await this.#lookAtHistory(end);
       if (!end.aborted) await this.#tellChanges();
       await sleep(LOOK_MS, undefined, { signal: end }).catch(() => undefined);
     }
@@ -95,6 +96,28 @@ class BackendWatch {
       return await backend.use(async (client) => client.queueRemaining(end));
     } catch (error) {
       if (error instanceof ComfyUIError || end.aborted) return null; // the snapshot says what it said
+      throw error;
+    }
+  }
+
+  /** Whether the ComfyUI has restarted while no worker looked, and by what a later worker will see that it has. */
+  async #lookAtHistory(end: AbortSignal): Promise<void> {
+    const { backend, gate } = this.#deps;
+    const { canary } = backend;
+    const isWanted = canary.inherited !== null || (gate.position === 'closed' && canary.promptId === null);
+    if (!isWanted || backend.snapshot().found === null) return;
+    try {
+      await backend.use(async (client) => {
+        if (canary.inherited !== null) {
+          const { status } = await client.promptState(canary.inherited, end);
+          canary.looked({ isThere: status !== 'absent' });
+        }
+        if (canary.promptId !== null) return;
+        const promptId = await client.lastFinished(end);
+        if (promptId !== null) canary.finished(promptId);
+      });
+    } catch (error) {
+      if (error instanceof ComfyUIError || end.aborted) return; // the next look asks again
       throw error;
     }
   }
@@ -129,6 +152,8 @@ class BackendWatch {
       timesFound: snapshot.timesFound,
       isIdle: gate.position !== 'open' && this.#queueRemaining === 0,
       polling: polling.report,
+      canary: gate.position === 'closed' ? (backend.canary.inherited ?? backend.canary.promptId) : null,
+      goneCanary: backend.canary.gone,
     };
   }
 }

@@ -1,5 +1,5 @@
 import type { Client } from '@temporalio/client';
-import { sql } from 'kysely';
+import { stopInForce } from '../activities/database/intake.js';
 import type { ObjectStore } from '../activities/storage/object-store.js';
 import type { Database } from '../infra/postgres/database.js';
 import { DeadlineError, withDeadline } from './with-deadline.js';
@@ -7,8 +7,10 @@ import { DeadlineError, withDeadline } from './with-deadline.js';
 const DEADLINE_MS = 2_000;
 
 export interface Readiness {
-  /** True when generations can be accepted; Temporal may be away meanwhile. */
+  /** This process can do its work; Temporal may be away meanwhile. */
   readonly isReady: boolean;
+  /** An emergency stop is in force: reading works, and so does resuming, which a load balancer must let through. */
+  readonly isStopped: boolean;
   /** `ok`, or in a few words what is wrong. */
   readonly dependencies: { readonly database: string; readonly objectStore: string; readonly temporal: string };
 }
@@ -22,14 +24,18 @@ export function createCheckReadiness(deps: {
   readonly temporal: Client;
 }): CheckReadiness {
   return async function checkReadiness() {
+    let isStopped = false;
     const [database, objectStore, temporal] = await Promise.all([
-      stateOf(async () => sql`SELECT 1`.execute(deps.database)),
+      stateOf(async () => {
+        isStopped = (await stopInForce(deps.database).executeTakeFirst()) !== undefined;
+      }),
       stateOf(async () => deps.store.check()),
       stateOf(async () =>
         deps.temporal.workflowService.describeNamespace({ namespace: deps.temporal.options.namespace }),
       ),
     ]);
-    return { isReady: database === 'ok' && objectStore === 'ok', dependencies: { database, objectStore, temporal } };
+    const isReady = database === 'ok' && objectStore === 'ok';
+    return { isReady, isStopped, dependencies: { database, objectStore, temporal } };
   };
 }
 

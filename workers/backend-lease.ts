@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import type { BackendHold } from '../activities/backend-hold.js';
 import type { GateSwitch } from '../activities/comfyui/gate-switch.js';
-import type { BackendHolder } from '../workflows/contracts/backend.js';
+import type { HistoryCanary } from '../activities/comfyui/history-canary.js';
+import type { AcquiredBackend, BackendHolder } from '../workflows/contracts/backend.js';
 import type { Logger } from '../infra/runtime/logger.js';
 import { acquireBackend } from './acquire-backend.js';
 import { holderOfThisProcess } from './this-process.js';
@@ -11,6 +12,8 @@ export interface BackendLeaseOptions {
   readonly client: Client;
   readonly backendId: string;
   readonly gate: GateSwitch;
+  /** Gets what the worker before has left. */
+  readonly canary: HistoryCanary;
   readonly logger: Logger;
   /** Aborted when the process is to stop. */
   readonly signal: AbortSignal;
@@ -46,7 +49,8 @@ export class BackendLease implements BackendHold {
   static async acquire(options: BackendLeaseOptions): Promise<BackendLease> {
     const lease = new BackendLease(options);
     const startedAt = performance.now();
-    await lease.#acquire(() => undefined);
+    const { canary = null } = await lease.#acquire(() => undefined);
+    options.canary.inherit(canary);
     const tookMs = Math.round(performance.now() - startedAt);
     options.logger.info({ backendId: options.backendId, tookMs }, 'Acquired the backend');
     return lease;
@@ -99,10 +103,11 @@ export class BackendLease implements BackendHold {
     }
   }
 
-  async #acquire(onHeld: () => void): Promise<void> {
+  async #acquire(onHeld: () => void): Promise<AcquiredBackend> {
     const { gate } = this.#options;
     const acquired = await acquireBackend({ ...this.#options, holder: this.#holder, gate: gate.position, onHeld });
-    gate.set(acquired.gate);
+    gate.set(acquired.gate, acquired.holds);
     this.#untendedSince = performance.now();
+    return acquired;
   }
 }

@@ -98,6 +98,7 @@ export class BackendReporter {
       pool,
       ...backendHealthOf(snapshot),
       gate: gate.position,
+      gateHolds: gate.holds,
       addresses: answers,
       comfyuiVersion: found?.version ?? null,
       device: found?.device ?? null,

@@ -109,7 +109,10 @@ export async function createGpuWorker(options: GpuWorkerOptions): Promise<readon
   const connection = await connectToTemporal({ temporal, logger, signal: ending });
   resources.add(`connection ${backendId}`, async () => connection.close());
   const client = new Client({ connection, namespace: temporal.namespace });
-  const lease = await BackendLease.acquire({ client, backendId, gate, logger, signal: ending, onLost });
+  const lease = await BackendLease.acquire({
+    ...{ client, backendId, gate, logger, onLost },
+    ...{ canary: backend.canary, signal: ending },
+  });
 
   const polling = new PollingState(gpuTaskQueue(gpu.pool));
   const usage = new GpuUsage();

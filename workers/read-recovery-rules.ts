@@ -4,8 +4,10 @@ import type { Document } from 'yaml';
 import { z } from 'zod';
 import type { OperatorRule } from '../activities/failures/operator-rules.js';
 import { ConfigError } from '../infra/runtime/env.js';
+import { issueWords } from '../api/schemas/issue-words.js';
 import { FAILURE_KINDS } from '../workflows/domain/failure.js';
 import { ADJUSTMENT_OPERATIONS, RULE_STRATEGIES } from '../workflows/domain/recovery-rule.js';
+import { problemInWords } from './rule-problem.js';
 
 const CHECK_MS = 10_000;
 const MAX_FILE_BYTES = 256 * 1024;
@@ -34,6 +36,8 @@ const ruleSchema = z
     error: 'goes with the strategy reduce_params only',
   });
 
+const isFollowedByBuiltIn = true;
+
 const fileSchema = z.strictObject({ rules: z.array(ruleSchema).max(100) });
 
 /**
@@ -53,13 +57,11 @@ export async function readRecoveryRules(path: string): Promise<readonly Operator
   const [fault] = document.errors;
   if (fault !== undefined) throw refuse(lines.linePos(fault.pos[0]).line, firstLineOf(fault.message));
   const lineOf = (place: readonly PropertyKey[]): number => lines.linePos(offsetOf(document, place)).line;
-  const parsed = fileSchema.safeParse(document.toJS({ maxAliasCount: 0 }));
+  const content: unknown = document.toJS({ maxAliasCount: 0 });
+  const parsed = fileSchema.safeParse(content, { error: issueWords });
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
-    throw refuse(
-      lineOf(issue?.path ?? []),
-      `${issue?.path.join('.') ?? ''} ${issue?.message ?? 'is not valid'}`.trim(),
-    );
+    throw refuse(lineOf(issue?.path ?? []), issue === undefined ? 'is not valid' : problemInWords(content, issue));
   }
   const names = new Set<string>();
   const rules: OperatorRule[] = [];
@@ -70,7 +72,12 @@ export async function readRecoveryRules(path: string): Promise<readonly Operator
     const problem = await problemOf(pattern);
     if (problem !== null) throw refuse(lineOf(['rules', index, 'pattern']), `rule ${facts.name}: ${problem}`);
     const limits = (adjust ?? []).map(({ min, ...change }) => (min === undefined ? change : { ...change, min }));
-    const rule = { ...facts, ...(strategy !== undefined && { strategy }), adjust: limits };
+    const rule = {
+      ...facts,
+      ...(strategy !== undefined && { strategy }),
+      adjust: limits,
+      isFollowedByBuiltIn,
+    } as const;
     rules.push({ pattern: new RegExp(pattern, 'i'), rule });
   }
   return rules;

@@ -11,8 +11,8 @@ import type {
   BackendSummary,
   GateAnswer,
 } from './contracts/backend.js';
-import { gatePositionOf } from './domain/backend-gate.js';
-import type { GatePosition, GateWish } from './domain/backend-gate.js';
+import { gateHoldsOf, gatePositionOf } from './domain/backend-gate.js';
+import type { GateHold, GatePosition, GateWish } from './domain/backend-gate.js';
 import { isHeldByAnother } from './domain/backend-holding.js';
 
 /** What one run of the Workflow of a backend knows; `state` is replaced, never changed in place. */
@@ -22,9 +22,11 @@ export class BackendRun {
   /** Grows with every acquisition: what belongs to an earlier one no longer counts. */
   #term = 0;
 
-  constructor({ backendId, gate, gateSet = gatePositionOf(gate), holder, summary }: BackendInput) {
+  constructor({ gateSet, ...input }: BackendInput) {
+    const { backendId, gate, holder } = input;
     this.backendId = backendId;
-    this.#state = { backendId, gate, gateSet, holder, unheldSince: since(holder), summary, gateAnswer: null };
+    const stands = { gateSet: gateSet ?? gatePositionOf(gate), unheldSince: since(holder), gateAnswer: null };
+    this.#state = { ...input, ...stands };
     this.#change({});
   }
 
@@ -52,6 +54,15 @@ export class BackendRun {
     return this.gatePosition !== this.#state.gateSet;
   }
 
+  get holds(): readonly GateHold[] {
+    return gateHoldsOf(this.#state.gate);
+  }
+
+  /** The gate stands as it is to stand, but its worker does not know why. */
+  get areHoldsDue(): boolean {
+    return JSON.stringify(this.holds) !== JSON.stringify(this.#state.holdsSet ?? []);
+  }
+
   /** Throws what the caller needs to say who is in its way, and to find out whether that one is still alive. */
   refuseSecondHolder({ holder, replaces }: AcquireInput): void {
     const current = this.holder;
@@ -62,9 +73,9 @@ export class BackendRun {
 
   acquire({ holder }: AcquireInput): AcquiredBackend {
     this.#term += 1;
-    const gate = this.gatePosition;
-    this.#change({ holder, gateSet: gate, unheldSince: null, gateAnswer: null });
-    return { gate };
+    const { gatePosition: gate, holds } = this;
+    this.#change({ holder, gateSet: gate, holdsSet: holds, unheldSince: null, gateAnswer: null });
+    return { gate, holds, canary: this.#state.summary?.canary ?? null };
   }
 
   /** The holder of that term is gone. */
@@ -76,28 +87,35 @@ export class BackendRun {
     this.#change({ gate: { ...this.#state.gate, ...change } });
   }
 
-  noteGate(gateAnswer: GateAnswer): void {
-    this.#change({ gateAnswer, gateSet: gateAnswer.position });
+  noteGate(gateAnswer: GateAnswer, holdsSet: readonly GateHold[]): void {
+    this.#change({ gateAnswer, gateSet: gateAnswer.position, holdsSet });
+  }
+
+  /** Who gives no reason does not take back the one that another has given. */
+  quarantine(reason: string | null): void {
+    this.wish({ quarantine: reason ?? this.#state.gate.quarantine ?? 'by an operator' });
   }
 
   /**
-   * A ComfyUI that was found again had stopped answering before: its restart ends a quarantine. The first time that it is
-   * found is none, and may be told after it has failed.
+   * A ComfyUI that was found again had stopped answering before, and one whose history has lost what an earlier worker saw
+   * there has restarted while no worker looked: either ends a quarantine. The first time that it is found is none, and may
+   * be told after it has failed.
    */
   noteSummary(summary: BackendSummary): void {
     const { holder } = this;
     const before = this.#state.summary;
     if (summary.holderId !== holder?.holderId) return; // of a holder that has been replaced
     const knownBefore = before?.holderId === holder.holderId ? before.timesFound : 0;
-    const hasRestarted = knownBefore > 0 && summary.timesFound > knownBefore;
+    const wasFoundAgain = knownBefore > 0 && summary.timesFound > knownBefore;
+    const hasLostItsHistory = summary.goneCanary != null && summary.goneCanary === before?.canary;
     this.#change({ summary });
-    if (hasRestarted) this.wish({ quarantine: null });
+    if (wasFoundAgain || hasLostItsHistory) this.wish({ quarantine: null });
   }
 
   /** What the next run of this Workflow begins with. */
   next(): BackendInput {
-    const { backendId, gate, gateSet, holder, summary } = this.#state;
-    return { backendId, gate, gateSet, holder, summary };
+    const { unheldSince: _since, gateAnswer: _answer, ...kept } = this.#state;
+    return kept;
   }
 
   #change(change: Partial<BackendState>): void {

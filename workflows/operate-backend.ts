@@ -5,6 +5,7 @@ import {
   continueAsNew,
   isCancellation,
   log,
+  patched,
   setHandler,
   sleep,
   workflowInfo,
@@ -63,7 +64,7 @@ function listen(run: BackendRun): void {
     run.wish({ isDrained: false, quarantine: null });
   });
   setHandler(quarantineSignal, (reason) => {
-    run.wish({ quarantine: typeof reason === 'string' ? reason : 'by an operator' });
+    run.quarantine(typeof reason === 'string' ? reason : null);
   });
   setHandler(emergencyStopSignal, (reason) => {
     run.wish({ emergency: typeof reason === 'string' ? reason : 'by an operator' });
@@ -136,11 +137,14 @@ async function tendOnce({ backendId }: BackendRun, holder: BackendHolder): Promi
 
 /** Passes on what is wanted of the gate, one change at a time. */
 async function keepGate(run: BackendRun, holder: BackendHolder): Promise<never> {
+  // Histories of before asked for a gate only when its position changed; one of them may be replayed.
+  const tellsWhy = patched('gate-is-told-why');
   for (;;) {
-    await condition(() => run.isGateDue);
-    const { setGate } = gateOptions(run.backendId, `Gate: ${run.gatePosition}`);
+    await condition(() => run.isGateDue || (tellsWhy && run.areHoldsDue));
+    const { gatePosition: position, holds } = run;
+    const { setGate } = gateOptions(run.backendId, `Gate: ${position}`);
     try {
-      run.noteGate(await setGate({ holderId: holder.holderId, position: run.gatePosition }));
+      run.noteGate(await setGate({ holderId: holder.holderId, position, holds }), holds);
     } catch (error) {
       if (isCancellation(error)) throw error;
       log.warn('The gate was not set', { error });

@@ -41,7 +41,15 @@ export async function prepareRecovery(
     const { kind } = failure;
     const rendered = renderedSoFar(failure);
     const wasRunning = failure.facts['wasRunning'] !== false;
-    return { kind, recovery, adapted, rendered, wasRunning, rule: ruleName(failure), unsuitable: others.unsuitable };
+    return {
+      kind,
+      recovery,
+      adapted,
+      rendered,
+      wasRunning,
+      rule: recovery.rule ?? null,
+      unsuitable: others.unsuitable,
+    };
   }
   return null;
 }
@@ -50,11 +58,6 @@ export async function prepareRecovery(
 export async function nextPart(run: GenerationRun): Promise<AdaptedGraph | null> {
   if (run.rendered.adaptation.parts.length <= 1) return null;
   return checked(adapt(run, null, { change: 'next_part', adjust: [] }));
-}
-
-function ruleName({ facts }: FailureRecord): string | null {
-  const rule = recoveryRuleFrom(facts['rule']);
-  return rule?.strategy === undefined ? null : rule.name;
 }
 
 /** A device that is broken, or a ComfyUI that answers and runs nothing. */

@@ -46,6 +46,8 @@ export interface ComfyUIClient {
   /** Of the first device; `null` where it does not say. */
   vramFreeBytes(signal?: AbortSignal): Promise<number | null>;
   promptState(promptId: string, signal?: AbortSignal): Promise<PromptState>;
+  /** The prompt that ended last, of whomever; `null` when its history is empty. */
+  lastFinished(signal?: AbortSignal): Promise<string | null>;
   /** What `/object_info` says, read once for this client; a refusal lets it be read again, because models are copied in. */
   nodeCatalogue(): Promise<NodeCatalogue>;
   /** Queues a graph under our own prompt id. Throws `PromptRejectedError` when any part of the graph is refused. */
@@ -74,6 +76,7 @@ const markedItemSchema = z.tuple(
   z.unknown(),
 );
 const queueSchema = z.object({ queue_running: z.array(queueItemSchema), queue_pending: z.array(queueItemSchema) });
+const historySchema = z.record(z.string(), z.unknown());
 const jobSchema = z.looseObject({
   status: z.string(),
   outputs: z.unknown().optional(),
@@ -115,6 +118,12 @@ export function createComfyUIClient(address: ComfyUIAddress): ComfyUIClient {
         const marked = markedItemSchema.safeParse(item).data;
         return marked === undefined ? [] : [{ promptId: marked[1], ...marked[3][PROMPT_MARKER] }];
       });
+    },
+    async lastFinished(signal) {
+      const path = '/api/history';
+      const query = { max_items: '1' }; // the newest
+      const history = parsed(historySchema, await http.json({ path, query, signal, totalMs: LOOK_MS }), path);
+      return Object.keys(history)[0] ?? null;
     },
     promptState: async (promptId, signal) => promptState(http, promptId, signal),
     async nodeCatalogue() {
@@ -197,7 +206,7 @@ async function queueThenHistory(http: ComfyUIHttp, promptId: string, signal?: Ab
   if (queue.queue_pending.some(([, id]) => id === promptId)) return { status: 'pending' };
   const path = `/api/history/${encodeURIComponent(promptId)}`;
   const history = await http.json({ path, signal, totalMs: LOOK_MS });
-  const entry = parsed(z.record(z.string(), z.unknown()), history, path)[promptId];
+  const entry = parsed(historySchema, history, path)[promptId];
   return entry === undefined ? { status: 'absent' } : finishedStateOf(entry);
 }
 

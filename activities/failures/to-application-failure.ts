@@ -29,6 +29,7 @@ import { FalError } from '../fal/errors.js';
 import { FaceNotFoundError, OutputInvalidError } from '../media/errors.js';
 import { OutputTooLargeError } from '../spool/errors.js';
 import { ObjectStoreError, refusalOf } from '../storage/errors.js';
+import { byRule as toldByRule } from '../../workflows/domain/recovery-texts.js';
 import type { RecoveryRule } from '../../workflows/domain/recovery-rule.js';
 import { ruleFor } from './operator-rules.js';
 import type { OperatorRule } from './operator-rules.js';
@@ -68,16 +69,17 @@ export function toApplicationFailure(
   if (signal.aborted) return signal.reason;
   const rule = ruleFor(options.rules ?? [], error);
   const { kind, facts, isFinal = false, retryAfterMs = null } = byRule(rule, classify(error));
-  const message = error instanceof Error ? error.message : String(error);
+  const said = (error instanceof Error ? error.message : String(error)).slice(0, MAX_MESSAGE_CHARS);
+  const message = rule === null ? said : toldByRule(said, rule.name);
   const endsHere = kind === 'UNEXPECTED' && options.retryUnexpected !== true;
   return ApplicationFailure.create({
     type: kind,
     nonRetryable: isFinal || endsHere || !describeFailure(kind).isRetryableInPlace,
-    message: message.slice(0, MAX_MESSAGE_CHARS),
+    message,
     details: [{ ...facts, ...options.facts }],
     ...(retryAfterMs !== null && { nextRetryDelay: retryAfterMs }),
     // The cause repeats the message; its stack is what it adds.
-    ...(error instanceof Error && message.length <= MAX_MESSAGE_CHARS && { cause: error }),
+    ...(error instanceof Error && error.message.length <= MAX_MESSAGE_CHARS && { cause: error }),
   });
 }
 

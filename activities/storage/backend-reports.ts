@@ -5,7 +5,7 @@ import {
   backendReportKey,
 } from '../../workflows/contracts/backend-report.js';
 import type { BackendCapabilities, BackendReport } from '../../workflows/contracts/backend-report.js';
-import { GATE_POSITIONS } from '../../workflows/domain/backend-gate.js';
+import { GATE_CAUSES, GATE_POSITIONS } from '../../workflows/domain/backend-gate.js';
 import type { Offer } from '../../workflows/domain/capability-gaps.js';
 import { HARDWARE_CLASSES } from '../../workflows/domain/hardware.js';
 import type { ObjectStore } from './object-store.js';
@@ -23,6 +23,7 @@ const reportSchema: z.ZodType<BackendReport> = z.object({
   health: z.enum(['healthy', 'starting', 'down']),
   reason: z.string(),
   gate: z.enum(GATE_POSITIONS).default('open'), // a worker of an earlier version does not say
+  gateHolds: z.array(z.object({ cause: z.enum(GATE_CAUSES), reason: z.string().nullable() })).exactOptional(),
   addresses: z.array(z.object({ address: z.string(), said: z.string() })),
   comfyuiVersion: z.string().nullable(),
   device: z.enum(['gpu', 'cpu']).nullable(),

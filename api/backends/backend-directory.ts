@@ -2,13 +2,15 @@ import { readBackendReports, readOffer } from '../../activities/storage/backend-
 import type { KnownBackend } from '../../activities/storage/backend-reports.js';
 import type { ObjectStore } from '../../activities/storage/object-store.js';
 import type { Offer } from '../../workflows/domain/capability-gaps.js';
+import { cachedFor } from '../queue/cached-for.js';
 
 export type { KnownBackend } from '../../activities/storage/backend-reports.js';
 
-const CACHE_MS = 5_000;
+/** An operator who has just opened or shut a gate looks at once. */
+const CACHE_MS = 1_000;
 const MAX_CAPABILITIES = 1_000;
 
-/** What GPU workers have published about their ComfyUI; read from the object store at most every 5 s. */
+/** What GPU workers have published about their ComfyUI; read from the object store at most once a second. */
 export interface BackendDirectory {
   backends(): Promise<readonly KnownBackend[]>;
   offerOf(backend: KnownBackend): Promise<Offer>;
@@ -18,16 +20,8 @@ export interface BackendDirectory {
 
 export function createBackendDirectory({ store }: { readonly store: ObjectStore }): BackendDirectory {
   const offerOf = createOfferReader(store);
-  let cached: { readonly at: number; readonly reading: Promise<readonly KnownBackend[]> } | null = null;
-
-  const backends = async (): Promise<readonly KnownBackend[]> => {
-    if (cached === null || Date.now() - cached.at > CACHE_MS) {
-      const reading = readBackendReports(store);
-      cached = { at: Date.now(), reading };
-      reading.catch(() => (cached = null));
-    }
-    return cached.reading;
-  };
+  const reports = cachedFor(CACHE_MS, async () => readBackendReports(store));
+  const backends: BackendDirectory['backends'] = async () => reports.read();
 
   return {
     backends,

@@ -14,7 +14,7 @@ import { ProblemError } from '../problem-error.js';
 import type { BackendDirectory } from './backend-directory.js';
 
 export type BackendCommand =
-  { readonly command: 'drain' | 'resume' } | { readonly command: 'quarantine'; readonly reason: string };
+  { readonly command: 'drain' | 'resume' } | { readonly command: 'quarantine'; readonly reason: string | null };
 
 /** Tells the Workflow of a backend; resolves when Temporal has taken it down, and it will be carried out. */
 export type CommandBackend = (backendId: string, command: BackendCommand) => Promise<void>;
@@ -38,7 +38,8 @@ export function createCommandBackend(deps: {
 }
 
 function signalOf(command: BackendCommand): readonly [name: string, ...args: string[]] {
-  return [SIGNALS[command.command].name, ...(command.command === 'quarantine' ? [command.reason] : [])];
+  const reason = command.command === 'quarantine' ? command.reason : null;
+  return [SIGNALS[command.command].name, ...(reason === null ? [] : [reason])];
 }
 
 /** False when the backend has no Workflow. */

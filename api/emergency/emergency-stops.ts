@@ -17,6 +17,7 @@ export interface EmergencyStops {
   read(): Promise<EmergencyStopView>;
 }
 
+const KEEPS_REASON = 'An emergency stop was in force already; it goes on, under the reason that it has.';
 const TELL_MS = 4_000;
 const REPORT_MS = 30_000;
 const RESUME_MS = 10_000;
@@ -45,7 +46,8 @@ export function createEmergencyStops(deps: { readonly database: Database; readon
       } catch (error) {
         throw untold('Nothing is accepted any more. What is open is cancelled as soon as Temporal answers', error);
       }
-      return until(({ completedAt }) => completedAt !== null, REPORT_MS);
+      const view = await until(({ completedAt }) => completedAt !== null, REPORT_MS);
+      return stop.reason === reason ? view : { ...view, note: KEEPS_REASON };
     },
     async resume() {
       const stop = await inForce();

@@ -20,9 +20,9 @@ export function jobStatusView(
       status: lowerCase(status),
       progress: generation.progress?.percent ?? (status === 'COMPLETED' ? 100 : 0),
       retry_count: attempts.length,
-      recovery_history: attempts.map(({ attempt, kind, strategy, message, success, createdAt }) => ({
+      recovery_history: attempts.map(({ attempt, kind, strategy, message, rule, success, createdAt }) => ({
         attempt,
-        message: historyMessage({ kind, strategy, message }, language),
+        message: historyMessage({ kind, strategy, message, rule }, language),
         success,
         timestamp: createdAt,
       })),
@@ -45,13 +45,15 @@ export function jobStatusView(
 
 /** R5.10 wants these words of English. */
 function historyMessage(
-  { kind, strategy, message }: Pick<GenerationView['attempts'][number], 'kind' | 'strategy' | 'message'>,
+  { kind, strategy, message, rule }: Pick<GenerationView['attempts'][number], 'kind' | 'strategy' | 'message' | 'rule'>,
   language: Language,
 ): string {
   if (!isFailureKind(kind)) return message;
-  const { strategies, recovered } = messagesIn(language);
+  const { strategies, recovered, byRule } = messagesIn(language);
   const known = STRATEGIES.find((each) => each === strategy);
-  return recovered({ done: known === undefined ? message : strategies[known], from: errorKeyOf(kind) });
+  if (known === undefined) return recovered({ done: message, from: errorKeyOf(kind) });
+  const text = recovered({ done: strategies[known], from: errorKeyOf(kind) });
+  return rule === null ? text : byRule({ text, rule });
 }
 
 function lowerCase<Text extends string>(text: Text): Lowercase<Text> {

@@ -68,6 +68,7 @@ function attemptView(row: AttemptRow, language: Language): GenerationView['attem
     kind: row.kind,
     strategy: row.strategy,
     message: attemptMessage(row.message, language),
+    rule: recordedText(row.message)?.rule ?? null,
     before: row.parameters_before,
     after: row.parameters_after,
     success: row.success,

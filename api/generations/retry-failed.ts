@@ -21,10 +21,21 @@ export interface RetryFailedRequest {
   readonly language: Language;
 }
 
-/** Accepts up to `max` failed generations once more; answers the ids of the new ones. */
-export type RetryFailed = (
-  request: RetryFailedRequest,
-) => Promise<{ readonly ids: readonly string[]; readonly isReplay: boolean }>;
+/** A failed generation that was left alone, and why. */
+export interface SkippedGeneration {
+  readonly id: string;
+  readonly reason: string;
+}
+
+interface Retried {
+  /** Of the new ones. */
+  readonly ids: readonly string[];
+  /** At most `MAX_SKIPPED`. */
+  readonly skipped: readonly SkippedGeneration[];
+}
+
+/** Accepts up to `max` failed generations once more. */
+export type RetryFailed = (request: RetryFailedRequest) => Promise<Retried & { readonly isReplay: boolean }>;
 
 export interface RetryFailedDeps {
   readonly database: Database;
@@ -35,8 +46,14 @@ export interface RetryFailedDeps {
 /** The same request may succeed later. */
 const RETRYABLE_KINDS = FAILURE_KINDS.filter((kind) => describeFailure(kind).isRetryableByCaller);
 
+const MAX_SKIPPED = 100;
+
 /** Kept with the key: which ones were chosen, and once they are accepted the ids of the new ones. */
-const noteSchema = z.object({ isAnswered: z.boolean(), ids: z.array(z.string()) });
+const noteSchema = z.object({
+  isAnswered: z.boolean(),
+  ids: z.array(z.string()),
+  skipped: z.array(z.object({ id: z.string(), reason: z.string() })).default([]), // notes of before had none
+});
 type Note = z.infer<typeof noteSchema>;
 
 export function createRetryFailed(deps: RetryFailedDeps): RetryFailed {
@@ -46,18 +63,20 @@ export function createRetryFailed(deps: RetryFailedDeps): RetryFailed {
    * which ones it will be, so that a repetition goes on where the first call was stopped, with the same ones.
    */
   return async function retryFailed({ max, idempotencyKey: key, language }) {
-    if (key === null)
-      return { ids: await retryEach(deps, await chosen(deps, database, max), language), isReplay: false };
+    if (key === null) {
+      const note = { ids: await chosen(deps, database, max), skipped: await passedOver(database) };
+      return { ...(await retryEach(deps, note, language)), isReplay: false };
+    }
     const request = { accountId: NO_ACCOUNT, key, requestSha256: canonicalSha256({ retryFailed: max }) };
     const note = (await noteOf(database, request)) ?? (await takeNote(deps, request, max));
-    if (note.isAnswered) return { ids: note.ids, isReplay: true };
-    const ids = await retryEach(deps, note.ids, language);
+    if (note.isAnswered) return { ...note, isReplay: true };
+    const retried = await retryEach(deps, note, language);
     await answerKey(database, request, {
       noted: JSON.stringify(note),
-      answer: JSON.stringify({ isAnswered: true, ids }),
+      answer: JSON.stringify({ isAnswered: true, ...retried }),
     });
     const answered = await noteOf(database, request);
-    return { ids: answered?.ids ?? ids, isReplay: false };
+    return { ...(answered ?? retried), isReplay: false };
   };
 }
 
@@ -70,7 +89,8 @@ async function takeNote(deps: RetryFailedDeps, ...[request, max]: [IdempotentReq
   const { database } = deps;
   const taking = database.transaction().execute(async (transaction) => {
     await enterIntake(transaction);
-    const note = { isAnswered: false, ids: [...(await chosen(deps, transaction, max))] };
+    const skipped = [...(await passedOver(transaction))];
+    const note = { isAnswered: false, ids: [...(await chosen(deps, transaction, max))], skipped };
     await takeKey(transaction, request, { generationId: null, body: JSON.stringify(note) });
     return note;
   });
@@ -108,21 +128,43 @@ async function chosen(
   return rows.map(({ id }) => id);
 }
 
-async function retryEach(
-  { retryGeneration }: RetryFailedDeps,
-  ...[failed, language]: [readonly string[], Language]
-): Promise<readonly string[]> {
-  const ids: string[] = [];
-  for (const id of failed) {
-    const request = { id, idempotencyKey: `retry-failed/${id}`, language };
-    const acceptance = await retryGeneration(request).catch(unlessRefused);
-    if (acceptance !== null) ids.push(acceptance.generationId);
-  }
-  return ids;
+/** What failed, was not retried, and will fail again; the oldest first. */
+async function passedOver(database: Kysely<DatabaseSchema>): Promise<readonly SkippedGeneration[]> {
+  const rows = await database
+    .selectFrom('generations as failed')
+    .select(['id', 'failure_kind as kind'])
+    .where('failure_kind', 'is not', null)
+    .where('failure_kind', 'not in', RETRYABLE_KINDS)
+    .where((row) =>
+      row.not(
+        row.exists(
+          row.selectFrom('generations as again').select('again.id').whereRef('again.retry_of', '=', 'failed.id'),
+        ),
+      ),
+    )
+    .orderBy('finished_at')
+    .limit(MAX_SKIPPED)
+    .execute();
+  return rows.map(({ id, kind }) => ({ id, reason: `It failed with ${kind}, and the same would fail again` }));
 }
 
 /** A graph that is not taken any more, or a file that was removed, does not keep the others from being retried. */
-function unlessRefused(error: unknown): null {
-  if (error instanceof ProblemError && ['graph_refused', 'input_gone'].includes(error.code)) return null;
-  throw error;
+const REFUSALS = ['graph_refused', 'input_gone'];
+
+async function retryEach(
+  { retryGeneration }: RetryFailedDeps,
+  ...[{ ids: failed, skipped }, language]: [Retried, Language]
+): Promise<Retried> {
+  const ids: string[] = [];
+  const refused: SkippedGeneration[] = [];
+  for (const id of failed) {
+    try {
+      const acceptance = await retryGeneration({ id, idempotencyKey: `retry-failed/${id}`, language });
+      if (acceptance !== null) ids.push(acceptance.generationId);
+    } catch (error) {
+      if (!(error instanceof ProblemError) || !REFUSALS.includes(error.code)) throw error;
+      refused.push({ id, reason: error.message });
+    }
+  }
+  return { ids, skipped: [...refused, ...skipped].slice(0, MAX_SKIPPED) };
 }

@@ -1,5 +1,6 @@
 import { Router } from 'express';
 import type { Request, RequestHandler } from 'express';
+import { routeThatEnds } from '../../workflows/domain/backend-gate.js';
 import type { BackendDirectory, KnownBackend } from '../backends/backend-directory.js';
 import type { BackendCommand, CommandBackend } from '../backends/command-backend.js';
 import { optionalJsonBody } from '../middleware/json-body.js';
@@ -26,7 +27,10 @@ export function backendRoutes(deps: BackendRoutesDeps): Router {
   defineRoute(router, '/v1/backends/:id/quarantine', {
     post: [
       optionalJsonBody,
-      commanding(deps, (req) => ({ command: 'quarantine', ...parsedBody(quarantineRequestSchema, req.body) })),
+      commanding(deps, (req) => {
+        const { reason = null } = parsedBody(quarantineRequestSchema, req.body);
+        return { command: 'quarantine', reason };
+      }),
     ],
   });
   return router;
@@ -47,6 +51,7 @@ function commanding(
 
 function backendView(backend: KnownBackend): BackendView {
   // What is counted is shown by /metrics.
-  const { isFresh, capabilitiesKey: _key, usage: _usage, disk: _disk, ...shown } = backend;
-  return { ...shown, state: isFresh ? 'fresh' : 'stale' };
+  const { isFresh, gateHolds = [], capabilitiesKey: _key, usage: _usage, disk: _disk, ...shown } = backend;
+  const holds = gateHolds.map((hold) => ({ ...hold, endedBy: routeThatEnds(hold, backend.backendId) }));
+  return { ...shown, gateHolds: holds, state: isFresh ? 'fresh' : 'stale' };
 }

@@ -9,12 +9,16 @@ import { idempotencyKeyFrom } from '../generations/idempotency.js';
 import type { GenerationReader } from '../generations/read-generations.js';
 import type { RetryFailed } from '../generations/retry-failed.js';
 import type { RetryGeneration } from '../generations/retry-generation.js';
-import type { CheckReadiness } from '../health-checks.js';
+import type { CheckReadiness, Readiness } from '../health-checks.js';
 import { negotiateLanguage } from '../messages/negotiate-language.js';
 import { jsonBody, optionalJsonBody } from '../middleware/json-body.js';
 import { ProblemError } from '../problem-error.js';
 import { jobRetrySchema, jobSubmitSchema, retryFailedSchema } from '../schemas/error-recovery.js';
-import type { DetailedRecoveryStatisticsView, RecoveryStatisticsView } from '../schemas/error-recovery.js';
+import type {
+  DetailedRecoveryStatisticsView,
+  RecoveryHealthView,
+  RecoveryStatisticsView,
+} from '../schemas/error-recovery.js';
 import type { GenerationView } from '../schemas/generation-view.js';
 import { hoursQuerySchema } from '../schemas/hours-query.js';
 import { parsedBody } from '../schemas/parsed-body.js';
@@ -59,12 +63,17 @@ export function errorRecoveryRoutes(deps: ErrorRecoveryRoutesDeps): Router {
   });
   defineRoute(router, `${BASE}/health`, {
     get: async (_req, res) => {
-      const { isReady, dependencies } = await deps.checkReadiness();
+      const { isReady, isStopped, dependencies } = await deps.checkReadiness();
       res.status(isReady ? 200 : 503).set('Cache-Control', 'no-store');
-      res.json({ success: isReady, status: isReady ? 'healthy' : 'unhealthy', dependencies });
+      res.json({ success: isReady, status: healthOf({ isReady, isStopped }), dependencies });
     },
   });
   return router;
+}
+
+function healthOf({ isReady, isStopped }: Pick<Readiness, 'isReady' | 'isStopped'>): RecoveryHealthView['status'] {
+  if (!isReady) return 'unhealthy';
+  return isStopped ? 'stopped' : 'healthy';
 }
 
 async function submit({ acceptGeneration }: ErrorRecoveryRoutesDeps, req: Request, res: Response): Promise<void> {
@@ -128,9 +137,10 @@ async function retry(deps: ErrorRecoveryRoutesDeps, req: Request, res: Response)
 async function retryMany({ retryFailed }: ErrorRecoveryRoutesDeps, req: Request, res: Response): Promise<void> {
   const { max_jobs: max } = parsedBody(retryFailedSchema, req.body);
   const idempotencyKey = idempotencyKeyFrom(req.get('Idempotency-Key'));
-  const { ids, isReplay } = await retryFailed({ max, idempotencyKey, language: negotiateLanguage(req, res) });
+  const { ids, skipped, isReplay } = await retryFailed({ max, idempotencyKey, language: negotiateLanguage(req, res) });
   if (isReplay) res.set('Idempotent-Replayed', 'true');
-  res.status(202).json({ success: true, count: ids.length, retried_job_ids: ids });
+  const skippedJobs = skipped.map(({ id, reason }) => ({ job_id: id, reason }));
+  res.status(202).json({ success: true, count: ids.length, retried_job_ids: ids, skipped_jobs: skippedJobs });
 }
 
 function statistics(

@@ -1,6 +1,7 @@
 import { Router } from 'express';
 import type { VersionInfo } from '../../infra/runtime/version.js';
-import type { CheckReadiness } from '../health-checks.js';
+import type { CheckReadiness, Readiness } from '../health-checks.js';
+import type { ReadinessView } from '../schemas/readiness-view.js';
 import { defineRoute } from './define-route.js';
 
 export interface HealthRoutesDeps {
@@ -17,13 +18,18 @@ export function healthRoutes({ version, checkReadiness }: HealthRoutesDeps): Rou
   });
   defineRoute(router, '/readyz', {
     get: async (_req, res) => {
-      const { isReady, dependencies } = await checkReadiness();
-      const isComplete = Object.values(dependencies).every((state) => state === 'ok');
+      const readiness = await checkReadiness();
       res
-        .status(isReady ? 200 : 503)
+        .status(readiness.isReady ? 200 : 503)
         .set('Cache-Control', 'no-store')
-        .json({ status: !isReady ? 'unavailable' : isComplete ? 'ok' : 'degraded', dependencies });
+        .json({ status: statusOf(readiness), dependencies: readiness.dependencies });
     },
   });
   return router;
+}
+
+function statusOf({ isReady, isStopped, dependencies }: Readiness): ReadinessView['status'] {
+  if (!isReady) return 'unavailable';
+  if (isStopped) return 'stopped';
+  return Object.values(dependencies).every((state) => state === 'ok') ? 'ok' : 'degraded';
 }

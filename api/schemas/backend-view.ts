@@ -1,4 +1,4 @@
-import { GATE_POSITIONS } from '../../workflows/domain/backend-gate.js';
+import { GATE_CAUSES, GATE_POSITIONS } from '../../workflows/domain/backend-gate.js';
 import { HARDWARE_CLASSES } from '../../workflows/domain/hardware.js';
 import { z } from './openapi-zod.js';
 
@@ -10,7 +10,17 @@ export const backendViewSchema = z.object({
   reason: z.string(),
   gate: z
     .enum(GATE_POSITIONS)
-    .describe('draining: nothing new starts, what runs ends. closed: in quarantine, nothing is submitted.'),
+    .describe('draining: nothing new starts, what runs ends. closed: nothing is submitted. gateHolds says why.'),
+  gateHolds: z
+    .array(
+      z.object({
+        cause: z.enum(GATE_CAUSES),
+        reason: z.string().nullable().describe('That was given; null where none is asked for.'),
+        endedBy: z.string().describe('The route that ends it. A quarantine ends with a restart of its ComfyUI, too.'),
+      }),
+    )
+    .readonly()
+    .describe('Everything that keeps the gate from being open: it opens when all of it has ended.'),
   addresses: z.array(z.object({ address: z.string(), said: z.string() })).readonly(),
   comfyuiVersion: z.string().nullable(),
   device: z.enum(['gpu', 'cpu']).nullable(),
@@ -35,7 +45,13 @@ export const backendViewSchema = z.object({
 export type BackendView = z.infer<typeof backendViewSchema>;
 
 export const quarantineRequestSchema = z.strictObject({
-  reason: z.string().trim().min(1).max(500).default('by an operator').describe('For other operators.'),
+  reason: z
+    .string()
+    .trim()
+    .min(1)
+    .max(500)
+    .optional()
+    .describe('For other operators. Without one a quarantine that is in force keeps the reason it has.'),
 });
 
 export const backendCommandSchema = z.object({

@@ -119,10 +119,10 @@ function recoveryDataRoutes(): readonly DescribedRoute[] {
       method: 'get',
       path: '/api/error-recovery/health',
       operationId: 'getRecoveryHealth',
-      summary: 'Can jobs be accepted',
+      summary: 'Can this process do its work, and are jobs accepted',
       answers: {
-        '200': { description: 'Yes', schema: recoveryHealthSchema },
-        '503': { description: 'No', schema: recoveryHealthSchema },
+        '200': { description: 'Well; `status` says whether jobs are accepted', schema: recoveryHealthSchema },
+        '503': { description: 'Database or object store is away', schema: recoveryHealthSchema },
       },
       problems: EVERYWHERE,
     },

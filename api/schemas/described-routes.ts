@@ -1,4 +1,5 @@
 import { z } from './openapi-zod.js';
+import { readinessViewSchema } from './readiness-view.js';
 import { statisticsViewSchema } from './statistics-view.js';
 import { backendCommandSchema, quarantineRequestSchema } from './backend-view.js';
 import { GENERATION_STATUSES } from '../../workflows/domain/generation-status.js';
@@ -231,10 +232,6 @@ const metricsRoute: DescribedRoute = {
 };
 
 function serviceRoutes(): readonly DescribedRoute[] {
-  const readiness = z.object({
-    status: z.enum(['ok', 'degraded', 'unavailable']),
-    dependencies: z.object({ database: z.string(), objectStore: z.string(), temporal: z.string() }),
-  });
   return [
     {
       method: 'get',
@@ -261,10 +258,10 @@ function serviceRoutes(): readonly DescribedRoute[] {
       method: 'get',
       path: '/readyz',
       operationId: 'getReadiness',
-      summary: 'Can generations be accepted; degraded: Temporal is away, so they wait',
+      summary: 'Can this process do its work, and are generations accepted',
       answers: {
-        '200': { description: 'Ready', schema: readiness },
-        '503': { description: 'Database or object store is away', schema: readiness },
+        '200': { description: 'Ready; `status` says whether requests are accepted', schema: readinessViewSchema },
+        '503': { description: 'Database or object store is away', schema: readinessViewSchema },
       },
       problems: EVERYWHERE,
     },

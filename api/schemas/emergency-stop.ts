@@ -26,6 +26,7 @@ export const emergencyStopViewSchema = z.object({
   requestedAt: z.iso.datetime().nullable(),
   completedAt: z.iso.datetime().nullable().describe('When the report was made; null while that is under way.'),
   report: reportSchema.nullable(),
+  note: z.string().optional().describe('Only in the answer to a stop that gave another reason than the one in force.'),
 });
 export type EmergencyStopView = z.infer<typeof emergencyStopViewSchema>;
 

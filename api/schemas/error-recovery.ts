@@ -35,6 +35,9 @@ export const retriedJobsSchema = z.object({
   success: z.literal(true),
   count: z.int().min(0),
   retried_job_ids: z.array(z.string()),
+  skipped_jobs: z
+    .array(z.object({ job_id: z.string(), reason: z.string() }))
+    .describe('Failed ones that were left alone, the oldest first, at most 100. force_retry retries each by its id.'),
 });
 
 const statuses = GENERATION_STATUSES.map((status) => status.toLowerCase() as Lowercase<typeof status>);
@@ -94,6 +97,7 @@ export type DetailedRecoveryStatisticsView = z.infer<typeof detailedRecoveryStat
 
 export const recoveryHealthSchema = z.object({
   success: z.boolean(),
-  status: z.enum(['healthy', 'unhealthy']),
+  status: z.enum(['healthy', 'stopped', 'unhealthy']).describe('stopped: an emergency stop is in force.'),
   dependencies: z.object({ database: z.string(), objectStore: z.string(), temporal: z.string() }),
 });
+export type RecoveryHealthView = z.infer<typeof recoveryHealthSchema>;

@@ -48,6 +48,7 @@ export const attemptViewSchema = z.object({
   kind: z.string(),
   strategy: z.string(),
   message: z.string(),
+  rule: z.string().nullable().describe('The rule of RECOVERY_CONFIG that has recognised the failure.'),
   before: values.nullable(),
   after: values.nullable(),
   success: z.boolean().nullable().describe('null while the recovery is under way.'),

@@ -1,4 +1,5 @@
 import { apiConfigFrom } from '../../api/api-config.js';
+import { readRecoveryRules } from '../../workers/read-recovery-rules.js';
 import { workerConfigFrom } from '../../workers/worker-config.js';
 import { ConfigError } from '../runtime/env.js';
 import type { Env } from '../runtime/env.js';
@@ -13,8 +14,11 @@ const FILLED_IN = {
   S3_SECRET_ACCESS_KEY: 'later',
 };
 
-/** Reads every setting of worker and API once, so that a mistake is one sentence before anything has been started. */
-export function checkSettings(env: Env): void {
+/**
+ * Reads every setting of worker and API once, and the file with the operators' rules, so that a mistake is one sentence
+ * before anything has been started.
+ */
+export async function checkSettings(env: Env): Promise<void> {
   const complete = { ...FILLED_IN, ...env };
   logLevelFrom(env);
   if (!URL.canParse(complete.DATABASE_URL ?? '')) {
@@ -23,6 +27,7 @@ export function checkSettings(env: Env): void {
     );
   }
   embeddedStoreFrom(env);
-  workerConfigFrom(complete);
+  const { gpu } = workerConfigFrom(complete);
   apiConfigFrom(complete);
+  await readRecoveryRules(gpu.recoveryConfigPath);
 }

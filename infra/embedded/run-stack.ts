@@ -14,6 +14,7 @@ import { stopLeftovers } from './processes/stop-leftovers.js';
 import type { Reporter } from './reporter.js';
 import { startChildren } from './start-children.js';
 import { startServers } from './start-servers.js';
+import { stopInForceAt } from './stop-in-force.js';
 import { welcome } from './welcome.js';
 
 export interface StackOptions {
@@ -50,7 +51,7 @@ export async function runStack(options: StackOptions): Promise<void> {
 async function start(options: StackOptions, resources: ResourceStack): Promise<readonly Promise<never>[]> {
   const startedAt = performance.now();
   const { report, stop, throwaway } = options;
-  if (options.children.length > 0) checkSettings(options.env);
+  if (options.children.length > 0) await checkSettings(options.env);
   const folder = dataFolderAt(options.dataDir);
   if (options.children.length > 0) report.say(`durable-comfy ${versionInfo.version}, commit ${versionInfo.commit}`);
   resources.add('lock', lockOf(folder));
@@ -72,10 +73,12 @@ async function start(options: StackOptions, resources: ResourceStack): Promise<r
   resources.add('first word', () => {
     report.say('Stopping …');
   });
-  report.say(welcome(children, (performance.now() - startedAt) / 1000));
+  const seconds = (performance.now() - startedAt) / 1000;
+  const stopped = await stopInForceAt(children.apiUrl);
+  report.say(welcome(children, { seconds, stop: stopped }));
   options.onReady(children.env);
   const demonstration = { ...children, folder, report, stop };
-  void demonstrateOnce(demonstration, options.env);
+  if (stopped === null) void demonstrateOnce(demonstration, options.env);
   return [servers.givenUp, ...children.givenUp];
 }
 

@@ -4,6 +4,7 @@ import type { BackendReport } from '../../workflows/contracts/backend-report.js'
 import { backendWorkflowId } from '../../workflows/contracts/backend.js';
 import { Client, Connection } from '@temporalio/client';
 import { createTestNamespace, testServers } from '../support/stack.js';
+import { until } from '../support/until.js';
 import { NOWHERE, call, createTestSetting } from './support/start-test-api.js';
 import type { TestSetting } from './support/start-test-api.js';
 
@@ -26,11 +27,12 @@ afterAll(async () => {
   await setting.release();
 });
 
-function report(backendId: string): BackendReport {
+function report(backendId: string, facts: Partial<BackendReport> = {}): BackendReport {
   return {
     ...{ backendId, pool: 'default', health: 'healthy', reason: 'answers', gate: 'draining', addresses: [] },
     ...{ comfyuiVersion: '0.8.0', device: 'gpu', deviceName: 'Test GPU', vramTotalBytes: 8e9, queueRemaining: 0 },
     ...{ maxGpuJobs: 1, capabilitiesKey: null, reportedAt: new Date().toISOString() },
+    ...facts,
   } as const;
 }
 
@@ -39,6 +41,27 @@ const command = async (path: string, base = api) => call(`${base}/v1/backends/${
 test('the gate of each backend is shown', async () => {
   const { json } = await call(`${api}/v1/backends`);
   expect(json['backends']).toMatchObject([{ backendId: 'gpu-1', gate: 'draining' }]);
+});
+
+test('why a gate is not open is shown, with the reasons that were given and what ends it, a moment after it was reported', async () => {
+  const gateHolds = [
+    { cause: 'emergency_stop', reason: 'smoke' },
+    { cause: 'quarantine', reason: 'hot' },
+  ] as const;
+  const shown = async () => (await call(`${api}/v1/backends`)).json['backends'];
+  expect(await shown()).toMatchObject([{ gateHolds: [] }]); // what is remembered is not older than a second
+  const shut = report('gpu-1', { gate: 'closed', gateHolds });
+  await setting.store.writeJson(backendReportKey('gpu-1'), shut, { kind: 'always' });
+  await until('the report is shown', async () => JSON.stringify(await shown()).includes('closed'), 2_000);
+  expect(await shown()).toMatchObject([
+    {
+      gate: 'closed',
+      gateHolds: [
+        { cause: 'emergency_stop', reason: 'smoke', endedBy: 'POST /v1/resume' },
+        { cause: 'quarantine', reason: 'hot', endedBy: 'POST /v1/backends/gpu-1/resume' },
+      ],
+    },
+  ]);
 });
 
 test('a backend that reports is told even when its Workflow has just been ended', async () => {

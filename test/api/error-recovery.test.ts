@@ -163,6 +163,8 @@ describe('R5.10 A job', () => {
     const sources = rows.flatMap(({ retry_of: id }) => (id !== null && ids.includes(id) ? [id] : []));
     expect(sources.sort()).toEqual([...ids].sort());
     for (const each of [unfit, overCeiling]) expect(rows.map(({ retry_of: id }) => id)).not.toContain(each);
+    const skipped = { job_id: unfit, reason: 'It failed with BAD_INPUT, and the same would fail again' };
+    expect(retried.json['skipped_jobs']).toContainEqual(skipped);
   });
 });
 

@@ -107,9 +107,17 @@ test('R5.8 attempts are told in the language of the caller, and stay English in 
   });
   const job = `/api/error-recovery/jobs/${id}/status`;
   const history = async (accepted: string) =>
-    ((await read(job, accepted)) as { data: { recovery_history: { message: string }[] } }).data.recovery_history[0];
-  expect(await history('en')).toMatchObject({ message: 'Reduced parameters for cuda_out_of_memory' });
-  expect(await history('ru')).toMatchObject({ message: 'Параметры уменьшены (cuda_out_of_memory)' });
+    ((await read(job, accepted)) as { data: { recovery_history: { message: string }[] } }).data.recovery_history;
+  expect(await history('en')).toMatchObject([
+    { message: 'Reduced parameters for cuda_out_of_memory' },
+    { message: 'Reduced parameters for cuda_out_of_memory (rule heavy-node)' },
+    {},
+  ]);
+  expect(await history('ru')).toMatchObject([
+    { message: 'Параметры уменьшены (cuda_out_of_memory)' },
+    { message: 'Параметры уменьшены (cuda_out_of_memory) (правило heavy-node)' },
+    {},
+  ]);
 });
 
 test('R4.3 while all GPUs are taken the answer to a submission says so, and the first answer is kept', async () => {

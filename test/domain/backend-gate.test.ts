@@ -1,11 +1,23 @@
 import { expect, test } from '@jest/globals';
-import { GATE_POSITIONS, gatePositionOf, gateWishOf } from '../../workflows/domain/backend-gate.js';
+import { GATE_POSITIONS, gateHoldsOf, gatePositionOf, gateWishOf } from '../../workflows/domain/backend-gate.js';
 import { MAX_FAILED_TENDS, decideAfterTend, isHeldByAnother } from '../../workflows/domain/backend-holding.js';
 
 test('a quarantine closes the gate, and when it ends a drain is still in force', () => {
   expect(gatePositionOf({ isDrained: false, quarantine: null })).toBe('open');
   expect(gatePositionOf({ isDrained: true, quarantine: null })).toBe('draining');
   expect(gatePositionOf({ isDrained: true, quarantine: 'cuDNN' })).toBe('closed');
+});
+
+test('everything that holds a gate is named, and a gate is open exactly when nothing does', () => {
+  const all = { isDrained: true, quarantine: 'hot', emergency: 'smoke' };
+  expect(gateHoldsOf(all)).toEqual([
+    { cause: 'emergency_stop', reason: 'smoke' },
+    { cause: 'quarantine', reason: 'hot' },
+    { cause: 'drain', reason: null },
+  ]);
+  for (const position of GATE_POSITIONS) {
+    expect(gateHoldsOf(gateWishOf(position)).length > 0).toBe(position !== 'open');
+  }
 });
 
 test.each(GATE_POSITIONS)('the position %s survives where nothing but it is known', (position) => {

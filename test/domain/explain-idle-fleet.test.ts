@@ -23,15 +23,29 @@ describe('R2.2 Why no backend can render', () => {
     expect(explainIdleFleet([buildBackend(), buildBackend({ health: 'healthy' })], 'default')).toBeNull();
   });
 
-  test('backends that are healthy and take nothing are named with their gates', () => {
+  test('backends that are healthy and take nothing are named with why, and with the route that ends it', () => {
     const shut = [
-      buildBackend({ health: 'healthy', gate: 'closed' }),
-      buildBackend({ backendId: 'gpu-2', health: 'healthy', gate: 'draining' }),
+      buildBackend({ health: 'healthy', gate: 'closed', gateHolds: [{ cause: 'quarantine', reason: 'hot' }] }),
+      buildBackend({
+        ...{ backendId: 'gpu-2', health: 'healthy', gate: 'closed' },
+        gateHolds: [
+          { cause: 'emergency_stop', reason: 'smoke' },
+          { cause: 'drain', reason: null },
+        ],
+      }),
       buildBackend({ backendId: 'gpu-3' }),
     ];
     expect(explainIdleFleet(shut, 'default')).toBe(
-      'No backend takes generations now: gpu-1 (in quarantine until its ComfyUI is restarted, or stopped), ' +
-        'gpu-2 (drained: POST /v1/backends/{id}/resume ends that).',
+      'No backend takes generations now: ' +
+        'gpu-1 is in quarantine until its ComfyUI is restarted (hot): POST /v1/backends/gpu-1/resume ends that. ' +
+        'gpu-2 is stopped by an emergency stop (smoke): POST /v1/resume ends that; ' +
+        'drained: POST /v1/backends/gpu-2/resume ends that.',
+    );
+  });
+
+  test('a worker of an earlier version does not say why; its gate is explained as well as it can be', () => {
+    expect(explainIdleFleet([buildBackend({ health: 'healthy', gate: 'draining' })], 'default')).toBe(
+      'No backend takes generations now: gpu-1 is drained: POST /v1/backends/gpu-1/resume ends that.',
     );
   });
 

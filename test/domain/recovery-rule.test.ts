@@ -9,7 +9,7 @@ import {
 } from '../../workflows/domain/adaptation.js';
 import { FAILURE_KINDS } from '../../workflows/domain/failure.js';
 import { decideRecovery } from '../../workflows/domain/recovery.js';
-import type { PastRecovery } from '../../workflows/domain/recovery.js';
+import type { PastRecovery } from '../../workflows/domain/past-recovery.js';
 import { DEFAULT_RECOVERY } from '../../workflows/domain/recovery-policy.js';
 import {
   ADJUSTMENT_OPERATIONS,
@@ -21,27 +21,63 @@ import type { RecoveryRule } from '../../workflows/domain/recovery-rule.js';
 
 const rule = (facts: Partial<RecoveryRule> = {}): RecoveryRule => ({
   ...{ name: 'mine', kind: 'CUDA_OOM', strategy: 'reduce_params', adjust: [], maxRetries: 2 },
+  isFollowedByBuiltIn: true,
   ...facts,
 });
 
 /** Lets a failure that the rule knows happen again and again. */
 function storyOf(matched: RecoveryRule, policy = DEFAULT_RECOVERY): readonly string[] {
   const past: PastRecovery[] = [];
-  while (past.length < 30) {
+  while (past.length < 60) {
     const failure = { kind: matched.kind, mediaFaults: [], isAbandoned: false, rule: matched };
     const [recovery] = decideRecovery(failure, past, policy);
     if (recovery === undefined) return [...past.map(({ strategy }) => strategy), 'give_up'];
-    past.push({ kind: matched.kind, strategy: recovery.strategy, rule: matched.name });
+    expect(recovery.message).toMatch(/ \(rule mine\)$/);
+    const { strategy, rule: own } = recovery;
+    past.push({ kind: matched.kind, strategy, ...(own !== undefined && { rule: own }) });
   }
   return past.map(({ strategy }) => strategy);
 }
 
 describe('R5.1 What a rule of the operators does', () => {
-  test('its strategy, as often as it says, instead of the built-in ladder', () => {
-    expect(storyOf(rule({ strategy: 'other_backend' }))).toEqual(['other_backend', 'other_backend', 'give_up']);
+  test('its strategy first, as often as it says, then the built-in ones, which count what it has done as theirs', () => {
+    const hostOom = rule({ kind: 'HOST_OOM', strategy: 'other_backend', maxRetries: 2 });
+    expect(storyOf(hostOom)).toEqual(['other_backend', 'other_backend', 'free_all', 'give_up']);
+    const none = rule({ kind: 'HOST_OOM', strategy: 'retry', maxRetries: 0 });
+    expect(storyOf(none)).toEqual(storyOfKind('HOST_OOM'));
+    expect(storyOf(rule({ kind: 'WORKFLOW_ERROR', strategy: 'retry', maxRetries: 1 }))).toEqual(['retry', 'give_up']);
+  });
+
+  test('where it is not possible the built-in ones are there at once, and none of them twice', () => {
+    const failure = { kind: 'HOST_OOM', mediaFaults: [], isAbandoned: false } as const;
+    const matched = rule({ kind: 'HOST_OOM', strategy: 'other_backend' });
+    const steps = decideRecovery({ ...failure, rule: matched }, [], DEFAULT_RECOVERY);
+    expect(steps.map(({ strategy }) => strategy)).toEqual(['other_backend', 'free_all']);
+    expect(steps.map(({ rule: own }) => own)).toEqual(['mine', undefined]);
+  });
+
+  test('nothing follows abort, and nothing comes between a failure and fal.ai', () => {
     expect(storyOf(rule({ strategy: 'abort' }))).toEqual(['give_up']);
     expect(storyOf(rule({ strategy: 'fal', maxRetries: 9 }))).toEqual(['fal', 'give_up']);
-    expect(storyOf(rule({ kind: 'WORKFLOW_ERROR', strategy: 'retry', maxRetries: 1 }))).toEqual(['retry', 'give_up']);
+  });
+
+  test('a failure that a worker of an earlier version has reported is given up after the rule, as histories have it', () => {
+    const { isFollowedByBuiltIn: _, ...earlier } = rule({ strategy: 'other_backend' });
+    expect(storyOf(earlier)).toEqual(['other_backend', 'other_backend', 'give_up']);
+  });
+
+  test('what is said of an adjustment and of a retry is true of every rule', () => {
+    const messageOf = (matched: RecoveryRule) =>
+      decideRecovery(
+        { kind: matched.kind, mediaFaults: [], isAbandoned: false, rule: matched },
+        [],
+        DEFAULT_RECOVERY,
+      )[0]?.message;
+    const adjust = [{ parameter: 'steps', operation: 'multiply', factor: 0.5 }] as const;
+    expect(messageOf(rule({ adjust }))).toBe('Parameters are changed, and it is rendered again (rule mine)');
+    expect(messageOf(rule({ kind: 'WORKFLOW_ERROR', strategy: 'retry' }))).toBe(
+      'The generation is tried once more (rule mine)',
+    );
   });
 
   test('without a strategy it only gives the failure its kind', () => {
@@ -49,8 +85,9 @@ describe('R5.1 What a rule of the operators does', () => {
   });
 
   test.each(['reduce_params', 'switch_model'] as const)('%s obeys strict and MAX_RETRY_ATTEMPTS', (strategy) => {
-    expect(storyOf(rule({ strategy }), { ...DEFAULT_RECOVERY, isStrict: true })).toEqual(['give_up']);
-    expect(storyOf(rule({ strategy, maxRetries: 9 }))).toEqual([strategy, strategy, strategy, 'give_up']);
+    const asked = { kind: 'WORKFLOW_ERROR', strategy } as const; // after which nothing built-in is tried
+    expect(storyOf(rule(asked), { ...DEFAULT_RECOVERY, isStrict: true })).toEqual(['give_up']);
+    expect(storyOf(rule({ ...asked, maxRetries: 9 }))).toEqual([strategy, strategy, strategy, 'give_up']);
   });
 
   test('every rule ends', () => {

@@ -4,7 +4,8 @@ import type { FailureKind } from '../../workflows/domain/failure.js';
 import { FAILURE_KINDS } from '../../workflows/domain/failure.js';
 import type { MediaFault } from '../../workflows/domain/media-signature.js';
 import { MEDIA_FAULTS } from '../../workflows/domain/media-signature.js';
-import type { ObservedFailure, PastRecovery } from '../../workflows/domain/recovery.js';
+import type { PastRecovery } from '../../workflows/domain/past-recovery.js';
+import type { ObservedFailure } from '../../workflows/domain/recovery.js';
 import { abandonedRenderingsIn, decideRecovery } from '../../workflows/domain/recovery.js';
 import { DEFAULT_RECOVERY } from '../../workflows/domain/recovery-policy.js';
 

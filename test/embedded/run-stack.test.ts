@@ -41,6 +41,17 @@ test('starts on loopback, and a clean stop leaves no process, no open port and e
   expect(await Promise.all(ports.map(isOpen))).toEqual(ports.map(() => false));
 }, 60_000);
 
+test('a start during an emergency stop says so, why, and how to resume, and asks for no picture; and where Temporal is', async () => {
+  const stack = start({ CHILD_IS_STOPPED: 'smoke in the rack' });
+  const settings = await stack.ready;
+  const said = stack.output();
+  expect(said).toContain('STOPPED: an emergency stop is in force since 2026-01-01T00:00:00.000Z');
+  expect(said).toContain('Its reason: smoke in the rack');
+  expect(said).toMatch(/curl -s -X POST http:\/\/127\.0\.0\.1:\d+\/v1\/resume/);
+  expect(said).not.toMatch(/ready|Ask for a picture/);
+  expect(said).toContain(`export TEMPORAL_ADDRESS=${settings['TEMPORAL_ADDRESS']}`);
+}, 60_000);
+
 test('a second start on the same data folder is refused and says which process has it', async () => {
   const first = start();
   await first.ready;

@@ -34,12 +34,15 @@ async function render(steps: number): Promise<SeenGeneration> {
   });
 }
 
-async function gateShown(): Promise<string | undefined> {
+async function shown(): Promise<{ readonly gate: string; readonly gateHolds: unknown } | undefined> {
   const answer = (await (await fetch(`${service.apiUrl}/v1/backends`)).json()) as {
-    backends: { backendId: string; gate: string }[];
+    backends: { backendId: string; gate: string; gateHolds: unknown }[];
   };
-  return answer.backends.find(({ backendId }) => backendId === 'gpu-a')?.gate;
+  return answer.backends.find(({ backendId }) => backendId === 'gpu-a');
 }
+
+const gateShown = async (): Promise<string | undefined> => (await shown())?.gate;
+const holdsShown = async (): Promise<string> => JSON.stringify((await shown())?.gateHolds);
 
 async function untilGate(position: string): Promise<void> {
   await until(`the gate is ${position}`, async () => (await gateShown()) === position, 30_000);
@@ -126,6 +129,33 @@ describe('operators', () => {
     simulator = await startSimulator({ secondsPerStep: 0.2, port: simulator.port, dataDir: simulator.dataDir });
     await untilGate('open');
   }, 120_000);
+
+  test('a restart of the ComfyUI while no worker was there ends a quarantine; a restart of the worker alone does not', async () => {
+    await untilTendedBy(() => true);
+    const { id } = await render(1);
+    await service.untilStatus(id, 'COMPLETED', 60_000);
+    await service.post('/v1/backends/gpu-a/quarantine', { reason: 'hot' });
+    await untilGate('closed');
+    await until('why is shown', async () => (await holdsShown()).includes('hot'));
+    await until(
+      'its Workflow knows a prompt by which to see that',
+      async () => (await state()).summary?.canary != null,
+    );
+    await service.killWorker('SIGTERM');
+    await service.startWorker();
+    const before = (await state()).holder?.holderId;
+    await until('the new worker has told', async () => {
+      const { summary } = await state();
+      return summary?.holderId === before && summary?.health === 'healthy' && summary.isIdle;
+    });
+    expect((await state()).gate.quarantine).toBe('hot');
+    await service.killWorker('SIGTERM');
+    await simulator.kill('SIGKILL');
+    simulator = await startSimulator({ secondsPerStep: 0.2, port: simulator.port, dataDir: simulator.dataDir });
+    await service.startWorker();
+    await untilGate('open');
+    expect(await holdsShown()).toBe('[]');
+  }, 180_000);
 
   test.each(['terminate', 'cancel'])(
     '%s of the Workflow of a backend heals, with its gate as it stood, and a generation goes on',

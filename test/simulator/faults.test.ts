@@ -458,6 +458,8 @@ describe('a schedule', () => {
   test('and every kind of fault are explained by --help', () => {
     const help = execFileSync(process.execPath, [SIMULATOR_MAIN, '--help']).toString();
     for (const name of ['--fault-schedule', '--vram-gib', ...Object.keys(FAULT_KINDS)]) expect(help).toContain(name);
+    expect(help).toMatch(/node_error .*count, exceptionType\*, exceptionMessage\*\)/);
+    expect(help).toMatch(/blocked .*exceptionMessage, count\)/);
   });
 
   test.each([

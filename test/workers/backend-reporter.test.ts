@@ -80,7 +80,10 @@ test('a healthy backend is reported with its node classes; a worker that is stop
 test('a gate that an operator sets is reported at once', async () => {
   const { store, reporter, gate } = await reporting('http://127.0.0.1:9');
   await until('the first report', async () => (await readBackendReports(store))[0]?.gate === 'open');
-  gate.set('draining');
+  gate.set('draining', [{ cause: 'drain', reason: null }]);
   await until('the next one', async () => (await readBackendReports(store))[0]?.gate === 'draining', 5_000);
+  gate.set('closed', [{ cause: 'quarantine', reason: 'cold' }]);
+  gate.set('closed', [{ cause: 'quarantine', reason: 'hot' }]);
+  await until('why', async () => (await readBackendReports(store))[0]?.gateHolds?.[0]?.reason === 'hot', 5_000);
   await reporter.stop();
 });

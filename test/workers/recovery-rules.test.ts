@@ -32,7 +32,10 @@ describe('R5.1 Rules of the operators', () => {
   test('YAML with comments, and JSON; no path, no rules', async () => {
     const yaml = '# ours\nrules:\n  - name: tiles\n    pattern: not enough tiles\n    kind: CUDA_OOM\n';
     const expected = [
-      { pattern: /not enough tiles/i, rule: { name: 'tiles', kind: 'CUDA_OOM', adjust: [], maxRetries: 1 } },
+      {
+        pattern: /not enough tiles/i,
+        rule: { name: 'tiles', kind: 'CUDA_OOM', adjust: [], maxRetries: 1, isFollowedByBuiltIn: true },
+      },
     ];
     expect(await rulesIn(yaml)).toEqual(expected);
     expect(await rulesIn('{"rules": [{"name": "tiles", "pattern": "not enough tiles", "kind": "CUDA_OOM"}]}')).toEqual(
@@ -55,10 +58,16 @@ describe('R5.1 Rules of the operators', () => {
       rule('kind: TIMEOUT', 'pattern: "(unclosed"'),
       'line 4: rule mine: the pattern does not parse: Invalid regular expression',
     ],
-    [rule('pattern: x', 'kind: OOM'), 'line 4: rules.0.kind Invalid option: expected one of "CUDA_OOM"'],
-    [rule('pattern: x', 'kind: TIMEOUT', 'strategy: pray'), 'line 5: rules.0.strategy Invalid option'],
-    [rule('pattern: x', 'kind: TIMEOUT', 'maxRetries: 11'), 'line 5: rules.0.maxRetries Too big'],
-    [rule('pattern: x', 'kind: TIMEOUT', 'colour: red'), 'rules.0 Unrecognized key: "colour"'],
+    [rule('pattern: x', 'kind: OOM'), 'line 4: rule mine: kind must be one of CUDA_OOM, '],
+    [rule('pattern: x', 'kind: TIMEOUT', 'strategy: pray'), 'line 5: rule mine: strategy must be one of retry, '],
+    [rule('pattern: x', 'kind: TIMEOUT', 'maxRetries: 11'), 'line 5: rule mine: maxRetries must be at most 10'],
+    [rule('pattern: x', 'kind: TIMEOUT', 'maxRetries: two'), 'maxRetries must be a number; a text was given'],
+    [rule('pattern: x'), 'rule mine: kind must be one of'],
+    [rule('pattern: x', 'kind: TIMEOUT', 'colour: red'), 'rule mine: "colour" is not known here'],
+    ['rules: [{pattern: x, kind: TIMEOUT}]', 'rule number 1: name is required and must be a text'],
+    ['', 'line 1: the file is empty; a file of rules begins with "rules:"'],
+    ['# nothing yet', 'the file is empty; a file of rules begins with "rules:"'],
+    ['rule: []', 'a file of rules begins with "rules:"'],
     [
       rule(
         'pattern: x',
@@ -66,7 +75,7 @@ describe('R5.1 Rules of the operators', () => {
         'strategy: retry',
         'adjust: [{parameter: steps, operation: multiply, factor: 0.5}]',
       ),
-      'line 6: rules.0.adjust goes with the strategy reduce_params only',
+      'line 6: rule mine: adjust goes with the strategy reduce_params only',
     ],
     [
       rule(
@@ -75,7 +84,7 @@ describe('R5.1 Rules of the operators', () => {
         'strategy: reduce_params',
         'adjust: [{parameter: batch_size, operation: set, factor: 1}]',
       ),
-      'line 6: rules.0.adjust.0.parameter batch_size loses pictures',
+      'line 6: rule mine: adjust, number 1, parameter batch_size loses pictures',
     ],
     [
       `${rule('pattern: x', 'kind: TIMEOUT')}\n  - name: mine\n    pattern: y\n    kind: TIMEOUT`,
@@ -83,7 +92,7 @@ describe('R5.1 Rules of the operators', () => {
     ],
     ['rules: [', 'line 1: '],
     ['rules:\n  - name: "a\n', 'line '],
-    ['[]', 'line 1: Invalid input'],
+    ['[]', 'line 1: a file of rules begins with "rules:"'],
     ['a: &a [1]\nrules: *a\n', ''],
   ])('%j is refused: %s', async (text, problem) => {
     await expect(rulesIn(text)).rejects.toThrow(problem);

@@ -13,6 +13,8 @@ import {
   backendStateQuery,
   backendWorkflowId,
   drainSignal,
+  emergencyOverSignal,
+  emergencyStopSignal,
   quarantineSignal,
   resumeSignal,
   summarySignal,
@@ -126,7 +128,7 @@ async function untilState(
 
 test('the first holder gets the id and is tended; a second one is refused and told who is in its way', async () => {
   const { acquire, calls, handle } = await backend();
-  expect(await acquire('a')).toEqual({ gate: 'open' });
+  expect(await acquire('a')).toEqual({ gate: 'open', holds: [], canary: null });
   await until('the tending', async () => calls.includes('tend a'));
   const refusal: unknown = await acquire('b').catch((error: unknown) => error);
   expect(refusal).toBeInstanceOf(WorkflowUpdateFailedError);
@@ -149,7 +151,7 @@ test('a holder that lets go is followed by the next without waiting', async () =
   const { acquire, handle } = await backend({ tendBackend: async () => ({ end: 'stopped' }) });
   await acquire('a');
   await untilState(handle, 'no holder', ({ holder }) => holder === null);
-  expect(await acquire('b')).toEqual({ gate: 'open' });
+  expect(await acquire('b')).toMatchObject({ gate: 'open' });
 });
 
 test('a holder that falls silent loses the id by the heartbeat timeout', async () => {
@@ -157,7 +159,7 @@ test('a holder that falls silent loses the id by the heartbeat timeout', async (
   await acquire('a');
   await expect(acquire('b')).rejects.toThrow(WorkflowUpdateFailedError);
   await until('the id is free', async () => (await handle.query(backendStateQuery)).holder === null, 40_000);
-  expect(await acquire('b')).toEqual({ gate: 'open' });
+  expect(await acquire('b')).toMatchObject({ gate: 'open' });
 }, 60_000);
 
 test('tending that failed is begun again', async () => {
@@ -180,7 +182,7 @@ test('drain and resume reach the worker, and the next holder finds the backend d
   await handle.signal(drainSignal);
   const { gateAnswer } = await untilState(handle, 'the answer', (state) => state.gateAnswer !== null);
   expect(gateAnswer).toEqual({ position: 'draining', running: 1, pending: 2 });
-  expect(await acquire('b', 'a')).toEqual({ gate: 'draining' });
+  expect(await acquire('b', 'a')).toMatchObject({ gate: 'draining' });
   await handle.signal(resumeSignal);
   await until('the resume', async () => calls.includes('gate open'));
   expect(calls.filter((call) => call.startsWith('gate'))).toEqual(['gate draining', 'gate open']);
@@ -208,12 +210,59 @@ test('a quarantine ends when the ComfyUI was found again, not when its worker re
   await handle.signal(drainSignal);
   await handle.signal(quarantineSignal, 'cuDNN failed');
   expect((await handle.query(backendStateQuery)).gate).toEqual({ isDrained: true, quarantine: 'cuDNN failed' });
-  expect(await acquire('b', 'a')).toEqual({ gate: 'closed' });
+  expect(await acquire('b', 'a')).toMatchObject({ gate: 'closed' });
   await handle.signal(summarySignal, summaryOf('b', 5));
   await handle.signal(summarySignal, summaryOf('a', 9)); // of the holder before
   expect((await handle.query(backendStateQuery)).gate.quarantine).toBe('cuDNN failed');
   await handle.signal(summarySignal, summaryOf('b', 6));
   expect((await handle.query(backendStateQuery)).gate).toEqual({ isDrained: true, quarantine: null });
+});
+
+test('a quarantine ends when a worker no longer finds what the one before had seen in the history of the ComfyUI', async () => {
+  const { acquire, handle } = await backend();
+  await acquire('a');
+  const quarantine = async () => (await handle.query(backendStateQuery)).gate.quarantine;
+  await handle.signal(quarantineSignal, 'hot');
+  await handle.signal(summarySignal, { ...summaryOf('a', 1), canary: 'prompt-1' });
+  expect(await acquire('b', 'a')).toMatchObject({ gate: 'closed', canary: 'prompt-1' });
+  await handle.signal(summarySignal, { ...summaryOf('b', 0), canary: 'prompt-1' }); // has not looked yet
+  await handle.signal(summarySignal, { ...summaryOf('b', 1), canary: 'prompt-2', goneCanary: 'prompt-0' });
+  await handle.signal(summarySignal, { ...summaryOf('b', 1), canary: 'prompt-1', goneCanary: 'prompt-0' });
+  expect(await quarantine()).toBe('hot');
+  await handle.signal(summarySignal, { ...summaryOf('b', 1), canary: 'prompt-3', goneCanary: 'prompt-1' });
+  expect(await quarantine()).toBeNull();
+  await handle.signal(quarantineSignal, 'hot again');
+  await handle.signal(summarySignal, { ...summaryOf('b', 1), canary: 'prompt-3', goneCanary: 'prompt-1' });
+  expect(await quarantine()).toBe('hot again');
+});
+
+test('the worker is told why its gate is shut, also when only that changes; who gives no reason takes none back', async () => {
+  const told: unknown[] = [];
+  const { acquire, handle } = await backend({
+    async setGate({ position, holds }) {
+      told.push([position, ...(holds ?? []).map(({ cause, reason }) => `${cause}: ${String(reason)}`)]);
+      return { position, running: null, pending: null };
+    },
+  });
+  await acquire('a');
+  const untilTold = async (count: number) => until(`${count} gates are set`, async () => told.length === count);
+  await handle.signal(quarantineSignal, 'hot');
+  await untilTold(1);
+  await handle.signal(emergencyStopSignal, 'smoke');
+  await untilTold(2);
+  await handle.signal(quarantineSignal);
+  await handle.signal(emergencyOverSignal);
+  await untilTold(3);
+  await handle.signal(resumeSignal);
+  await untilTold(4);
+  expect(told).toEqual([
+    ['closed', 'quarantine: hot'],
+    ['closed', 'emergency_stop: smoke', 'quarantine: hot'],
+    ['closed', 'quarantine: hot'],
+    ['open'],
+  ]);
+  await handle.signal(quarantineSignal);
+  expect((await handle.query(backendStateQuery)).gate.quarantine).toBe('by an operator');
 });
 
 test('a quarantine stays when the ComfyUI is only now told to be found, for the first time', async () => {
@@ -285,7 +334,7 @@ test('an operator may cancel it: the next acquisition starts it again', async ()
   await acquire('a');
   await handle.cancel();
   await until('it is cancelled', async () => (await handle.describe()).status.name === 'CANCELLED');
-  expect(await acquire('a')).toEqual({ gate: 'open' });
+  expect(await acquire('a')).toMatchObject({ gate: 'open' });
 });
 
 describe('Whether a worker holds a backend, when nobody takes what waits in its queue', () => {

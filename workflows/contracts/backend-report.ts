@@ -1,4 +1,4 @@
-import type { GatePosition } from '../domain/backend-gate.js';
+import type { GateHold, GatePosition } from '../domain/backend-gate.js';
 import type { HardwareClass } from '../domain/hardware.js';
 import type { DeviceKind } from './activities.js';
 
@@ -26,6 +26,8 @@ export interface BackendReport {
   readonly reason: string;
   /** What operators want of it, whatever its health. */
   readonly gate: GatePosition;
+  /** Why it is not open; absent in what an earlier version wrote. */
+  readonly gateHolds?: readonly GateHold[];
   /** Every address that was tried last, with what each said (R2.2). */
   readonly addresses: readonly { readonly address: string; readonly said: string }[];
   readonly comfyuiVersion: string | null;

@@ -1,5 +1,5 @@
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
-import type { GatePosition, GateWish } from '../domain/backend-gate.js';
+import type { GateHold, GatePosition, GateWish } from '../domain/backend-gate.js';
 import type { HardwareClass } from '../domain/hardware.js';
 import type { DeviceKind } from './activities.js';
 
@@ -46,6 +46,10 @@ export interface AcquireInput {
 export interface AcquiredBackend {
   /** What operators want of this backend: a drained one stays drained when its worker restarts. */
   readonly gate: GatePosition;
+  /** Why it is not open. This and the next are absent in what an earlier version answered. */
+  readonly holds?: readonly GateHold[];
+  /** What the worker before last told as its `canary`. */
+  readonly canary?: string | null;
 }
 
 /** What the holder tells of its ComfyUI, on changes only: each telling is a few events for ever. */
@@ -65,6 +69,13 @@ export interface BackendSummary {
   readonly isIdle: boolean;
   /** Absent in what an earlier version told. */
   readonly polling?: BackendPolling;
+  /**
+   * A prompt in the history of its ComfyUI, only told while the gate is closed: whoever does not find it there any more
+   * knows that the ComfyUI has restarted meanwhile. Absent in what an earlier version told.
+   */
+  readonly canary?: string | null;
+  /** The canary of an earlier worker, which is not in the history any more. */
+  readonly goneCanary?: string | null;
 }
 
 /** Where the claims of a backend come from. */
@@ -93,6 +104,8 @@ export interface BackendState {
   readonly gate: GateWish;
   /** Where the gate of the holder is known to stand; a worker sets it when it acquires. */
   readonly gateSet: GatePosition;
+  /** What it was told to be the reasons; absent until it was told. */
+  readonly holdsSet?: readonly GateHold[];
   /** The last answer of the worker, `null` until it was asked. */
   readonly gateAnswer: GateAnswer | null;
   readonly summary: BackendSummary | null;
@@ -104,6 +117,7 @@ export interface BackendInput {
   readonly gate: GateWish;
   /** Absent: as `gate` asks for. */
   readonly gateSet?: GatePosition;
+  readonly holdsSet?: readonly GateHold[];
   readonly holder: BackendHolder | null;
   readonly summary: BackendSummary | null;
 }
@@ -153,6 +167,8 @@ export interface BackendPulse {
 export interface SetGateInput {
   readonly holderId: string;
   readonly position: GatePosition;
+  /** Why it is not open; absent in what an earlier version asked. */
+  readonly holds?: readonly GateHold[];
 }
 
 /** Polled on `gpu@<backendId>`: what the Workflow of the backend asks of its holder. */

@@ -1,4 +1,5 @@
-import type { GatePosition } from './backend-gate.js';
+import { gateInWords } from './backend-gate.js';
+import type { GateHold, GatePosition } from './backend-gate.js';
 
 /** As much of a backend's report as the explanation needs. */
 export interface ReportedBackend {
@@ -6,6 +7,8 @@ export interface ReportedBackend {
   readonly health: 'healthy' | 'starting' | 'down';
   readonly reason: string;
   readonly gate: GatePosition;
+  /** Why it is not open; absent in what an earlier version wrote. */
+  readonly gateHolds?: readonly GateHold[];
   readonly addresses: readonly { readonly address: string; readonly said: string }[];
   readonly reportedAt: string;
   /** Its worker is alive: the report is renewed. */
@@ -27,15 +30,18 @@ export function explainIdleFleet(backends: readonly ReportedBackend[], pool: str
 }
 
 function explainShut(backends: readonly ReportedBackend[]): string {
-  const shut = backends.map(({ backendId, gate }) => `${backendId} (${GATE_WORDS[gate]})`);
-  return `No backend takes generations now: ${shut.join(', ')}.`;
+  const shut = backends.map((backend) => `${backend.backendId} is ${whyShut(backend) ?? 'open'}`);
+  return `No backend takes generations now: ${shut.join('. ')}.`;
 }
 
-export const GATE_WORDS: Readonly<Record<GatePosition, string>> = {
-  open: 'open',
-  draining: 'drained: POST /v1/backends/{id}/resume ends that',
-  closed: 'in quarantine until its ComfyUI is restarted, or stopped',
-};
+/** Why a backend takes nothing although it may be well, and what ends that; `null` when its gate is open. */
+export function whyShut({
+  backendId,
+  gate,
+  gateHolds = [],
+}: Pick<ReportedBackend, 'backendId' | 'gate' | 'gateHolds'>): string | null {
+  return gate === 'open' ? null : gateInWords(backendId, gate, gateHolds);
+}
 
 function explainUnhealthy(backends: readonly ReportedBackend[]): string {
   const tried = backends.flatMap(({ addresses }) => addresses.map(({ address, said }) => `${address} (${said})`));

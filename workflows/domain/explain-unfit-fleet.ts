@@ -1,6 +1,6 @@
 import { gapsInWords } from './capability-gaps.js';
 import type { Gap } from './capability-gaps.js';
-import { GATE_WORDS, explainIdleFleet } from './explain-idle-fleet.js';
+import { explainIdleFleet, whyShut } from './explain-idle-fleet.js';
 import type { ReportedBackend } from './explain-idle-fleet.js';
 
 /** A backend before one generation. */
@@ -20,11 +20,13 @@ export function explainUnfitFleet(backends: readonly JudgedBackend[], pool: stri
   return `No backend of the pool "${pool}" can render this now. ${told.join('; ')}.`;
 }
 
-function obstaclesOf({ isFresh, reportedAt, health, reason, gate, gaps, isAvoided }: JudgedBackend): readonly string[] {
+function obstaclesOf(backend: JudgedBackend): readonly string[] {
+  const { isFresh, reportedAt, health, reason, gaps, isAvoided } = backend;
+  const shut = whyShut(backend);
   if (!isFresh) return [`its worker is gone (last heard at ${reportedAt})`];
   return [
     ...(health === 'healthy' ? [] : [`does not answer (${reason})`]),
-    ...(gate === 'open' ? [] : [GATE_WORDS[gate]]),
+    ...(shut === null ? [] : [shut]),
     ...(gaps.length === 0 ? [] : [`lacks ${gapsInWords(gaps)}`]),
     ...(isAvoided ? ['it has failed there before'] : []),
   ];

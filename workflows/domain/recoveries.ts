@@ -23,6 +23,8 @@ export interface Recovery {
   readonly cleansUp?: true;
   /** Before the next claim, in seconds. */
   readonly pauseSeconds: number;
+  /** The rule of the operators whose own step it is. */
+  readonly rule?: string;
 }
 
 const AGAIN = { action: 'claim_again', place: 'any', change: null, frees: null, pauseSeconds: 0 } as const;
@@ -60,6 +62,12 @@ export const REDUCE_PARAMS: Recovery = {
   message: 'The picture is made smaller, with fewer steps',
   place: 'same',
   change: 'reduce_params',
+};
+/** What a rule of the operators changes; which parameters, and how, is told beside it. */
+export const ADJUST_PARAMS: Recovery = {
+  ...REDUCE_PARAMS,
+  message: 'Parameters are changed, and it is rendered again',
+  change: 'adjust_params',
 };
 export const SWITCH_MODEL: Recovery = {
   ...AGAIN,
@@ -150,6 +158,8 @@ export const RETRY: Recovery = {
   strategy: 'retry',
   message: 'Something unexpected went wrong; the generation is tried once more',
 };
+/** A rule of the operators knows what went wrong. */
+export const RETRY_KNOWN: Recovery = { ...RETRY, message: 'The generation is tried once more' };
 export const DOWNLOAD_AGAIN: Recovery = {
   ...AGAIN,
   action: 'download_again',

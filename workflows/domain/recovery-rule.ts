@@ -34,8 +34,13 @@ export interface RecoveryRule {
   readonly strategy?: RuleStrategy;
   /** With `reduce_params`: these instead of R5.2's. */
   readonly adjust: readonly ParameterAdjustment[];
-  /** How often in one generation; afterwards it is given up. */
+  /** How often its step is done in one generation. */
   readonly maxRetries: number;
+  /**
+   * After its own step the built-in ones are tried. Absent in failures that a worker of an earlier version has reported:
+   * those were given up then, as their histories say.
+   */
+  readonly isFollowedByBuiltIn?: true;
 }
 
 /** Whole numbers stay whole, edges stay what a latent can have. */
@@ -55,13 +60,16 @@ const EDGE_MULTIPLE_PX = 8;
 /** Narrows what a failure carries; `null` when it is no rule of this version. */
 export function recoveryRuleFrom(fact: unknown): RecoveryRule | null {
   if (typeof fact !== 'object' || fact === null) return null;
-  const { name, kind, strategy, adjust, maxRetries } = fact as Partial<Record<keyof RecoveryRule, unknown>>;
+  const { name, kind, strategy, adjust, maxRetries, isFollowedByBuiltIn } = fact as Partial<
+    Record<keyof RecoveryRule, unknown>
+  >;
   const knownKind = FAILURE_KINDS.find((known) => known === kind);
   if (typeof name !== 'string' || knownKind === undefined || typeof maxRetries !== 'number') return null;
   if (!Array.isArray(adjust) || !adjust.every(isAdjustment)) return null;
   const knownStrategy = RULE_STRATEGIES.find((known) => known === strategy);
   if (strategy !== undefined && knownStrategy === undefined) return null;
-  const rule = { name, kind: knownKind, adjust, maxRetries };
+  const followed = isFollowedByBuiltIn === true ? ({ isFollowedByBuiltIn: true } as const) : {};
+  const rule = { name, kind: knownKind, adjust, maxRetries, ...followed };
   return knownStrategy === undefined ? rule : { ...rule, strategy: knownStrategy };
 }
 

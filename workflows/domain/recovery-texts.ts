@@ -7,6 +7,7 @@ const RECOVERIES = {
   splitBatch: recoveries.SPLIT_BATCH,
   tiledDecode: recoveries.TILED_DECODE,
   reduceParams: recoveries.REDUCE_PARAMS,
+  adjustParams: recoveries.ADJUST_PARAMS,
   switchModel: recoveries.SWITCH_MODEL,
   otherBackend: recoveries.OTHER_BACKEND,
   cleanUp: recoveries.CLEAN_UP,
@@ -21,6 +22,7 @@ const RECOVERIES = {
   leaveStuck: recoveries.LEAVE_STUCK,
   rediscover: recoveries.REDISCOVER,
   retry: recoveries.RETRY,
+  retryKnown: recoveries.RETRY_KNOWN,
   downloadAgain: recoveries.DOWNLOAD_AGAIN,
   renderAgain: recoveries.RENDER_AGAIN,
   fallBack: recoveries.FALL_BACK,
@@ -36,7 +38,11 @@ export const RECORDED_TEXTS: RecoveryTexts = Object.fromEntries(
 
 const IDS = new Map(Object.entries(RECORDED_TEXTS).map(([id, text]) => [text, id as RecoveryId]));
 
-/** What a rule of the operators adds. */
+/** What a rule of the operators adds to a text: that it has recognised the failure. */
+export function byRule(text: string, rule: string): string {
+  return `${text} (rule ${rule})`;
+}
+
 const BY_RULE = / \(rule ([\w-]+)\)$/;
 
 /** Which text was recorded, and the rule that it names; `null` for one that this version does not write. */

@@ -1,6 +1,8 @@
 import { assertNever } from './assert-never.js';
 import type { FailureKind } from './failure.js';
 import type { MediaFault } from './media-signature.js';
+import { mayChange } from './past-recovery.js';
+import type { PastRecovery } from './past-recovery.js';
 import {
   FREE_ALL,
   FREE_MEMORY,
@@ -26,8 +28,9 @@ import {
   FALL_BACK,
 } from './recoveries.js';
 import type { Recovery } from './recoveries.js';
+import { recoveriesByRule } from './recovery-by-rule.js';
 import type { RecoveryPolicy } from './recovery-policy.js';
-import type { RecoveryRule, RuleStrategy } from './recovery-rule.js';
+import type { RecoveryRule } from './recovery-rule.js';
 
 export interface ObservedFailure {
   readonly kind: FailureKind;
@@ -54,23 +57,6 @@ export interface ObservedFailure {
 /** Renderings that were left to themselves: each may have cost a GPU the same work once more. */
 export function abandonedRenderingsIn(past: readonly Pick<PastRecovery, 'strategy'>[]): number {
   return past.filter(({ strategy }) => strategy === TAKE_OVER.strategy).length;
-}
-
-/** A recovery of this generation that was tried before. */
-export interface PastRecovery {
-  readonly kind: FailureKind;
-  readonly strategy: string;
-  /** The rule of the operators that it followed. */
-  readonly rule?: string;
-  /** Absent in the notes of earlier versions, which did not tell. */
-  readonly wasRunning?: boolean;
-  /** fal.ai took none of it: what waits for a backend goes on waiting. */
-  readonly isRefused?: true;
-}
-
-/** The caller gets something else than what was asked for. */
-function changesWhatWasAsked({ strategy }: Pick<PastRecovery, 'strategy'>): boolean {
-  return strategy === REDUCE_PARAMS.strategy || strategy === SWITCH_MODEL.strategy;
 }
 
 /** Halved so often the largest batch there is (4096) consists of single pictures. */
@@ -120,39 +106,11 @@ export function decideRecovery(
   policy: RecoveryPolicy,
 ): readonly Recovery[] {
   if (!policy.isEnabled) return [];
-  const possible = byRule(failure.rule ?? null, past, policy) ?? onComfyUI(failure, past, policy);
+  const { rule = null } = failure;
+  const builtIn = onComfyUI(failure, past, policy);
+  const possible = rule === null ? builtIn : recoveriesByRule(rule, builtIn, past, policy);
   const hasFallenBack = past.some(({ strategy, isRefused }) => strategy === FALL_BACK.strategy && isRefused !== true);
   return hasFallenBack ? possible.filter(({ action }) => action === 'download_again') : possible;
-}
-
-const BY_STRATEGY = {
-  retry: RETRY,
-  free_memory: FREE_MEMORY,
-  split_batch: SPLIT_BATCH,
-  tiled_decode: TILED_DECODE,
-  reduce_params: REDUCE_PARAMS,
-  switch_model: SWITCH_MODEL,
-  other_backend: OTHER_BACKEND,
-  fal: FALL_BACK,
-  abort: null,
-} as const satisfies Record<RuleStrategy, Recovery | null>;
-
-/** What a rule of the operators says instead of the built-in ones; `null` when it leaves that to them. */
-function byRule(
-  rule: RecoveryRule | null,
-  ...[past, policy]: [readonly PastRecovery[], RecoveryPolicy]
-): readonly Recovery[] | null {
-  if (rule?.strategy === undefined) return null;
-  const recovery: Recovery | null = BY_STRATEGY[rule.strategy];
-  const timesTried = past.filter((tried) => tried.rule === rule.name).length;
-  if (recovery === null || timesTried >= rule.maxRetries) return [];
-  if (changesWhatWasAsked(recovery) && !mayChange(past, policy)) return [];
-  const adjusted = rule.adjust.length > 0 ? ({ change: 'adjust_params', adjust: rule.adjust } as const) : {};
-  return [{ ...recovery, ...adjusted, message: `${recovery.message} (rule ${rule.name})` }];
-}
-
-function mayChange(past: readonly PastRecovery[], policy: RecoveryPolicy): boolean {
-  return !policy.isStrict && past.filter(changesWhatWasAsked).length < policy.maxAttempts;
 }
 
 function onComfyUI(

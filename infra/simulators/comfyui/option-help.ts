@@ -1,5 +1,6 @@
 import { flagLines } from '../shared/flag-lines.js';
 import { factsOf, FAULT_KINDS, isFaultKind } from './faults/fault-kinds.js';
+import type { FaultKind } from './faults/fault-kinds.js';
 import { SCHEDULED_KINDS } from './faults/fault-schedule.js';
 import { FLAGS } from './options.js';
 
@@ -7,13 +8,13 @@ import { FLAGS } from './options.js';
 export function optionHelp(): string {
   const kinds = Object.keys(FAULT_KINDS)
     .filter(isFaultKind)
-    .map((kind) => `  ${kind.padEnd(14)} ${factsOf(kind).does} (${factsOf(kind).fields.join(', ')})`);
+    .map((kind) => `  ${kind.padEnd(14)} ${factsOf(kind).does} (${fieldsOf(kind)})`);
   return [
     'A ComfyUI that draws placeholder pictures, without a GPU.',
     '',
     ...flagLines(FLAGS),
     '',
-    'Faults, armed by POST /simulator/faults {"kind": …, fields}; DELETE ends them:',
+    'Faults, armed by POST /simulator/faults {"kind": …, fields}; DELETE ends them. A field with * is required:',
     ...kinds,
     '',
     `Kinds for --fault-schedule: all but ${Object.keys(FAULT_KINDS)
@@ -21,4 +22,9 @@ export function optionHelp(): string {
       .join(', ')}.`,
     '',
   ].join('\n');
+}
+
+function fieldsOf(kind: FaultKind): string {
+  const { fields, required = [] } = factsOf(kind);
+  return fields.map((field) => (required.some((each) => each === field) ? `${field}*` : field)).join(', ');
 }
