@@ -122,6 +122,10 @@ export default tseslint.config(
     ]),
   },
   {
+    files: ['workers/**/*.ts'],
+    rules: restrict([bound(top('api'), 'workers and API are doors of their own: they meet in Temporal and the database')]),
+  },
+  {
     files: ['cli/**/*.ts'],
     rules: restrict([
       bound(top('workers'), 'the command is no worker'),

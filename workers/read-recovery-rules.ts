@@ -4,7 +4,7 @@ import type { Document } from 'yaml';
 import { z } from 'zod';
 import type { OperatorRule } from '../activities/failures/operator-rules.js';
 import { ConfigError } from '../infra/runtime/env.js';
-import { issueWords } from '../api/schemas/issue-words.js';
+import { issueWords } from '../infra/runtime/issue-words.js';
 import { FAILURE_KINDS } from '../workflows/domain/failure.js';
 import { ADJUSTMENT_OPERATIONS, RULE_STRATEGIES } from '../workflows/domain/recovery-rule.js';
 import { problemInWords } from './rule-problem.js';

@@ -5,7 +5,7 @@ import { isJsonObject } from '../json-object.js';
 import type { JsonObject } from '../json-object.js';
 import { ProblemError } from '../problem-error.js';
 import type { ProblemPlace } from '../problem-error.js';
-import { issueWords } from '../schemas/issue-words.js';
+import { issueWords } from '../../infra/runtime/issue-words.js';
 import { pointerOf, problemPlaces } from '../schemas/problem-places.js';
 import { graphRequestSchema, templateRequestSchema } from '../schemas/generation-request.js';
 import type { GraphRequest, RecoveryRequest } from '../schemas/generation-request.js';

@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import { ProblemError } from '../problem-error.js';
-import { issueWords } from './issue-words.js';
+import { issueWords } from '../../infra/runtime/issue-words.js';
 import { problemPlaces } from './problem-places.js';
 
 /** The body of a request; throws `invalid_request` with everything that is wrong with it. */

@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import { ProblemError } from '../problem-error.js';
-import { issueWords } from './issue-words.js';
+import { issueWords } from '../../infra/runtime/issue-words.js';
 import { problemPlaces } from './problem-places.js';
 
 /** The query of an address; throws `invalid_query` with every parameter that is wrong. */

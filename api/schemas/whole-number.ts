@@ -1,4 +1,4 @@
-import { givenInstead } from './kind-of-value.js';
+import { givenInstead } from '../../infra/runtime/kind-of-value.js';
 import { z } from './openapi-zod.js';
 
 /** A whole number whose every complaint names both ends of the range; zod alone names only the one that was crossed. */

@@ -2,7 +2,7 @@ import { aliasOf } from '../../workflows/domain/aliases.js';
 import { closestNames } from '../../workflows/domain/closest-names.js';
 import type { Correction } from '../../workflows/domain/correct-graph.js';
 import type { ProblemPlace } from '../problem-error.js';
-import { givenInstead } from '../schemas/kind-of-value.js';
+import { givenInstead } from '../../infra/runtime/kind-of-value.js';
 import { MAX_PLACES, pointerOf } from '../schemas/problem-places.js';
 import { parameterTypeOf } from './parameter-types.js';
 import type { ParameterValue } from './parameter-types.js';

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { INPUT_REFERENCE, INPUT_WORDS, MAX_REFERENCE_CHARS } from '../schemas/generation-request.js';
-import type { JsonKind } from '../schemas/kind-of-value.js';
+import type { JsonKind } from '../../infra/runtime/kind-of-value.js';
 import { wholeNumberWords } from '../schemas/whole-number.js';
 import type { FileParameterSpec, ParameterSpec } from './template-manifest.js';
 
