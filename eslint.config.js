@@ -123,7 +123,9 @@ export default tseslint.config(
   },
   {
     files: ['workers/**/*.ts'],
-    rules: restrict([bound(top('api'), 'workers and API are doors of their own: they meet in Temporal and the database')]),
+    rules: restrict([
+      bound(top('api'), 'workers and API are doors of their own: they meet in Temporal and the database'),
+    ]),
   },
   {
     files: ['cli/**/*.ts'],

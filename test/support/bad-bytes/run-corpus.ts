@@ -12,7 +12,7 @@ export interface Outcome {
 }
 
 /** Enough for the pauses between four downloads of each of two renderings. */
-const END_MS = 240_000;
+const END_MS = 420_000;
 
 /** What those are charged to whose generations meet the corpus. */
 export const CORPUS_ACCOUNT = 'corpus';
