@@ -65,12 +65,13 @@ function exportsFor(env: Env): readonly string[] {
   return ['Before any temporal command, or it talks to another Temporal:', `  export ${settings}`, ''];
 }
 
-/** A real ComfyUI may have no model at all; `test-card` needs none. */
+/** A real ComfyUI may have no model at all; `test-card` needs none, and has no counterpart on fal.ai. */
 export function demonstrationRequest(isSimulated: boolean): {
   readonly template: string;
   readonly parameters: Readonly<Record<string, unknown>>;
+  readonly provider?: 'comfyui-only';
 } {
   const size = { width: 512, height: 512 };
-  if (!isSimulated) return { template: 'test-card', parameters: size };
+  if (!isSimulated) return { template: 'test-card', parameters: size, provider: 'comfyui-only' };
   return { template: 'sd15-text-to-image', parameters: { prompt: 'a lighthouse at dusk', ...size } };
 }
