@@ -10,6 +10,7 @@ import { readBackendReports, readOffer, takesGenerations } from './storage/backe
 import type { GraphReader } from './storage/graph-reader.js';
 import type { ObjectStore } from './storage/object-store.js';
 import { untilAborted } from './until-aborted.js';
+import { abortAfter } from '../infra/runtime/abort-after.js';
 
 export interface LeaveToOtherDeps {
   readonly backend: ComfyUIBackend;
@@ -63,7 +64,7 @@ async function gapsHere(backend: ComfyUIBackend, needs: Needs): Promise<readonly
 }
 
 async function offered(backend: ComfyUIBackend): Promise<Pick<Offer, 'nodeClasses' | 'modelFiles'>> {
-  const signal = AbortSignal.any([cancellationSignal(), AbortSignal.timeout(CATALOGUE_MS)]);
+  const signal = abortAfter(CATALOGUE_MS, cancellationSignal());
   try {
     return offerOf(await untilAborted(signal, (await backend.client()).nodeCatalogue()));
   } catch (error) {

@@ -30,6 +30,7 @@ import type { GraphReader } from './storage/graph-reader.js';
 import { readClaim } from './storage/claim-record.js';
 import type { ObjectStore } from './storage/object-store.js';
 import { crashPoint } from '../infra/runtime/crash-point.js';
+import { abortAfter } from '../infra/runtime/abort-after.js';
 
 export interface SubmitPromptDeps {
   readonly backend: ComfyUIBackend;
@@ -139,7 +140,7 @@ async function corrected(
 
 /** Others wait for this submission: whoever needs longer to say what he offers is not waited for. */
 async function catalogueOf(client: ComfyUIClient, signal: AbortSignal): Promise<NodeCatalogue> {
-  return untilAborted(AbortSignal.any([signal, AbortSignal.timeout(CATALOGUE_MS)]), client.nodeCatalogue());
+  return untilAborted(abortAfter(CATALOGUE_MS, signal), client.nodeCatalogue());
 }
 
 interface Submission extends SubmitPromptDeps {

@@ -14,6 +14,7 @@ import type { ComfyUIBackend } from './comfyui/comfyui-backend.js';
 import { ComfyUIError } from './comfyui/errors.js';
 import type { GateSwitch } from './comfyui/gate-switch.js';
 import { heartbeatWhile } from './heartbeat-while.js';
+import { abortAfter } from '../infra/runtime/abort-after.js';
 
 export interface TendBackendDeps {
   readonly backend: ComfyUIBackend;
@@ -44,7 +45,7 @@ export function createTendBackend(deps: TendBackendDeps): BackendOperations['ten
     const untended = hold.tended();
     const watch = new BackendWatch(deps);
     try {
-      const end = AbortSignal.any([signal, hold.ending, AbortSignal.timeout(RENEW_AFTER_MS)]);
+      const end = abortAfter(RENEW_AFTER_MS, signal, hold.ending);
       await heartbeatWhile(
         async () => watch.until(end),
         () => watch.pulse,

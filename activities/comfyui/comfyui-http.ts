@@ -5,6 +5,7 @@ import { urlOf } from './comfyui-address.js';
 import { ComfyUIHttpError, ComfyUIUnreachableError, NotComfyUIError } from './errors.js';
 import type { Reachability } from './errors.js';
 import { parseJson } from './parse-json.js';
+import { abortAfter } from '../../infra/runtime/abort-after.js';
 
 export interface ComfyUIRequest {
   readonly method?: 'GET' | 'POST';
@@ -90,8 +91,7 @@ export function createComfyUIHttp(address: ComfyUIAddress): ComfyUIHttp {
 }
 
 function signalOf(ask: ComfyUIRequest): AbortSignal {
-  const deadline = AbortSignal.timeout(ask.totalMs);
-  return ask.signal === undefined ? deadline : AbortSignal.any([ask.signal, deadline]);
+  return abortAfter(ask.totalMs, ...(ask.signal === undefined ? [] : [ask.signal]));
 }
 
 async function readText(

@@ -10,6 +10,7 @@ import type { ComfyUIBackend } from './comfyui-backend.js';
 import type { ComfyUIClient } from './comfyui-client.js';
 import { ComfyUIHttpError, DownloadError, NotComfyUIError } from './errors.js';
 import { nameFault } from './name-fault.js';
+import { abortAfter } from '../../infra/runtime/abort-after.js';
 
 const LOOK_MS = 15_000;
 
@@ -85,7 +86,7 @@ function isPage(contentType: string | readonly string[] | undefined, filename: s
 }
 
 async function writeText({ client, request, path, signal }: Fetch): Promise<WrittenFile> {
-  const deadline = AbortSignal.any([signal, AbortSignal.timeout(LOOK_MS)]);
+  const deadline = abortAfter(LOOK_MS, signal);
   const state = await client.promptState(request.promptId, deadline);
   const { nodeId, textIndex } = request.reference;
   const text = state.status === 'succeeded' ? state.finished.texts[nodeId]?.[textIndex] : undefined;

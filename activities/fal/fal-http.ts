@@ -3,6 +3,7 @@ import type { Dispatcher } from 'undici';
 import { FalHttpError, FalKeyRefusedError, FalUnreachableError, NotFalError } from './errors.js';
 import { AS_IT_IS } from '../spool/open-file.js';
 import { redactor } from './redactor.js';
+import { abortAfter } from '../../infra/runtime/abort-after.js';
 
 export interface FalCall {
   readonly method: 'GET' | 'POST' | 'PUT';
@@ -92,8 +93,7 @@ export function httpErrorOf(path: string, { status, detail, headers }: FalAnswer
 }
 
 function limited(signal: AbortSignal | undefined, totalMs: number): AbortSignal {
-  const deadline = AbortSignal.timeout(totalMs);
-  return signal === undefined ? deadline : AbortSignal.any([signal, deadline]);
+  return abortAfter(totalMs, ...(signal === undefined ? [] : [signal]));
 }
 
 /** The caller's own cancellation walks through; everything else is an exchange that broke. */

@@ -1,4 +1,5 @@
 import type { Database } from '../../infra/postgres/database.js';
+import { abortAfter } from '../../infra/runtime/abort-after.js';
 import { Bell } from '../../infra/runtime/bell.js';
 import { isTerminal } from '../../workflows/domain/generation-status.js';
 import type { EventHub } from './event-hub.js';
@@ -6,8 +7,8 @@ import type { EventHub } from './event-hub.js';
 /** A lost notification costs at most this long. */
 const SAFETY_LOOK_MS = 3_000;
 
-/** True when the generation has ended, false when the signal came first. */
-export type WaitForEnd = (generationId: string, signal: AbortSignal) => Promise<boolean>;
+/** True when the generation has ended, false when the time was over or the signal came first. */
+export type WaitForEnd = (generationId: string, ms: number, signal: AbortSignal) => Promise<boolean>;
 
 export interface WaitDeps {
   readonly database: Database;
@@ -17,8 +18,8 @@ export interface WaitDeps {
 }
 
 export function createWaitForEnd(deps: WaitDeps): WaitForEnd {
-  return async function waitForEnd(generationId, callerSignal) {
-    const signal = AbortSignal.any([callerSignal, deps.stopping]);
+  return async function waitForEnd(generationId, ms, callerSignal) {
+    const signal = abortAfter(ms, callerSignal, deps.stopping);
     const bell = new Bell();
     const unsubscribe = deps.hub.subscribe(generationId, () => {
       bell.ring();

@@ -94,10 +94,7 @@ async function endsWithin(
   wait.res.once('close', () => {
     gone.abort(); // nobody reads the answer any more; the generation goes on
   });
-  return deps.waitForEnd(
-    wait.generationId,
-    AbortSignal.any([gone.signal, AbortSignal.timeout(wait.waitSeconds * 1000)]),
-  );
+  return deps.waitForEnd(wait.generationId, wait.waitSeconds * 1000, gone.signal);
 }
 
 async function existing(deps: GenerationRoutesDeps, ...[id, language]: [string, Language]): Promise<GenerationView> {

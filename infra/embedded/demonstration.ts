@@ -6,6 +6,7 @@ import type { Env } from '../runtime/env.js';
 import type { DataFolder } from './data-folder.js';
 import type { Reporter } from './reporter.js';
 import { demonstrationRequest } from './welcome.js';
+import { abortAfter } from '../runtime/abort-after.js';
 
 export interface Demonstration {
   readonly apiUrl: string;
@@ -36,7 +37,7 @@ export async function demonstrateOnce(demonstration: Demonstration, env: Env): P
   try {
     if (!booleanFrom(env, 'DEMO', true) || existsSync(marker)) return;
     writeFileSync(marker, new Date().toISOString());
-    const signal = AbortSignal.any([stop, AbortSignal.timeout(GIVE_UP_AFTER_MS)]);
+    const signal = abortAfter(GIVE_UP_AFTER_MS, stop);
     report.say('First start: making one picture as a demonstration (DEMO=off skips this)');
     report.say(`Demonstration: ${outcomeOf(await followed(demonstration, signal), demonstration.apiUrl)}`);
   } catch (error) {

@@ -8,6 +8,7 @@ import { ResourceStack } from '../../infra/runtime/resource-stack.js';
 import { benchEnv } from './bench-stack.js';
 import { rounded, say } from './print.js';
 import type { BenchSection, Figures } from './section.js';
+import { abortAfter } from '../../infra/runtime/abort-after.js';
 
 /**
  * One section after the other, in a folder that is thrown away. Prints figures and judges none; the exit code is 1 when
@@ -53,7 +54,7 @@ async function measured(
   const resources = new ResourceStack();
   const folder = join(root, section.name);
   mkdirSync(folder);
-  const signal = AbortSignal.any([interrupted, AbortSignal.timeout(section.limitMs)]);
+  const signal = abortAfter(section.limitMs, interrupted);
   say(`== ${section.name}`);
   try {
     return await Promise.race([section.measure({ folder, resources, signal, isQuick }), rejectedBy(signal)]);

@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { EmbeddedError } from '../embedded-error.js';
 import { launch, logPathOf } from './launch.js';
 import type { ProcessContext, ProcessExit, ProcessSpec, RunningProcess } from './process-spec.js';
+import { abortAfter } from '../../runtime/abort-after.js';
 
 export interface Supervised {
   readonly name: string;
@@ -114,16 +115,13 @@ class KeepRunning {
   #watchReadiness(running: RunningProcess, over: AbortSignal): Promise<never> {
     const { untilReady, readyWithinMs, name } = this.#spec;
     return new Promise((_, reject) => {
-      untilReady(running, AbortSignal.any([over, AbortSignal.timeout(readyWithinMs)])).then(
-        this.#hooks.onReady,
-        async (error: unknown) => {
-          if (over.aborted) return;
-          if (!(error instanceof EmbeddedError))
-            this.#context.report.say(`${name} was not ready in ${readyWithinMs / 1000} s`);
-          await running.stop();
-          if (error instanceof EmbeddedError) reject(error);
-        },
-      );
+      untilReady(running, abortAfter(readyWithinMs, over)).then(this.#hooks.onReady, async (error: unknown) => {
+        if (over.aborted) return;
+        if (!(error instanceof EmbeddedError))
+          this.#context.report.say(`${name} was not ready in ${readyWithinMs / 1000} s`);
+        await running.stop();
+        if (error instanceof EmbeddedError) reject(error);
+      });
     });
   }
 

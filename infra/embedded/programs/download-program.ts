@@ -11,6 +11,7 @@ import type { Env } from '../../runtime/env.js';
 import { EmbeddedError } from '../embedded-error.js';
 import type { KnownProgram } from './known-programs.js';
 import type { ProgramSearch } from './program-search.js';
+import { abortAfter } from '../../runtime/abort-after.js';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 const DEADLINE_MS = 5 * 60_000;
@@ -24,7 +25,7 @@ export async function downloadProgram(
 ): Promise<string> {
   const url = urlOf(program, search.env);
   const dispatcher = dispatcherFor(search.env);
-  const signal = AbortSignal.any([search.signal, AbortSignal.timeout(DEADLINE_MS)]);
+  const signal = abortAfter(DEADLINE_MS, search.signal);
   search.report.say(`Downloading ${program.name} ${program.release.version} from ${url.origin}`);
   try {
     const response = await fetch(url, { dispatcher, signal });

@@ -9,6 +9,7 @@ import type { BenchServers } from '../bench-stack.js';
 import type { BenchRun } from '../section.js';
 import type { FloorInput } from './contract.js';
 import type { floor } from './workflow.js';
+import { abortAfter } from '../../../infra/runtime/abort-after.js';
 
 const USABLE_WITHIN_MS = 60_000;
 
@@ -31,10 +32,7 @@ export async function startFloor(
     workflowExecutionRetentionPeriod: msToTs('24 hours'),
   });
   const client = new Client({ connection: temporal.connection, namespace });
-  await untilAnswers(
-    async () => void (await client.workflow.count()),
-    AbortSignal.any([run.signal, AbortSignal.timeout(USABLE_WITHIN_MS)]),
-  );
+  await untilAnswers(async () => void (await client.workflow.count()), abortAfter(USABLE_WITHIN_MS, run.signal));
   const entry = join(import.meta.dirname, 'main.js');
   const settings = { FLOOR_NAMESPACE: namespace, FLOOR_BACKENDS: `${backends}` };
   const worker = supervise(nodeChildSpec({ name: 'floor', entry, args: [], env: settings }, env), context);
