@@ -57,6 +57,11 @@ export default tseslint.config(
       'no-restricted-syntax': [
         'error',
         { selector: 'TSEnumDeclaration', message: 'A union of string literals, not an enum' },
+        {
+          selector:
+            "CallExpression[callee.object.name='AbortSignal'][callee.property.name='any'] CallExpression[callee.property.name='timeout']",
+          message: 'Node may collect that timeout, which then never fires: abortAfter() of infra/runtime holds it',
+        },
       ],
     },
   },

@@ -36,8 +36,6 @@ const ruleSchema = z
     error: 'goes with the strategy reduce_params only',
   });
 
-const isFollowedByBuiltIn = true;
-
 const fileSchema = z.strictObject({ rules: z.array(ruleSchema).max(100) });
 
 /**
@@ -76,7 +74,7 @@ export async function readRecoveryRules(path: string): Promise<readonly Operator
       ...facts,
       ...(strategy !== undefined && { strategy }),
       adjust: limits,
-      isFollowedByBuiltIn,
+      isFollowedByBuiltIn: true, // rules in old histories do not say so, and were followed by nothing
     } as const;
     rules.push({ pattern: new RegExp(pattern, 'i'), rule });
   }

@@ -113,7 +113,7 @@ async function chosen(
     .selectFrom('generations as failed')
     .select('id')
     .where('failure_kind', 'in', RETRYABLE_KINDS)
-    .where(sql<boolean>`failure #>> '{facts,isPassing}' IS DISTINCT FROM 'false'`)
+    .where((row) => row.not(WILL_NOT_PASS))
     .$if(graphPolicy.mode === 'templates', (query) => query.where('template', '<>', 'graph'))
     .where((row) =>
       row.not(
@@ -128,13 +128,16 @@ async function chosen(
   return rows.map(({ id }) => id);
 }
 
+/** A ceiling of fal.ai that no waiting lifts, whatever its kind. */
+const WILL_NOT_PASS = sql<boolean>`coalesce(failure #>> '{facts,isPassing}' = 'false', false)`;
+
 /** What failed, was not retried, and will fail again; the oldest first. */
 async function passedOver(database: Kysely<DatabaseSchema>): Promise<readonly SkippedGeneration[]> {
   const rows = await database
     .selectFrom('generations as failed')
     .select(['id', 'failure_kind as kind'])
     .where('failure_kind', 'is not', null)
-    .where('failure_kind', 'not in', RETRYABLE_KINDS)
+    .where((row) => row.or([row('failure_kind', 'not in', RETRYABLE_KINDS), WILL_NOT_PASS]))
     .where((row) =>
       row.not(
         row.exists(

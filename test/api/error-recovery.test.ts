@@ -165,6 +165,7 @@ describe('R5.10 A job', () => {
     for (const each of [unfit, overCeiling]) expect(rows.map(({ retry_of: id }) => id)).not.toContain(each);
     const skipped = { job_id: unfit, reason: 'It failed with BAD_INPUT, and the same would fail again' };
     expect(retried.json['skipped_jobs']).toContainEqual(skipped);
+    expect(retried.json['skipped_jobs']).toContainEqual(expect.objectContaining({ job_id: overCeiling }));
   });
 });
 
