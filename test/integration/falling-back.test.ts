@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { afterEach, expect, test } from '@jest/globals';
 import { SIMULATOR_KEY } from '../../infra/simulators/fal/options.js';
 import { arm } from '../activities/support/simulators.js';
@@ -117,11 +118,18 @@ test('R1.1 R1.2 R1.6 ComfyUI that dies for good: fal.ai delivers the same reques
   expect(await eventsOf(here, id)).toContain('Successfully switched to fal.ai');
 }, 120_000);
 
+/**
+ * Milliseconds until a ComfyUI that died answers again. A real one imports torch for longer; one that is back before anybody
+ * looks, and has never finished anything, cannot be told from one that lost a prompt.
+ */
+const RESTART_MS = 5_000;
+
 /** Somebody starts ComfyUI again whenever it dies, and each time it dies while it loads the text encoder. */
 async function crashAtClipForEver(here: World): Promise<void> {
   await crashAtClip(here);
   const { port, dataDir, ended } = here.comfyui;
   void ended.then(async () => {
+    await setTimeout(RESTART_MS);
     if (world !== here) return; // the test is over
     here.comfyui = await startSimulator({ port, dataDir });
     await crashAtClipForEver(here);
