@@ -4,7 +4,7 @@ import { addGrant, lockBalance } from '../../activities/database/credits.js';
 import type { Database } from '../../infra/postgres/database.js';
 import type { AccountsTable, CreditEntriesTable } from '../../infra/postgres/database-schema.js';
 import { ProblemError } from '../problem-error.js';
-import { cursorFrom, cursorOf } from '../generations/list-cursor.js';
+import { CREATED_KEY, followsCursor, pageOf } from '../generations/list-page.js';
 import type { PageQuery } from '../generations/list-query.js';
 import { accountLimits } from '../generations/open-limits.js';
 import type { LimitConfig } from '../generations/open-limits.js';
@@ -107,33 +107,25 @@ async function readAccount(database: Database, ...[id, defaults]: [string, Limit
   return accountView(row, defaults);
 }
 
-/** One row more than asked for says whether there is a next page. */
 async function listAccounts(
   database: Database,
   ...[{ limit, cursor }, defaults]: [PageQuery, LimitConfig]
 ): Promise<AccountPage> {
-  const after = cursor === null ? null : cursorFrom(cursor);
   const rows = await selectAccounts(database)
-    .$if(after !== null, (select) =>
-      select.where(sql<boolean>`(created_at, id) < (${after?.createdAt ?? ''}::timestamptz, ${after?.id ?? ''})`),
-    )
+    .where(followsCursor(cursor))
     .orderBy('created_at', 'desc')
     .orderBy('id', 'desc')
     .limit(limit + 1)
     .execute();
-  const page = rows.slice(0, limit);
-  const last = page.at(-1);
-  return {
-    accounts: page.map((row) => accountView(row, defaults)),
-    nextCursor: rows.length > limit && last !== undefined ? cursorOf(last.created_key, last.id) : null,
-  };
+  const { page, nextCursor } = pageOf(rows, limit);
+  return { accounts: page.map((row) => accountView(row, defaults)), nextCursor };
 }
 
 function selectAccounts(database: Database) {
   return database
     .selectFrom('accounts')
     .selectAll()
-    .select(sql<string>`created_at::text`.as('created_key')) // with microseconds, which a Date drops
+    .select(CREATED_KEY)
     .select((account) =>
       account
         .selectFrom('credit_entries')

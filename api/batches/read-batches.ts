@@ -4,7 +4,8 @@ import type { BatchesTable, DatabaseSchema } from '../../infra/postgres/database
 import type { Database } from '../../infra/postgres/database.js';
 import { isTerminal } from '../../workflows/domain/generation-status.js';
 import type { GenerationStatus } from '../../workflows/domain/generation-status.js';
-import { cursorFrom, cursorOf } from '../generations/list-cursor.js';
+import type { PageQuery } from '../generations/list-query.js';
+import { CREATED_KEY, followsCursor, pageOf } from '../generations/list-page.js';
 import { NO_ACCOUNT } from '../generations/prepare-generation.js';
 import type { QueueBoard } from '../queue/queue-board.js';
 import type { BatchView } from '../schemas/batch-view.js';
@@ -26,7 +27,7 @@ export interface BatchReader {
   /** `null` when there is none of that id. */
   read(id: string): Promise<BatchView | null>;
   /** Newest first. */
-  list(page: { readonly limit: number; readonly cursor: string | null }): Promise<BatchPage>;
+  list(query: PageQuery): Promise<BatchPage>;
 }
 
 export function createBatchReader(deps: { readonly database: Database; readonly board: QueueBoard }): BatchReader {
@@ -39,25 +40,17 @@ export function createBatchReader(deps: { readonly database: Database; readonly 
       return view ?? null;
     },
     async list({ limit, cursor }) {
-      const after = cursor === null ? null : cursorFrom(cursor);
       const rows = await database
         .selectFrom('batches')
         .selectAll()
-        .select(sql<string>`created_at::text`.as('created_key')) // with microseconds, which a Date drops
-        .$if(after !== null, (select) =>
-          select.where(sql<boolean>`(created_at, id) < (${after?.createdAt ?? ''}::timestamptz, ${after?.id ?? ''})`),
-        )
+        .select(CREATED_KEY)
+        .where(followsCursor(cursor))
         .orderBy('created_at', 'desc')
         .orderBy('id', 'desc')
         .limit(limit + 1)
         .execute();
-      const page = rows.slice(0, limit);
-      const last = page.at(-1);
-      const hasMore = rows.length > limit && last !== undefined;
-      return {
-        batches: await viewsOf(database, board, page),
-        nextCursor: hasMore ? cursorOf(last.created_key, last.id) : null,
-      };
+      const { page, nextCursor } = pageOf(rows, limit);
+      return { batches: await viewsOf(database, board, page), nextCursor };
     },
   };
 }

@@ -1,4 +1,3 @@
-import { sql } from 'kysely';
 import type { Database } from '../../infra/postgres/database.js';
 import type { ProgressWatcher } from '../events/progress-watcher.js';
 import type { Language } from '../messages/messages.js';
@@ -6,7 +5,8 @@ import type { QueueBoard } from '../queue/queue-board.js';
 import type { GenerationView } from '../schemas/generation-view.js';
 import { generationView } from './generation-view.js';
 import type { GenerationRow } from './generation-view.js';
-import { cursorFrom, cursorOf, placeCursorOf, placeFrom } from './list-cursor.js';
+import { placeCursorOf, placeFrom } from './list-cursor.js';
+import { CREATED_KEY, followsCursor, pageOf } from './list-page.js';
 import type { BatchQuery, ListQuery } from './list-query.js';
 
 export interface ReaderDeps {
@@ -41,13 +41,8 @@ export function createGenerationReader(deps: ReaderDeps): GenerationReader {
       return view ?? null;
     },
     async list(query, language) {
-      const rows = await selectPage(deps.database, query);
-      const page = rows.slice(0, query.limit);
-      const last = page.at(-1);
-      return {
-        generations: await viewsOf(deps, page, language),
-        nextCursor: rows.length > query.limit && last !== undefined ? cursorOf(last.created_key, last.id) : null,
-      };
+      const { page, nextCursor } = pageOf(await selectPage(deps.database, query), query.limit);
+      return { generations: await viewsOf(deps, page, language), nextCursor };
     },
     async listBatch(batchId, query, language) {
       const rows = await selectPlaces(deps.database, batchId, query);
@@ -76,19 +71,15 @@ async function selectPlaces(
     .execute();
 }
 
-/** One row more than asked for says whether there is a next page. */
 async function selectPage(database: Database, query: ListQuery) {
-  const { limit, status, template } = query;
-  const after = query.cursor === null ? null : cursorFrom(query.cursor);
+  const { limit, status, template, cursor } = query;
   return database
     .selectFrom('generations')
     .selectAll()
-    .select(sql<string>`created_at::text`.as('created_key')) // with microseconds, which a Date drops
+    .select(CREATED_KEY)
+    .where(followsCursor(cursor))
     .$if(status !== null, (select) => select.where('status', 'in', status ?? []))
     .$if(template !== null, (select) => select.where('template', '=', template ?? ''))
-    .$if(after !== null, (select) =>
-      select.where(sql<boolean>`(created_at, id) < (${after?.createdAt ?? ''}::timestamptz, ${after?.id ?? ''})`),
-    )
     .orderBy('created_at', 'desc')
     .orderBy('id', 'desc')
     .limit(limit + 1)
