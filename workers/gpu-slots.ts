@@ -15,6 +15,12 @@ const LOOK_AT_SICK_MS = 1_000;
 /** The next prompt is bound to this GPU only when that will be free so soon: another may be free earlier. */
 const PREFETCH_AHEAD_MS = 3_000;
 
+/**
+ * What ComfyUI told of its queue stands so long without being asked for: an event may be lost on a connection that is only
+ * half open. 16 busy GPUs that are asked at every look are 64 requests a second.
+ */
+const TOLD_STANDS_MS = 2_000;
+
 /** A reason of our own: the default one is an error with a stack, made at every event of the queue. */
 const WOKEN = 'woken';
 
@@ -44,6 +50,7 @@ export class GpuSlots implements Gate {
   readonly #queueWatch: QueueWatch;
   /** Permits that were given and not given back: the poll that is open, and claims that are being made. */
   #permits = 0;
+  #askedAtMs = Number.NEGATIVE_INFINITY;
   /** Ends every pause at once. */
   #alarm = new AbortController();
 
@@ -133,12 +140,14 @@ export class GpuSlots implements Gate {
     this.#queueWatch.close();
   }
 
-  /** Takes a permit when there is one: `free` means it is taken. One that was woken need not ask when it knows better. */
+  /** Takes a permit when there is one: `free` means it is taken. ComfyUI is asked unless it is known what it would say. */
   async #look(isWoken: boolean): Promise<'free' | 'busy' | 'sick'> {
     const { backend, surroundings, logger } = this.#options;
     try {
       if ((await surroundings.fault()) !== null) return 'sick';
-      if (this.#isFull(isWoken ? (this.#queueWatch.remaining ?? 0) : 0)) return 'busy';
+      const isTold = isWoken || performance.now() - this.#askedAtMs < TOLD_STANDS_MS;
+      if (this.#isFull(isTold ? (this.#queueWatch.remaining ?? 0) : 0)) return 'busy';
+      this.#askedAtMs = performance.now();
       // A claim that is settled while ComfyUI answers may be missing in both counts, so the larger one counts.
       const claimsBefore = this.#claims.count();
       const inComfyQueue = await backend.use(async (client) => client.queueRemaining());

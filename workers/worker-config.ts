@@ -102,7 +102,7 @@ export function workerConfigFrom(env: Env): WorkerConfig {
       affinityMs: integerFrom(env, 'AFFINITY_SECONDS', { fallback: 30, min: 0, max: 3_600 }) * 1_000,
       sweepIntervalMs: integerFrom(env, 'SWEEP_INTERVAL_MS', { fallback: 10_000, min: 200, max: 600_000 }),
       recoveryConfigPath: stringFrom(env, 'RECOVERY_CONFIG', ''),
-      pollIntervalMs: integerFrom(env, 'POLL_INTERVAL_MS', { fallback: 1_000, min: 50, max: 3_000 }), // R4.1: at most 3 s
+      pollIntervalMs: integerFrom(env, 'POLL_INTERVAL_MS', { fallback: 2_500, min: 50, max: 3_000 }), // R4.1: at most 3 s
     },
   };
 }

@@ -1,4 +1,4 @@
-import { activityInfo, cancellationSignal, heartbeat } from '@temporalio/activity';
+import { activityInfo, cancellationSignal } from '@temporalio/activity';
 import type { AwaitCompletionInput, CompletedPrompt } from '../../workflows/contracts/activities.js';
 import type { RenderedSoFar } from '../../workflows/contracts/checkpoint.js';
 import type { RenderingHeartbeat } from '../../workflows/contracts/generation.js';
@@ -153,8 +153,8 @@ export class PromptWatch {
     });
   }
 
+  /** The next heartbeat tells of it: one for each event is processor time, and the server gets one a second at most. */
   #onEvent(): void {
-    heartbeat(this.heartbeat());
     this.#tellForecast();
     const progress = this.#socket?.progress();
     if (progress?.hasEnded === true) this.#settled ??= this.#deps.claims.ending(this.#input.generationId);

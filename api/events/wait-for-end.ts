@@ -5,7 +5,7 @@ import { isTerminal } from '../../workflows/domain/generation-status.js';
 import type { EventHub } from './event-hub.js';
 
 /** A lost notification costs at most this long. */
-const SAFETY_LOOK_MS = 3_000;
+const SAFETY_LOOK_MS = 10_000;
 
 /** True when the generation has ended, false when the time was over or the signal came first. */
 export type WaitForEnd = (generationId: string, ms: number, signal: AbortSignal) => Promise<boolean>;

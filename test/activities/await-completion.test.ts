@@ -127,7 +127,7 @@ describe.each(SIMULATED_VERSIONS)('Awaiting a prompt of ComfyUI %s', (version) =
   });
 
   test('R5.3 heartbeats carry prompt id, node, step and a percentage that never falls', async () => {
-    const comfy = await simulator({ secondsPerStep: 0.05 });
+    const comfy = await simulator({ secondsPerStep: 0.4 });
     const promptId = await queued(comfy.url, buildGraph({ steps: 10 }));
     const world = environment();
     const beats: RenderingHeartbeat[] = [];
@@ -288,7 +288,7 @@ describe.each(SIMULATED_VERSIONS)('Awaiting a prompt of ComfyUI %s', (version) =
     const world = environment();
     const canaries = new Set<unknown>();
     world.onHeartbeat(({ canary }) => canaries.add(canary));
-    const promptId = await queued(comfy.url, buildGraph({ seed: 2, steps: 20 }));
+    const promptId = await queued(comfy.url, buildGraph({ seed: 2, steps: 100 }));
     await world.run(awaitCompletion, buildInput(promptId));
     expect([...canaries]).toEqual([earlier]);
   });
@@ -318,7 +318,7 @@ describe.each(SIMULATED_VERSIONS)('Awaiting a prompt of ComfyUI %s', (version) =
     '%s ends the watching at once and leaves the prompt alone',
     async (reason) => {
       const comfy = await simulator({ secondsPerStep: 0.05 });
-      const promptId = await queued(comfy.url, buildGraph({ steps: 20 }));
+      const promptId = await queued(comfy.url, buildGraph({ steps: 60 }));
       const world = environment();
       world.onHeartbeat(({ state }) => {
         if (state === 'running') world.cancel(reason);

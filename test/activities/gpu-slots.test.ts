@@ -8,12 +8,15 @@ import type { RenderingProgress } from '../../activities/comfyui/rendering-progr
 import { GpuSlots } from '../../workers/gpu-slots.js';
 import { textToImage } from '../simulator/graphs.js';
 import { until } from '../support/until.js';
-import { clientAt, closeConnections, knownBackend, silentLogger } from './support/activity-world.js';
+import { backendAt, clientAt, closeConnections, knownBackend, silentLogger } from './support/activity-world.js';
+import { queued } from './support/prompts.js';
+import { simulator, stopSimulators } from './support/simulators.js';
 
 const waiting: AbortController[] = [];
 afterEach(async () => {
   for (const controller of waiting.splice(0)) controller.abort(new Error('the test is over'));
   await closeConnections();
+  await stopSimulators();
 });
 
 /** A gate before a ComfyUI whose queue the test sets; `queue` may also be an error. */
@@ -215,6 +218,43 @@ describe('R4.3 GPU slots', () => {
       expect(slots.refusal(2)).toMatch(/2 prompts/);
     },
   );
+});
+
+test('R4.3 a gate that ComfyUI has told of its queue asks now and then, and opens at the event', async () => {
+  const comfy = await simulator({ secondsPerStep: 0.1 });
+  const backend = backendAt(comfy.url);
+  const told: (number | null)[] = [];
+  const count = { looks: 0, asked: 0 };
+  const surroundings = {
+    fault: async () => {
+      count.looks += 1;
+      return null;
+    },
+  };
+  const slots = new GpuSlots({
+    backend: {
+      ...backend,
+      use: async (exchange) => {
+        count.asked += 1;
+        return backend.use(exchange);
+      },
+    },
+    ...{ gate: new GateSwitch(), surroundings, maxGpuJobs: 1, prefetch: 0, logger: silentLogger },
+    onQueue: (remaining) => told.push(remaining),
+  });
+  try {
+    await backend.client();
+    const promptId = await queued(comfy.url, textToImage({ steps: 400 }));
+    await until('ComfyUI tells of the prompt', async () => told.at(-1) === 1);
+    const permit = slots.reserve(new AbortController().signal);
+    const before = { ...count };
+    await until('the gate looks six times', async () => count.looks >= before.looks + 6);
+    expect(count.asked - before.asked).toBeLessThan(4);
+    await backend.use(async (client) => client.stop(promptId));
+    await permit;
+  } finally {
+    slots.close();
+  }
 });
 
 describe('R4.3 the prefetch slot', () => {
