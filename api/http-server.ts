@@ -5,6 +5,11 @@ import { isIPv6 } from 'node:net';
 /** Slow-loris limits: headers within 10 s, a whole request within 60 s. Answers may take as long as they like. */
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 60_000;
+/**
+ * A connection without a request stays open for longer than a proxy in front keeps its own, usually 60 s: a request that
+ * is sent while Node closes after its 5 s fails without an answer, and a POST is not repeated.
+ */
+const IDLE_CONNECTION_MS = 65_000;
 /** Requests that are still running when the server stops get this long. */
 const STOP_WITHIN_MS = 8_000;
 
@@ -23,6 +28,7 @@ export async function startHttpServer(
     {
       headersTimeout: HEADERS_TIMEOUT_MS,
       requestTimeout: REQUEST_TIMEOUT_MS,
+      keepAliveTimeout: IDLE_CONNECTION_MS,
       connectionsCheckingInterval: 2_000, // how late the two limits may fire; the default is 30 s
       maxHeaderSize: 16 * 1024,
     },
@@ -40,6 +46,7 @@ export async function startHttpServer(
     async stop() {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       server.closeIdleConnections();
+      server.keepAliveTimeout = 1; // those whose request ends later close then; 0 would mean never
       const timer = setTimeout(() => {
         server.closeAllConnections();
       }, STOP_WITHIN_MS);

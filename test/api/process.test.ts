@@ -2,15 +2,19 @@ import { fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { connect } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, test } from '@jest/globals';
 import { programPath } from '../../infra/runtime/program-path.js';
 import { createTestBucket, createTestDatabase, testServers } from '../support/stack.js';
+import { until } from '../support/until.js';
 import { readEvents } from './support/read-events.js';
 import { NOWHERE, accept, call } from './support/start-test-api.js';
 
 /** As the build leaves it: `npm test` builds first. */
 const entry = process.env['TEST_API_ENTRY'] ?? programPath('api/main');
 const started: ChildProcess[] = [];
+/** The limit of the headers is 10 s, looked at every 2 s. */
+const IDLE_MS = 13_000;
 
 afterEach(() => {
   for (const child of started.splice(0)) child.kill('SIGKILL');
@@ -118,3 +122,23 @@ test('a request that is sent too slowly is cut, while others are answered', asyn
   child.kill('SIGTERM');
   expect(await exit).toBe(0);
 });
+
+test('a connection that was idle for longer than the headers of a request may take is answered again', async () => {
+  const { url, child, exit } = await start();
+  const { hostname, port } = new URL(url);
+  const idle = connect(Number(port), hostname);
+  const answers: string[] = [];
+  idle.on('data', (chunk) => answers.push(String(chunk)));
+  const closed = new Promise<void>((resolve) => idle.once('close', () => resolve()));
+  for (const count of [1, 2]) {
+    idle.write('GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    await Promise.race([
+      until('it is answered', async () => answers.join('').split('HTTP/1.1 200').length > count),
+      closed,
+    ]);
+    await Promise.race([sleep(IDLE_MS), closed]);
+  }
+  expect(answers.join('').split('HTTP/1.1 200')).toHaveLength(3);
+  child.kill('SIGTERM');
+  expect(await exit).toBe(0);
+}, 60_000);

@@ -14,6 +14,8 @@ const COMFYUI_PORT = 7821;
 const RUNS = 230;
 const TEXT_RUNS = 20;
 const VANISHING = 8;
+/** After the last restart: half a minute of looks finds a prompt lost, and a restart before that is a crash to its watch. */
+const VANISHING_AT_LAST = 2;
 const RESTARTS = 3;
 const AT_ONCE = 24;
 
@@ -53,8 +55,12 @@ function bodyOf(run: number): object {
   };
 }
 
+async function vanish(count: number): Promise<void> {
+  await arm(simulator, { kind: 'vanish', nodeType: 'KSampler', count });
+}
+
 test(`R2 ${RUNS} runs with a stranger on the first port, fast prompts, texts, vanishing prompts and restarts: ${RUNS} results`, async () => {
-  await arm(simulator, { kind: 'vanish', nodeType: 'KSampler', count: VANISHING });
+  await vanish(VANISHING);
   const ids: string[] = [];
   let restarts = 0;
   let next = 0;
@@ -70,6 +76,7 @@ test(`R2 ${RUNS} runs with a stranger on the first port, fast prompts, texts, va
         restarts += 1;
         await simulator.kill('SIGKILL');
         simulator = await started(simulator.dataDir);
+        if (restarts === RESTARTS) await vanish(VANISHING_AT_LAST);
       }
     }
   };
@@ -78,6 +85,6 @@ test(`R2 ${RUNS} runs with a stranger on the first port, fast prompts, texts, va
   expect(seen.filter(({ outputs }) => outputs.length === 1 && (outputs[0]?.bytes ?? 0) > 0)).toHaveLength(RUNS);
   expect(seen.filter(({ outputs }) => outputs[0]?.kind === 'text').length).toBeGreaterThanOrEqual(TEXT_RUNS);
   const kinds = seen.flatMap(({ attempts }) => attempts.map(({ kind }) => kind));
-  expect(kinds.filter((kind) => kind === 'PROMPT_LOST').length).toBeGreaterThan(0);
+  expect(kinds.filter((kind) => kind === 'PROMPT_LOST').length).toBeGreaterThanOrEqual(VANISHING_AT_LAST);
   expect(restarts).toBe(RESTARTS);
 }, 600_000);
