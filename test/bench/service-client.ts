@@ -2,6 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { generationBody, nextSeed } from './picture.js';
 
 const LOOK_MS = 100;
+/** The statistics count over all generations. */
+const COUNT_AGAIN_MS = 1_000;
 
 export interface SeenGeneration {
   readonly id: string;
@@ -51,5 +53,5 @@ export async function completedSoFar(apiUrl: string): Promise<number> {
 
 /** Resolves when so many have ended well. */
 export async function untilCompleted(apiUrl: string, count: number, signal: AbortSignal): Promise<void> {
-  while ((await completedSoFar(apiUrl)) < count) await delay(LOOK_MS, undefined, { signal });
+  while ((await completedSoFar(apiUrl)) < count) await delay(COUNT_AGAIN_MS, undefined, { signal });
 }

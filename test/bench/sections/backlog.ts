@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { readPidFiles } from '../../../infra/embedded/processes/pid-file.js';
 import { startBenchServers, startBenchService } from '../bench-stack.js';
 import type { BenchServers, BenchService } from '../bench-stack.js';
@@ -10,12 +11,19 @@ import { submit, untilCompleted } from '../service-client.js';
 import { timeCalls } from '../timing.js';
 
 const BACKENDS = 4;
+/** Clients that fill the queue; they keep both cores busy together with the Workflows that they start. */
 const AT_ONCE = 16;
-const LISTS = 20;
+/** With so many queued, one client calls so often, and has queued as many more. */
+const CALLS = { full: 100, quick: 5 } as const;
 const LOOK_MS = 1_000;
+/** The last Workflows that were started come to their wait. */
+const QUIET_MS = 2_000;
 
 interface Measured {
   readonly count: number;
+  /** While the queue is filled. */
+  readonly fillMs: readonly number[];
+  /** With all of them queued. */
   readonly submitMs: readonly number[];
   readonly listMs: readonly number[];
   readonly drainSeconds: number;
@@ -32,22 +40,20 @@ export const backlog: BenchSection = {
     const options = { simulators: BACKENDS, secondsPerStep: 0, env: { MAX_OPEN_GENERATIONS: '100000' } };
     const service = await startBenchService(servers, run, options);
     const rows: Measured[] = [];
+    const calls = run.isQuick ? CALLS.quick : CALLS.full;
     let before = 0;
     for (const count of run.isQuick ? [20, 100] : [100, 1_000, 10_000]) {
-      rows.push(await measureBacklog({ servers, service, run }, { count, before }));
-      before += count;
+      rows.push(await measureBacklog({ servers, service, run }, { count, calls, before }));
+      before += count + calls;
     }
     sayTable(
       [
-        ...['queued at once', 'submit p50 ms', 'submit p99 ms', 'list p50 ms', 'list p99 ms', 'all done after s'],
-        ...['a second', 'API + MiB', 'worker + MiB'],
+        ...['queued at once', `filling by ${AT_ONCE}: p50, p99 ms`, 'submit p50, p99 ms', 'list p50, p99 ms'],
+        ...['all done after s', 'a second', 'API + MiB', 'worker + MiB'],
       ],
-      rows.map(({ count, submitMs, listMs, drainSeconds, grownMiB }) => [
+      rows.map(({ count, fillMs, submitMs, listMs, drainSeconds, grownMiB }) => [
         String(count),
-        quantile(submitMs, 0.5).toFixed(0),
-        quantile(submitMs, 0.99).toFixed(0),
-        quantile(listMs, 0.5).toFixed(0),
-        quantile(listMs, 0.99).toFixed(0),
+        ...[fillMs, submitMs, listMs].map((ms) => `${quantile(ms, 0.5).toFixed(0)}, ${quantile(ms, 0.99).toFixed(0)}`),
         drainSeconds.toFixed(0),
         (count / drainSeconds).toFixed(1),
         grownMiB.api.toFixed(0),
@@ -56,9 +62,11 @@ export const backlog: BenchSection = {
     );
     return {
       backlog: Object.fromEntries(
-        rows.map(({ count, submitMs, listMs, drainSeconds, grownMiB }) => [
+        rows.map(({ count, fillMs, submitMs, listMs, drainSeconds, grownMiB }) => [
           String(count),
           {
+            fillMsP50: rounded(quantile(fillMs, 0.5)),
+            fillMsP99: rounded(quantile(fillMs, 0.99)),
             submitMsP50: rounded(quantile(submitMs, 0.5)),
             submitMsP99: rounded(quantile(submitMs, 0.99)),
             listMsP50: rounded(quantile(listMs, 0.5)),
@@ -75,28 +83,38 @@ export const backlog: BenchSection = {
 
 async function measureBacklog(
   { servers, service, run }: { readonly servers: BenchServers; readonly service: BenchService; readonly run: BenchRun },
-  { count, before }: { readonly count: number; readonly before: number },
+  { count, calls, before }: { readonly count: number; readonly calls: number; readonly before: number },
 ): Promise<Measured> {
   const { apiUrl } = service;
   const memory = watchMemory(servers);
   await tellAll(apiUrl, 'drain'); // so that everything is queued at once
-  const submitting = await timeCalls(async () => submit(apiUrl, generationBody(nextSeed())), {
-    ...{ count, concurrency: AT_ONCE },
-  });
-  const listing = await timeCalls(
-    async () => {
-      const answer = await fetch(`${apiUrl}/v1/generations?limit=50`);
-      if (!answer.ok) throw new Error(await answer.text());
-      await answer.json();
-    },
-    { count: LISTS, concurrency: 1 },
-  );
+  const submitOne = async () => submit(apiUrl, generationBody(nextSeed()));
+  const filling = await timeCalls(submitOne, { count, concurrency: AT_ONCE });
+  await untilFed(apiUrl, run.signal);
+  const submitting = await timeCalls(submitOne, { count: calls, concurrency: 1 });
+  const listing = await timeCalls(async () => listOnce(apiUrl), { count: calls, concurrency: 1 });
   const startedAt = performance.now();
   await tellAll(apiUrl, 'resume');
-  await untilCompleted(apiUrl, before + count, run.signal);
+  await untilCompleted(apiUrl, before + count + calls, run.signal);
   const drainSeconds = (performance.now() - startedAt) / 1_000;
-  const { submitMs, listMs } = { submitMs: submitting.durationsMs, listMs: listing.durationsMs };
-  return { count, submitMs, listMs, drainSeconds, grownMiB: memory.stop() };
+  return {
+    ...{ count, drainSeconds, grownMiB: memory.stop() },
+    ...{ fillMs: filling.durationsMs, submitMs: submitting.durationsMs, listMs: listing.durationsMs },
+  };
+}
+
+/** Temporal has been told of all that was submitted, and the processes are quiet. */
+async function untilFed(apiUrl: string, signal: AbortSignal): Promise<void> {
+  const depths = async (): Promise<readonly string[]> =>
+    (await (await fetch(`${apiUrl}/metrics`)).text()).match(/^durable_comfy_outbox_depth\{.*$/gm) ?? [];
+  while (!(await depths()).every((line) => line.endsWith(' 0'))) await delay(LOOK_MS, undefined, { signal });
+  await delay(QUIET_MS, undefined, { signal });
+}
+
+async function listOnce(apiUrl: string): Promise<void> {
+  const answer = await fetch(`${apiUrl}/v1/generations?limit=50`);
+  if (!answer.ok) throw new Error(await answer.text());
+  await answer.json();
 }
 
 async function tellAll(apiUrl: string, command: 'drain' | 'resume'): Promise<void> {
