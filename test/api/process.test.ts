@@ -139,6 +139,7 @@ test('a connection that was idle for longer than the headers of a request may ta
     await Promise.race([sleep(IDLE_MS), closed]);
   }
   expect(answers.join('').split('HTTP/1.1 200')).toHaveLength(3);
+  expect(answers.join('')).toContain('Keep-Alive: timeout=65');
   child.kill('SIGTERM');
   expect(await exit).toBe(0);
 }, 60_000);
