@@ -26,6 +26,11 @@ const SEEDS = seeds(20);
 const MAX_GROWTH_MIB = 256;
 /** What a second transfer may cure is transferred again three times. */
 const DOWNLOADS = 4;
+/**
+ * The count goes from try to try in the heartbeat's details. A heartbeat whose call fails is lost, and costs one transfer
+ * more, never a rendering; one moment in which the server answers nobody may cost that to each of the four that run.
+ */
+const MAX_LOST_COUNTS = 4;
 
 const TRANSFER: readonly MediaFault[] = [
   ...(['truncated', 'undecodable', 'trailing_bytes', 'unknown_signature', 'empty', 'no_frames'] as const),
@@ -93,14 +98,17 @@ test('A8 R3.2 not one of the corpus is delivered, and each verdict names the fau
 });
 
 test('A8 R3.2 a file is fetched again before it is rendered again, and rendered again at most once', () => {
+  let lostCounts = 0;
   const wrong = outcomes.flatMap(({ bad, seen, views }) => {
     const isTransfer = bad.faults.some((fault) => TRANSFER.includes(fault));
-    const isFetched = isTransfer ? views > DOWNLOADS && views <= DOWNLOADS * 2 : views <= 2;
+    if (isTransfer) lostCounts += Math.max(0, views - DOWNLOADS * 2);
+    const isFetched = isTransfer ? views > DOWNLOADS : views <= 2;
     const again = seen.attempts.filter(({ strategy }) => strategy === 'render_again').length;
     const isCurable = isTransfer || bad.faults.includes('missing');
     return isFetched && again === (isCurable ? 1 : 0) ? [] : [{ bad: bad.name, views, attempts: seen.attempts }];
   });
   expect(wrong).toEqual([]);
+  expect(lostCounts).toBeLessThanOrEqual(MAX_LOST_COUNTS);
   const rendered = simulator.journal().filter(({ event }) => event === 'rendering_started');
   expect(new Set(rendered.map(({ promptId }) => promptId)).size).toBe(rendered.length);
   expect(rendered.length).toBeLessThanOrEqual(corpus.length * 2);
