@@ -4,7 +4,7 @@ import { PromptWatch } from './comfyui/prompt-watch.js';
 import type { PromptWatchDeps } from './comfyui/prompt-watch.js';
 import type { OperatorRule } from './failures/operator-rules.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
-import { heartbeatWhile } from './heartbeat-while.js';
+import { heartbeatOnNews } from './heartbeat-while.js';
 
 export interface AwaitCompletionDeps extends PromptWatchDeps {
   /** Of the operators, before the built-in ones. */
@@ -16,7 +16,7 @@ export function createAwaitCompletion(deps: AwaitCompletionDeps): BackendActivit
   return async function awaitCompletion(input) {
     const watch = new PromptWatch(deps, input);
     try {
-      return await heartbeatWhile(
+      return await heartbeatOnNews(
         async () => watch.untilFinished(),
         () => watch.heartbeat(),
       );

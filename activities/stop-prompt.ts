@@ -14,6 +14,7 @@ export function createStopPrompt({ backend }: { readonly backend: ComfyUIBackend
   /** Safe to retry: it removes and interrupts one prompt id of ours, as often as needed, and never anybody else's. */
   return async function stopPrompt({ promptId }) {
     const signal = cancellationSignal();
+    backend.forecast.stopped(promptId);
     try {
       return await heartbeatWhile(async () => backend.use(async (client) => stop(client, promptId, signal)));
     } catch (error) {

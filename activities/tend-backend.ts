@@ -13,7 +13,7 @@ import { backendHealthOf } from './comfyui/backend-health.js';
 import type { ComfyUIBackend } from './comfyui/comfyui-backend.js';
 import { ComfyUIError } from './comfyui/errors.js';
 import type { GateSwitch } from './comfyui/gate-switch.js';
-import { heartbeatWhile } from './heartbeat-while.js';
+import { heartbeatOnNews } from './heartbeat-while.js';
 import { abortAfter } from '../infra/runtime/abort-after.js';
 
 export interface TendBackendDeps {
@@ -25,7 +25,9 @@ export interface TendBackendDeps {
   readonly tell: (summary: BackendSummary) => Promise<void>;
 }
 
-const LOOK_MS = 1_000;
+const TICK_MS = 1_000;
+/** An open gate and its claims ask for themselves: a look of its own is for a ComfyUI that has nothing to do. */
+const LOOK_MS = 5_000;
 /** A ComfyUI that comes and goes changes every second; its Workflow hears of it this often at most. */
 const TELL_MS = 5_000;
 /** A busy fleet changes its queues all the time; the heartbeat says so for nothing. */
@@ -46,7 +48,7 @@ export function createTendBackend(deps: TendBackendDeps): BackendOperations['ten
     const watch = new BackendWatch(deps);
     try {
       const end = abortAfter(RENEW_AFTER_MS, signal, hold.ending);
-      await heartbeatWhile(
+      await heartbeatOnNews(
         async () => watch.until(end),
         () => watch.pulse,
       );
@@ -65,6 +67,8 @@ class BackendWatch {
   #queueRemaining: number | null = null;
   #told: BackendSummary | null = null;
   #toldAt = Number.NEGATIVE_INFINITY;
+  #lookedAt = Number.NEGATIVE_INFINITY;
+  #wasEmpty = false;
 
   constructor(deps: TendBackendDeps) {
     this.#deps = deps;
@@ -82,11 +86,25 @@ class BackendWatch {
 
   async until(end: AbortSignal): Promise<void> {
     while (!end.aborted) {
-      this.#queueRemaining = await this.#lookAtQueue(end);
-      await this.#lookAtHistory(end);
+      if (this.#isLookDue()) await this.#look(end);
       if (!end.aborted) await this.#tellChanges();
-      await sleep(LOOK_MS, undefined, { signal: end }).catch(() => undefined);
+      await sleep(TICK_MS, undefined, { signal: end }).catch(() => undefined);
     }
+  }
+
+  async #look(end: AbortSignal): Promise<void> {
+    const isShut = this.#deps.gate.position !== 'open'; // what came before the gate was shut may still be on its way
+    this.#lookedAt = performance.now();
+    this.#queueRemaining = await this.#lookAtQueue(end);
+    this.#wasEmpty = isShut && this.#queueRemaining === 0;
+    await this.#lookAtHistory(end);
+  }
+
+  /** Every second where somebody waits for the end of what runs, or for what the history says. */
+  #isLookDue(): boolean {
+    const { backend, gate } = this.#deps;
+    const isAwaited = gate.position !== 'open' || backend.canary.inherited !== null;
+    return isAwaited || performance.now() - this.#lookedAt >= LOOK_MS;
   }
 
   /** One that is down is looked for by the gate and by the reporter, and not by a third. */
@@ -151,7 +169,7 @@ class BackendWatch {
       deviceName: found?.deviceName ?? null,
       vramTotalBytes: found?.vramTotalBytes ?? null,
       timesFound: snapshot.timesFound,
-      isIdle: gate.position !== 'open' && this.#queueRemaining === 0,
+      isIdle: gate.position !== 'open' && this.#wasEmpty,
       polling: polling.report,
       canary: gate.position === 'closed' ? (backend.canary.inherited ?? backend.canary.promptId) : null,
       goneCanary: backend.canary.gone,

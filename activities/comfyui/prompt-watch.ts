@@ -94,6 +94,7 @@ export class PromptWatch {
       runningSinceMs: this.#runningSinceMs,
       canary: this.#canary,
       isBehindAnother: this.#isBehindAnother,
+      isStopped: this.#deps.backend.forecast.isStopped(this.#input.promptId),
     };
   }
 

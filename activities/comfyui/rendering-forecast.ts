@@ -11,6 +11,7 @@ interface ExpectedRendering {
   readonly isWatched: boolean;
   readonly startedAtMs: number | null;
   readonly sampling: Sampling | null;
+  readonly isStopped: boolean;
 }
 
 /** Steps of the node that samples now, since it was first seen. */
@@ -55,6 +56,16 @@ export class RenderingForecast {
     const before = this.#renderings.get(promptId) ?? this.#unknown();
     const sampling = progress === null ? before.sampling : this.#samplingOf(before, progress);
     this.#renderings.set(promptId, { ...before, isWatched: true, startedAtMs, sampling });
+  }
+
+  /** ComfyUI has been told to stop it. */
+  stopped(promptId: string): void {
+    const rendering = this.#renderings.get(promptId);
+    if (rendering !== undefined) this.#renderings.set(promptId, { ...rendering, isStopped: true });
+  }
+
+  isStopped(promptId: string): boolean {
+    return this.#renderings.get(promptId)?.isStopped === true;
   }
 
   /** The prompt is over, or is no longer watched from here. */
@@ -136,6 +147,9 @@ export class RenderingForecast {
   }
 
   #unknown(): ExpectedRendering {
-    return { kind: null, submittedAtMs: this.#now(), isWatched: false, startedAtMs: null, sampling: null };
+    return {
+      ...{ kind: null, submittedAtMs: this.#now(), startedAtMs: null, sampling: null },
+      ...{ isWatched: false, isStopped: false },
+    };
   }
 }

@@ -154,6 +154,27 @@ describe.each(SIMULATED_VERSIONS)('Awaiting a prompt of ComfyUI %s', (version) =
     expect(states.has('pending')).toBe(true);
   });
 
+  test('that its prompt is being stopped is news: the answer to that heartbeat brings the cancel', async () => {
+    const comfy = await simulator({ secondsPerStep: 0.1 });
+    await queued(comfy.url, buildGraph({ steps: 200 }));
+    const promptId = await queued(comfy.url, buildGraph({ steps: 1, seed: 2 }));
+    const backend = backendAt(comfy.url);
+    const awaitCompletion = createAwaitCompletion({ rules: [], backend, pollIntervalMs: 20_000, claims: noClaims });
+    const world = environment();
+    const beats: RenderingHeartbeat[] = [];
+    world.onHeartbeat((beat) => {
+      beats.push(beat);
+      if (beat.isStopped === true) world.cancel('CANCELLED');
+    });
+    const watching = expect(world.run(awaitCompletion, buildInput(promptId))).rejects.toThrow('CANCELLED');
+    await until('the first heartbeat', async () => beats.length > 0);
+    backend.forecast.stopped(promptId);
+    const stoppedAt = performance.now();
+    await watching;
+    expect(performance.now() - stoppedAt).toBeLessThan(3_000);
+    expect(beats.at(-1)).toMatchObject({ state: 'pending', isStopped: true });
+  });
+
   test('R4.1 rendering beyond its limit is a timeout, and the prompt is left to stopPrompt', async () => {
     const comfy = await simulator({ secondsPerStep: 0.2 });
     const promptId = await queued(comfy.url, buildGraph({ steps: 100 }));

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { heartbeatWhile } from '../../activities/heartbeat-while.js';
+import { heartbeatOnNews, heartbeatWhile } from '../../activities/heartbeat-while.js';
 import { until } from '../support/until.js';
 import { environment } from './support/activity-world.js';
 
@@ -21,3 +21,25 @@ test('longer work sends what its details then say, and no more once it is over',
   await world.run(async () => heartbeatWhile(work, () => ({ count: said.length })), null);
   expect(said.slice(0, 2)).toEqual([{ count: 0 }, { count: 1 }]);
 });
+
+test('work that watches sends what is new within a second, and the same again only after five', async () => {
+  const world = environment();
+  const said: { readonly details: unknown; readonly atMs: number }[] = [];
+  world.onHeartbeat((details) => said.push({ details, atMs: performance.now() }));
+  let state = 'pending';
+  const work = async () => {
+    await until('the first heartbeat', async () => said.length >= 1);
+    await until('the first again', async () => said.length >= 2);
+    state = 'running';
+    await until('the change', async () => said.length >= 3);
+  };
+  await world.run(async () => heartbeatOnNews(work, () => ({ state })), null);
+  expect(said.map(({ details }) => details)).toEqual([
+    { state: 'pending' },
+    { state: 'pending' },
+    { state: 'running' },
+  ]);
+  const [first = 0, second = 0, third = 0] = said.map(({ atMs }) => atMs);
+  expect(second - first).toBeGreaterThan(4_000);
+  expect(third - second).toBeLessThan(3_000);
+}, 30_000);

@@ -29,8 +29,11 @@ describe.each(SIMULATED_VERSIONS)('Stopping a prompt of ComfyUI %s', (version) =
     const other = await queued(comfy.url, buildGraph({ steps: 40 }));
     const promptId = await queued(comfy.url, buildGraph({ seed: 2 }));
     await untilRunning(comfy.url, other);
-    const stopPrompt = createStopPrompt({ backend: backendAt(comfy.url) });
+    const backend = backendAt(comfy.url);
+    backend.forecast.observed(promptId, null, null);
+    const stopPrompt = createStopPrompt({ backend });
     await expect(environment().run(stopPrompt, { promptId })).resolves.toEqual({ outcome: 'removed' });
+    expect(backend.forecast.isStopped(promptId)).toBe(true); // its watch says so
     expect(countOf(comfy, 'rendering_started', promptId)).toBe(0);
     await expect(clientAt(comfy.url).promptState(other)).resolves.toEqual({ status: 'running' });
     expect(comfy.journal().filter(({ event, hits }) => event === 'interrupt' && hits === true)).toEqual([]);

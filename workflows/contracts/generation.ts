@@ -195,4 +195,6 @@ export interface RenderingHeartbeat {
   readonly canary?: string | null;
   /** Waited behind another prompt of ours when it was last seen. */
   readonly isBehindAnother?: boolean;
+  /** Its worker is taking it from ComfyUI. News, so that a heartbeat is sent: the answer to it brings the cancel. */
+  readonly isStopped?: boolean;
 }
