@@ -3,8 +3,10 @@ import { heartbeat } from '@temporalio/activity';
 
 /** A cancel comes with the answer to a heartbeat, so this is how late it is noticed; the SDK sends one a second at most. */
 const BEAT_MS = 1_000;
-/** A third of the heartbeat timeout: two may be lost. */
-const QUIET_BEAT_MS = 5_000;
+/** How late what is new is told where somebody watches for minutes. */
+const NEWS_BEAT_MS = 2_000;
+/** With nothing new; two of these may be lost before the heartbeat timeout, and a third is on its way. */
+const QUIET_BEAT_MS = 4_000;
 
 /**
  * Heartbeats while `work` runs, with what `details` then says: without it a cancel would not be noticed, nor a worker
@@ -12,29 +14,31 @@ const QUIET_BEAT_MS = 5_000;
  * over by then costs the server no write, and the details of the attempt before stand until this one has its own.
  */
 export async function heartbeatWhile<T>(work: () => Promise<T>, details?: () => unknown): Promise<T> {
-  return everySecond(work, () => {
+  const beat = (): void => {
     heartbeat(details?.());
-  });
+  };
+  return repeating(beat, BEAT_MS, work);
 }
 
 /**
- * The same for work that watches for minutes: what is new is sent within a second, and otherwise one heartbeat in five,
- * because each is a write on the server. A cancel that must come sooner has to be news.
+ * The same for work that watches for minutes: a heartbeat every two seconds while there is news, and every four
+ * otherwise, because each is a write on the server. A cancel that must not wait for that has to be news.
  */
 export async function heartbeatOnNews<T>(work: () => Promise<T>, details: () => unknown): Promise<T> {
   let sent: { readonly details: unknown; readonly atMs: number } | null = null;
-  return everySecond(work, () => {
+  const beat = (): void => {
     const now = { details: details(), atMs: performance.now() };
-    // Half a second early: a timer that came late must not put it off by another one.
-    const isQuiet = sent !== null && now.atMs - sent.atMs < QUIET_BEAT_MS - BEAT_MS / 2;
+    // Half a beat early: a timer that came late must not put it off by another one.
+    const isQuiet = sent !== null && now.atMs - sent.atMs < QUIET_BEAT_MS - NEWS_BEAT_MS / 2;
     if (isQuiet && isDeepStrictEqual(now.details, sent?.details)) return;
     sent = now;
     heartbeat(now.details);
-  });
+  };
+  return repeating(beat, NEWS_BEAT_MS, work);
 }
 
-async function everySecond<T>(work: () => Promise<T>, beat: () => void): Promise<T> {
-  const timer = setInterval(beat, BEAT_MS);
+async function repeating<T>(beat: () => void, everyMs: number, work: () => Promise<T>): Promise<T> {
+  const timer = setInterval(beat, everyMs);
   try {
     return await work();
   } finally {

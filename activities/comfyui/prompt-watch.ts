@@ -154,7 +154,7 @@ export class PromptWatch {
     });
   }
 
-  /** The next heartbeat tells of it: one for each event is processor time, and the server gets one a second at most. */
+  /** The next heartbeat tells of it: one for each event would be processor time for nothing. */
   #onEvent(): void {
     this.#tellForecast();
     const progress = this.#socket?.progress();
