@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { Client } from '@temporalio/client';
+import type { Client } from '@temporalio/client';
 import { Worker } from '@temporalio/worker';
-import type { WorkerOptions } from '@temporalio/worker';
+import type { NativeConnection, WorkerOptions } from '@temporalio/worker';
 import { createAwaitFal } from '../activities/await-fal.js';
 import { createEmergencyStop } from '../activities/emergency/emergency-stop.js';
 import { createDownloadOutputs } from '../activities/download-outputs.js';
@@ -36,7 +36,6 @@ import { ConfigError } from '../infra/runtime/env.js';
 import type { Logger } from '../infra/runtime/logger.js';
 import { projectRoot } from '../infra/runtime/project-root.js';
 import type { ResourceStack } from '../infra/runtime/resource-stack.js';
-import { connectToTemporal } from './connect-to-temporal.js';
 import { controlUpkeep } from './control-upkeep.js';
 import { startDemandPublisher } from './demand-publisher.js';
 import { startFleetWatcher } from './fleet-watcher.js';
@@ -52,10 +51,10 @@ import type { WorkerConfig } from './worker-config.js';
 export interface ControlWorkerOptions {
   readonly config: WorkerConfig;
   readonly store: ObjectStore;
+  readonly connection: NativeConnection;
+  readonly client: Client;
   readonly logger: Logger;
   readonly resources: ResourceStack;
-  /** Aborted when the process ends. */
-  readonly ending: AbortSignal;
 }
 
 const POOL_SIZE = 10;
@@ -76,7 +75,7 @@ type AllActivities = ControlActivities &
 
 /** Workflow Tasks, records, and the relay that starts what was accepted. */
 export async function createControlWorker(options: ControlWorkerOptions): Promise<Worker> {
-  const { config, store, logger, resources, ending } = options;
+  const { config, store, connection, client, logger, resources } = options;
   const { databaseUrl, temporal } = config;
   if (databaseUrl === null)
     throw new ConfigError('DATABASE_URL is not set, but a worker with the role control needs it');
@@ -89,9 +88,6 @@ export async function createControlWorker(options: ControlWorkerOptions): Promis
     },
   });
   resources.add('database', close);
-  const connection = await connectToTemporal({ temporal, logger, signal: ending });
-  resources.add('control connection', async () => connection.close());
-  const client = new Client({ connection, namespace: temporal.namespace });
   if (config.searchAttributes) await ensureSearchAttributes(client, logger);
 
   const hasKey = config.fal.key !== null;

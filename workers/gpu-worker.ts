@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { Client } from '@temporalio/client';
+import type { Client } from '@temporalio/client';
 import { Worker } from '@temporalio/worker';
 import type { NativeConnection } from '@temporalio/worker';
 import type { BackendHold } from '../activities/backend-hold.js';
@@ -39,7 +39,7 @@ import { backendIdOf } from './backend-identity.js';
 import { backendUpkeep } from './backend-upkeep.js';
 import { BackendLease } from './backend-lease.js';
 import { BackendReporter } from './backend-reporter.js';
-import { connectToTemporal } from './connect-to-temporal.js';
+import { connectForPolling } from './connect-to-temporal.js';
 import { claimOnQueue } from './claim-on-queue.js';
 import type { DemandWatch } from './demand-watch.js';
 import type { GatedQueue } from './gated-queue.js';
@@ -62,6 +62,7 @@ export interface GpuWorkerOptions {
   readonly comfyUIDir: string | null;
   readonly rules: readonly OperatorRule[];
   readonly store: ObjectStore;
+  readonly client: Client;
   /** Of the pool: one for all backends of this process. */
   readonly demand: DemandWatch;
   readonly logger: Logger;
@@ -88,7 +89,6 @@ interface Backing extends GpuWorkerOptions {
   readonly usage: GpuUsage;
   readonly spool: Spool;
   readonly inputs: InputFiles;
-  readonly client: Client;
   readonly late: LateAttempt;
   readonly polling: PollingState;
   readonly readKeptGraph: GraphReader;
@@ -99,16 +99,15 @@ interface Backing extends GpuWorkerOptions {
  * process holds the backend's id, so that nothing is claimed before.
  */
 export async function createGpuWorker(options: GpuWorkerOptions): Promise<readonly Runnable[]> {
-  const { config, target, store, logger, resources, ending, onLost } = options;
+  const { config, target, store, client, logger, resources, ending, onLost } = options;
   const { temporal, gpu } = config;
   const backendId = await backendIdOf(gpu, target, config.dataDir);
   const gate = new GateSwitch();
   const backend = createComfyUIBackend({ backendId, target, logger });
   resources.add(`backend ${backendId}`, async () => backend.close());
-  // A connection of its own: the SDK refuses two Workers on one queue (`gpu`) over one connection.
-  const connection = await connectToTemporal({ temporal, logger, signal: ending });
+  // Its Workers' own: the SDK refuses two Workers on one queue (`gpu`) over one connection.
+  const connection = await connectForPolling({ temporal, logger, signal: ending });
   resources.add(`connection ${backendId}`, async () => connection.close());
-  const client = new Client({ connection, namespace: temporal.namespace });
   const lease = await BackendLease.acquire({
     ...{ client, backendId, gate, logger, onLost },
     ...{ canary: backend.canary, signal: ending },
@@ -141,7 +140,7 @@ export async function createGpuWorker(options: GpuWorkerOptions): Promise<readon
   const readKeptGraph = createGraphReader(store);
   const inputs = createInputFiles({ store, scratch });
   const backing = {
-    ...{ ...options, backend, gate, hold: lease, slots, usage, spool, inputs, client, late, polling, readKeptGraph },
+    ...{ ...options, backend, gate, hold: lease, slots, usage, spool, inputs, late, polling, readKeptGraph },
   };
   const workers = await createWorkers(backing, connection);
   reporter.start();

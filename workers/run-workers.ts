@@ -1,8 +1,10 @@
 import { join } from 'node:path';
+import { Client } from '@temporalio/client';
 import { Runtime } from '@temporalio/worker';
 import { createObjectStore } from '../activities/storage/object-store.js';
 import type { Logger } from '../infra/runtime/logger.js';
 import type { ResourceStack } from '../infra/runtime/resource-stack.js';
+import { connectToTemporal } from './connect-to-temporal.js';
 import { createControlWorker } from './control-worker.js';
 import { DemandWatch } from './demand-watch.js';
 import { createGpuWorker } from './gpu-worker.js';
@@ -36,22 +38,30 @@ export async function runWorkers({ config, logger, resources, stop, onReady }: R
   const store = createObjectStore(config.storage);
   await store.createBucketIfAbsent();
   const group = new WorkerGroup(stop, logger);
-  const shared = { config, store, logger, resources, ending: group.ending };
-  const startControl = async (): Promise<void> => {
-    group.run(await createControlWorker(shared));
-  };
-  const demand = new DemandWatch({ store, pool: config.gpu.pool, logger });
-  const startGpus = config.gpu.targets.map((target, index) => async (): Promise<void> => {
-    const onLost = (reason: unknown): void => {
-      group.fail(reason);
+  const start = async (): Promise<void> => {
+    const { ending } = group;
+    // One for all calls of the process: the SDK keeps their deadlines in an `AsyncLocalStorage` of the connection.
+    const connection = await connectToTemporal({ temporal: config.temporal, logger, signal: ending });
+    resources.add('connection', async () => connection.close());
+    const client = new Client({ connection, namespace: config.temporal.namespace });
+    const shared = { config, store, client, logger, resources, ending };
+    const startControl = async (): Promise<void> => {
+      group.run(await createControlWorker({ ...shared, connection }));
     };
-    const comfyUIDir = config.gpu.comfyUIDirs[index] ?? null;
-    for (const worker of await createGpuWorker({ ...shared, demand, rules, target, comfyUIDir, onLost }))
-      group.run(worker);
-  });
-  // In this order: a GPU worker acquires its backend from a Workflow, and that needs a control worker.
-  if (config.roles.includes('control')) await started([startControl], group);
-  if (config.roles.includes('gpu')) await started(startGpus, group);
+    const demand = new DemandWatch({ store, pool: config.gpu.pool, logger });
+    const startGpus = config.gpu.targets.map((target, index) => async (): Promise<void> => {
+      const onLost = (reason: unknown): void => {
+        group.fail(reason);
+      };
+      const comfyUIDir = config.gpu.comfyUIDirs[index] ?? null;
+      for (const worker of await createGpuWorker({ ...shared, demand, rules, target, comfyUIDir, onLost }))
+        group.run(worker);
+    });
+    // In this order: a GPU worker acquires its backend from a Workflow, and that needs a control worker.
+    if (config.roles.includes('control')) await started([startControl], group);
+    if (config.roles.includes('gpu')) await started(startGpus, group);
+  };
+  await started([start], group);
   if (!group.ending.aborted) onReady();
   // Every Worker has let go before anything that they use is released.
   await group.ended();
