@@ -17,28 +17,30 @@ export async function heartbeatWhile<T>(work: () => Promise<T>, details?: () => 
   const beat = (): void => {
     heartbeat(details?.());
   };
-  return repeating(beat, BEAT_MS, work);
+  return everySecond(work, beat);
 }
 
 /**
- * The same for work that watches for minutes: a heartbeat every two seconds while there is news, and every four
- * otherwise, because each is a write on the server. A cancel that must not wait for that has to be news.
+ * The same for work that watches for minutes: after the first one a heartbeat every two seconds while there is news, and
+ * every four otherwise, because each is a write on the server. A cancel that must not wait for that has to be news.
  */
 export async function heartbeatOnNews<T>(work: () => Promise<T>, details: () => unknown): Promise<T> {
   let sent: { readonly details: unknown; readonly atMs: number } | null = null;
   const beat = (): void => {
     const now = { details: details(), atMs: performance.now() };
-    // Half a beat early: a timer that came late must not put it off by another one.
-    const isQuiet = sent !== null && now.atMs - sent.atMs < QUIET_BEAT_MS - NEWS_BEAT_MS / 2;
-    if (isQuiet && isDeepStrictEqual(now.details, sent?.details)) return;
+    if (sent !== null) {
+      const isNews = !isDeepStrictEqual(now.details, sent.details);
+      // Half a beat early: a timer that came late must not put it off by another one.
+      if (now.atMs - sent.atMs < (isNews ? NEWS_BEAT_MS : QUIET_BEAT_MS) - BEAT_MS / 2) return;
+    }
     sent = now;
     heartbeat(now.details);
   };
-  return repeating(beat, NEWS_BEAT_MS, work);
+  return everySecond(work, beat);
 }
 
-async function repeating<T>(beat: () => void, everyMs: number, work: () => Promise<T>): Promise<T> {
-  const timer = setInterval(beat, everyMs);
+async function everySecond<T>(work: () => Promise<T>, beat: () => void): Promise<T> {
+  const timer = setInterval(beat, BEAT_MS);
   try {
     return await work();
   } finally {

@@ -90,7 +90,7 @@ test('a generation that somebody interrupted is tried again before those that wa
   const { service, simulators } = await start([{ secondsPerStep: 0.05 }], { PREFETCH: '0' });
   const [simulator] = simulators;
   if (simulator === undefined) throw new Error('no simulator');
-  const ids = await submitAll(service, 3, 40);
+  const ids = await submitAll(service, 3, 80); // 4 s each
   await until('one is seen rendering', async () => {
     const seen = await Promise.all(ids.map(async (id) => service.get(id)));
     return seen.some(({ progress }) => (progress?.step ?? 0) > 1);
