@@ -25,6 +25,7 @@ export interface TendBackendDeps {
   readonly tell: (summary: BackendSummary) => Promise<void>;
 }
 
+/** How soon a change is told, and a ComfyUI behind a shut gate is seen to be idle. */
 const TICK_MS = 1_000;
 /** An open gate and its claims ask for themselves: a look of its own is for a ComfyUI that has nothing to do. */
 const LOOK_MS = 5_000;

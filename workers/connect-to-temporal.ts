@@ -30,7 +30,7 @@ export async function connectToTemporal(options: {
  * A connection for the Workers of one ComfyUI. The SDK keeps the abort signal of each activity in an `AsyncLocalStorage` of
  * the Worker's connection, for calls that this kind of connection does not abort (1.24: `worker/lib/activity.js`,
  * `sendRequest` in `worker/lib/connection.js`), and each storage that was ever used takes part in every promise of the
- * process: with sixteen connections that was a tenth of the worker's processor time.
+ * process: with sixteen connections that was a tenth of what its main thread did (profile in `docs/performance.md`).
  */
 export async function connectForPolling(...options: Parameters<typeof connectToTemporal>): Promise<NativeConnection> {
   const connection = await connectToTemporal(...options);

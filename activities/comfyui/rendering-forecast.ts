@@ -58,7 +58,7 @@ export class RenderingForecast {
     this.#renderings.set(promptId, { ...before, isWatched: true, startedAtMs, sampling });
   }
 
-  /** ComfyUI has been told to stop it. */
+  /** ComfyUI is being told to stop it. */
   stopped(promptId: string): void {
     const rendering = this.#renderings.get(promptId);
     if (rendering !== undefined) this.#renderings.set(promptId, { ...rendering, isStopped: true });
