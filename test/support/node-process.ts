@@ -3,14 +3,19 @@ import type { ChildProcess } from 'node:child_process';
 import { createWriteStream, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { programPath } from '../../infra/runtime/program-path.js';
+import { inTime } from './in-time.js';
+
+/** How much of a process's log goes into a failure: the folder is gone when somebody reads it. */
+export const LOG_LINES = 30;
 
 /** One of our own programs, running. */
 export interface NodeProcess {
   /** Where the API listens; empty for a worker. */
   readonly url: string;
   readonly pid: number;
-  readonly ended: Promise<ProcessEnd>;
-  /** Sends the signal and waits for the end. */
+  /** Waits for an end that comes by itself; throws the log when it does not. */
+  readonly ended: () => Promise<ProcessEnd>;
+  /** Sends the signal and waits for the end; what does not end is killed and an error. */
   readonly end: (signal: NodeJS.Signals) => Promise<ProcessEnd>;
 }
 
@@ -20,6 +25,8 @@ export interface ProcessEnd {
 }
 
 const READY_WITHIN_MS = 60_000;
+/** A stopping worker gives its activities time; a crash point comes when a generation gets there. */
+export const ENDS_WITHIN_MS = 150_000;
 
 /** Starts a built program of ours; resolves when it says that it is ready, rejects with its log when it does not. */
 export async function startNode(options: {
@@ -50,13 +57,22 @@ export async function startNode(options: {
     });
   });
   const url = await readyUrl(child, () => readFileSync(logPath, 'utf8'));
+  const endsInTime = async (): Promise<ProcessEnd> =>
+    inTime(ended, ENDS_WITHIN_MS, () => {
+      const lastWords = readFileSync(logPath, 'utf8').split('\n').slice(-LOG_LINES);
+      return `The ${options.name} has not ended; its last words:\n${lastWords.join('\n')}\nWaited in vain`;
+    });
   return {
     url,
     pid: child.pid ?? -1,
-    ended,
+    ended: endsInTime,
     end: async (signal) => {
       child.kill(signal);
-      return ended;
+      try {
+        return await endsInTime();
+      } finally {
+        child.kill('SIGKILL'); // does nothing to one that has ended
+      }
     },
   };
 }

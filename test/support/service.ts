@@ -5,14 +5,11 @@ import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import type { CheckedSystem } from './checker/check-invariants.js';
 import { expectClean } from './checker/expect-clean.js';
-import { startNode } from './node-process.js';
+import { LOG_LINES, startNode } from './node-process.js';
 import type { NodeProcess, ProcessEnd } from './node-process.js';
 import { createTestBucket, createTestDatabase, createTestNamespace, testServers } from './stack.js';
 import type { TestServers } from './stack.js';
 import { until } from './until.js';
-
-/** How much of the worker's log goes into a failure: the folder is gone when somebody reads it. */
-const LOG_LINES = 30;
 
 /** A generation as the API shows it; only what tests look at. */
 export interface SeenGeneration {
@@ -62,7 +59,7 @@ export interface Service {
    * it before the service stops.
    */
   readonly startOther: (name: string, env: Readonly<Record<string, string>>) => Promise<NodeProcess>;
-  /** Resolves when the worker that runs now has ended by itself. */
+  /** Resolves when the worker that runs now has ended by itself; throws its log when it does not. */
   readonly workerEnded: () => Promise<ProcessEnd>;
   readonly post: (path: string, body?: unknown, headers?: Readonly<Record<string, string>>) => Promise<Response>;
   readonly submit: (body: unknown, headers?: Readonly<Record<string, string>>) => Promise<SeenGeneration>;
@@ -143,7 +140,7 @@ export async function startService(options: {
     startApi: async (extra) => {
       api = await spawnNode('api', 'api/main', { PORT: new URL(apiUrl).port, ...extra });
     },
-    apiEnded: async () => api.ended,
+    apiEnded: async () => api.ended(),
     workerPid: () => worker.pid,
     signalWorker: (signal) => {
       process.kill(worker.pid, signal);
@@ -156,7 +153,7 @@ export async function startService(options: {
       spoolFolders.push(join(dataDir, name, 'spool'));
       return spawnNode(name, 'workers/main', { DATA_DIR: join(dataDir, name), ...extra });
     },
-    workerEnded: async () => worker.ended,
+    workerEnded: async () => worker.ended(),
     post,
     get,
     submit: async (body, headers) => {

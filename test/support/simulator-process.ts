@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { programPath } from '../../infra/runtime/program-path.js';
 import type { JournalEntry } from '../../infra/simulators/comfyui/journal.js';
 import { serverVersions } from '../../infra/simulators/comfyui/server-versions.js';
+import { inTime } from './in-time.js';
+import { ENDS_WITHIN_MS } from './node-process.js';
 import type { ProcessEnd } from './node-process.js';
 
 /** The ComfyUIs that everything about submitting, waiting and cancelling is tested on, oldest first. */
@@ -39,6 +41,8 @@ export interface SimulatorProcess<Entry = JournalEntry> {
   readonly ended: Promise<ProcessEnd>;
 }
 
+const READY_WITHIN_MS = 60_000;
+
 /** Starts a simulator as its own process, so that killing it is real; rejects with what it wrote when it does not start. */
 export async function startSimulator(options: SimulatorProcessOptions = {}): Promise<SimulatorProcess> {
   const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), 'comfyui-simulator-'));
@@ -66,10 +70,10 @@ export async function spawnSimulator<Entry>(options: {
       resolve({ code, signal });
     });
   });
-  const url = await readyUrl(child);
-  const kill = (signal: NodeJS.Signals) => {
+  const url = await inTime(readyUrl(child), READY_WITHIN_MS, () => 'The simulator did not listen');
+  const kill = async (signal: NodeJS.Signals): Promise<ProcessEnd> => {
     child.kill(signal);
-    return ended;
+    return inTime(ended, ENDS_WITHIN_MS, () => `The simulator at ${url} has not ended after ${signal}`);
   };
   return {
     url,
