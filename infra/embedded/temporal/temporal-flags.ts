@@ -37,6 +37,10 @@ function dynamicConfig(throwaway: boolean): readonly (readonly [string, string])
     ['history.timerProcessorMaxPollRPS', '1000'],
     // 1 s by default, which is the least any timer or retry pause takes.
     ['history.timerProcessorMaxTimeShift', '"50ms"'],
+    // 30 s, of visibility 10 s, by default: a queue goes through all that it has done since, whenever something new comes.
+    ['history.transferProcessorUpdateAckInterval', '"5s"'],
+    ['history.timerProcessorUpdateAckInterval', '"5s"'],
+    ['history.visibilityProcessorUpdateAckInterval', '"5s"'],
     // 1 by default: an emergency stop would be refused while another batch runs.
     ['frontend.MaxConcurrentBatchOperationPerNamespace', '5'],
     // `temporal worker list` shows who is alive.
