@@ -4,6 +4,7 @@ import { migrate } from '../infra/postgres/migrate.js';
 import { ConfigError } from '../infra/runtime/env.js';
 import { createLogger, logLevelFrom } from '../infra/runtime/logger.js';
 import { ResourceStack } from '../infra/runtime/resource-stack.js';
+import { stopInTime } from '../infra/runtime/stop-in-time.js';
 import { announceReady, stopSignalOf } from '../infra/runtime/stop-signal.js';
 import { apiConfigFrom } from './api-config.js';
 import { startApi } from './start-api.js';
@@ -12,6 +13,9 @@ import { armCrashPoint } from '../infra/runtime/crash-point.js';
 const logger = createLogger({ name: 'api', level: logLevelFrom(process.env) });
 const resources = new ResourceStack();
 const stop = stopSignalOf(process);
+stop.addEventListener('abort', () => {
+  stopInTime(process, logger);
+});
 
 main()
   .catch((error: unknown) => {
@@ -21,6 +25,7 @@ main()
     process.exitCode = 1;
   })
   .finally(async () => {
+    stopInTime(process, logger);
     for (const { name, error } of await resources.release()) logger.warn({ name, err: error }, 'Could not be released');
     if (process.connected) process.disconnect();
   });

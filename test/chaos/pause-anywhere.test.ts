@@ -39,9 +39,10 @@ test.each(ACTIVITIES)(
     await service.killWorker('SIGTERM');
     await service.startWorker({ CRASH_AT: `${activity}.mid:1:SIGSTOP` });
     const before = simulator.journal().length;
+    // The middle of `awaitCompletion` is a look that finds the prompt running, and looks are 2.5 s apart.
     const { id } = await service.submit({
       template: 'sd15-text-to-image',
-      parameters: { prompt: activity, width: 64, height: 64, steps: 15, seed: 1 },
+      parameters: { prompt: activity, width: 64, height: 64, steps: activity === 'awaitCompletion' ? 60 : 15, seed: 1 },
     });
     await untilStopped(service.workerPid());
     try {

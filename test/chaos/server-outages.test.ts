@@ -21,6 +21,8 @@ const ACTIVITIES = [
 ] as const;
 /** Ends as CANCELLED, as a prompt is only stopped for that. */
 const STOPPING = 'stopPrompt';
+/** The middle of `awaitCompletion` is a look that finds the prompt running, and looks are 2.5 s apart. */
+const STEPS: Readonly<Record<string, number>> = { awaitCompletion: 60, [STOPPING]: 150 };
 const CASES = SERVER_NAMES.flatMap((server) => ACTIVITIES.map((activity) => ({ server, activity })));
 
 let seen: ReadonlyMap<string, SeenGeneration | Error>;
@@ -87,7 +89,7 @@ async function killIn(
     service.submit(
       {
         template: 'sd15-text-to-image',
-        parameters: { prompt: activity, width: 64, height: 64, steps: activity === STOPPING ? 150 : 15, seed: 1 },
+        parameters: { prompt: activity, width: 64, height: 64, steps: STEPS[activity] ?? 15, seed: 1 },
       },
       { 'Idempotency-Key': activity },
     ),

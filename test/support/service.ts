@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
+import { STOPPED_LATE } from '../../infra/runtime/stop-in-time.js';
 import type { CheckedSystem } from './checker/check-invariants.js';
 import { expectClean } from './checker/expect-clean.js';
 import { LOG_LINES, startNode } from './node-process.js';
@@ -187,6 +188,10 @@ export async function startService(options: {
     endUnchecked: async () => {
       await Promise.all([api.end('SIGTERM'), worker.end('SIGTERM')]);
       await connection.close();
+      const late = ['api', 'worker'].filter((name) =>
+        readFileSync(join(dataDir, `${name}.log`), 'utf8').includes(STOPPED_LATE),
+      );
+      if (late.length > 0) throw new Error(`${late.join(' and ')} did not stop in time; the logs are in ${dataDir}`);
       rmSync(dataDir, { recursive: true, force: true });
     },
   };

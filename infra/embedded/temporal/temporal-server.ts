@@ -13,7 +13,7 @@ export interface TemporalRequest extends TemporalFlagsRequest {
 }
 
 /** By default a collection begins when the heap has doubled: at 3 generations a second that was a tenth of its work. */
-const COLLECTED_LESS_OFTEN = { GOGC: '300' };
+const COLLECTED_LESS_OFTEN = { GOGC: '400' };
 
 /** The Temporal dev server with its Web UI on loopback, its Workflows in a database file. */
 export function temporalServer(request: TemporalRequest): ProcessSpec {
