@@ -9,28 +9,41 @@ export interface Cached<Value> {
 const TIMES_LONGER = 10;
 const LONGEST_MS = 5_000;
 
-/** Remembers what was read for so long, or ten times as long as it took; a failed reading is not remembered. */
+/**
+ * Remembers what was read for so long, or ten times as long as it took; a failed reading is not remembered. For as long
+ * again whoever asks is answered with it while it is read anew: of those who ask all the time nobody waits.
+ */
 export function cachedFor<Value>(ms: number, readNow: () => Promise<Value>): Cached<Value> {
-  let last: { readonly at: number; readonly reading: Promise<Value> } | null = null;
+  let known: { readonly value: Value; readonly readAtMs: number } | null = null;
+  let underWay: Promise<Value> | null = null;
   let holdMs = ms;
+  const begin = (): Promise<Value> => {
+    const readAtMs = performance.now();
+    const reading = readNow();
+    underWay = reading;
+    reading.then(
+      (value) => {
+        holdMs = Math.max(ms, Math.min(LONGEST_MS, (performance.now() - readAtMs) * TIMES_LONGER));
+        if (underWay !== reading) return; // forgotten meanwhile
+        known = { value, readAtMs };
+        underWay = null;
+      },
+      () => {
+        if (underWay === reading) underWay = null; // those who wait are told
+      },
+    );
+    return reading;
+  };
   return {
     async read() {
-      if (last !== null && performance.now() - last.at < holdMs) return last.reading;
-      const current = { at: performance.now(), reading: readNow() };
-      last = current;
-      current.reading.then(
-        () => {
-          const tookMs = performance.now() - current.at;
-          holdMs = Math.max(ms, Math.min(LONGEST_MS, tookMs * TIMES_LONGER));
-        },
-        () => {
-          if (last === current) last = null;
-        },
-      );
-      return current.reading;
+      const ageMs = known === null ? Infinity : performance.now() - known.readAtMs;
+      if (known !== null && ageMs < holdMs) return known.value;
+      const reading = underWay ?? begin();
+      return known !== null && ageMs < 2 * holdMs ? known.value : reading;
     },
     forget() {
-      last = null;
+      known = null;
+      underWay = null;
     },
   };
 }
