@@ -64,9 +64,11 @@ async function gapsHere(backend: ComfyUIBackend, needs: Needs): Promise<readonly
 }
 
 async function offered(backend: ComfyUIBackend): Promise<Pick<Offer, 'nodeClasses' | 'modelFiles'>> {
-  const signal = abortAfter(CATALOGUE_MS, cancellationSignal());
   try {
-    return offerOf(await untilAborted(signal, (await backend.client()).nodeCatalogue()));
+    const catalogue = await abortAfter(CATALOGUE_MS, [cancellationSignal()], async (signal) =>
+      untilAborted(signal, (await backend.client()).nodeCatalogue()),
+    );
+    return offerOf(catalogue);
   } catch (error) {
     cancellationSignal().throwIfAborted();
     log.warn('The node classes of ComfyUI could not be read; it may have what is needed', { error });

@@ -140,7 +140,7 @@ async function corrected(
 
 /** Others wait for this submission: whoever needs longer to say what he offers is not waited for. */
 async function catalogueOf(client: ComfyUIClient, signal: AbortSignal): Promise<NodeCatalogue> {
-  return untilAborted(abortAfter(CATALOGUE_MS, signal), client.nodeCatalogue());
+  return abortAfter(CATALOGUE_MS, [signal], async (limited) => untilAborted(limited, client.nodeCatalogue()));
 }
 
 interface Submission extends SubmitPromptDeps {

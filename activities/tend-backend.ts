@@ -48,9 +48,8 @@ export function createTendBackend(deps: TendBackendDeps): BackendOperations['ten
     const untended = hold.tended();
     const watch = new BackendWatch(deps);
     try {
-      const end = abortAfter(RENEW_AFTER_MS, signal, hold.ending);
       await heartbeatOnNews(
-        async () => watch.until(end),
+        async () => abortAfter(RENEW_AFTER_MS, [signal, hold.ending], async (end) => watch.until(end)),
         () => watch.pulse,
       );
       const isStopping = hold.ending.aborted || cancellationDetails()?.workerShutdown === true;

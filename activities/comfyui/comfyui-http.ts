@@ -40,8 +40,8 @@ export interface ComfyUIHttp {
   send(request: ComfyUIRequest): Promise<ComfyUIAnswer>;
   /** Like `send`, but any status other than 200 or any body that is no JSON is an error. */
   json(request: ComfyUIRequest): Promise<unknown>;
-  /** The open response, for files; the caller reads the body to its end or destroys it. */
-  open(request: ComfyUIRequest): Promise<Dispatcher.ResponseData>;
+  /** What `read` makes of the open response, for files: it reads the body to its end or destroys it. */
+  open<T>(request: ComfyUIRequest, read: (response: Dispatcher.ResponseData) => Promise<T>): Promise<T>;
   close(): Promise<void>;
 }
 
@@ -52,7 +52,7 @@ export function createComfyUIHttp(address: ComfyUIAddress): ComfyUIHttp {
     bodyTimeout: SILENCE_TIMEOUT_MS,
   });
 
-  const open = async (ask: ComfyUIRequest): Promise<Dispatcher.ResponseData> => {
+  const answered = async (ask: ComfyUIRequest, signal: AbortSignal): Promise<Dispatcher.ResponseData> => {
     try {
       return await request(urlOf(address, ask.path, ask.query), {
         dispatcher,
@@ -63,17 +63,21 @@ export function createComfyUIHttp(address: ComfyUIAddress): ComfyUIHttp {
           ...(ask.body !== undefined && { 'content-type': 'application/json' }),
         },
         body: ask.form ?? (ask.body === undefined ? null : JSON.stringify(ask.body)),
-        signal: signalOf(ask),
+        signal,
       });
     } catch (error) {
       throw unreachable(address, ask, error);
     }
   };
-  const send = async (ask: ComfyUIRequest): Promise<ComfyUIAnswer> => {
-    const response = await open(ask);
-    const text = await readText(address, ask, response);
-    return { status: response.statusCode, text, json: jsonOrNull(text) };
-  };
+  const open: ComfyUIHttp['open'] = async (ask, read) =>
+    abortAfter(ask.totalMs, ask.signal === undefined ? [] : [ask.signal], async (signal) =>
+      read(await answered(ask, signal)),
+    );
+  const send = async (ask: ComfyUIRequest): Promise<ComfyUIAnswer> =>
+    open(ask, async (response) => {
+      const text = await readText(address, ask, response);
+      return { status: response.statusCode, text, json: jsonOrNull(text) };
+    });
 
   return {
     address,
@@ -88,10 +92,6 @@ export function createComfyUIHttp(address: ComfyUIAddress): ComfyUIHttp {
     },
     close: async () => dispatcher.destroy(),
   };
-}
-
-function signalOf(ask: ComfyUIRequest): AbortSignal {
-  return abortAfter(ask.totalMs, ...(ask.signal === undefined ? [] : [ask.signal]));
 }
 
 async function readText(

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
+import type { Dispatcher } from 'undici';
 import type { Logger } from '../../infra/runtime/logger.js';
 import type { OutputReference } from '../../workflows/contracts/activities.js';
 import { OutputInvalidError } from '../media/errors.js';
@@ -43,15 +44,23 @@ type FileFetch = Fetch &
   Pick<FetchOutputDeps, 'logger' | 'downloadMs'> & { readonly file: NonNullable<OutputReference['file']> };
 
 async function download(fetch: FileFetch): Promise<WrittenFile> {
-  const { client, request, file, path, signal, logger, downloadMs } = fetch;
-  const { generationId, index } = request;
+  const { client, request, file, signal, downloadMs } = fetch;
   const { filename, subfolder, type } = file;
   const misnamed = nameFault(file);
-  if (misnamed !== null) throw new OutputInvalidError([{ index, fault: 'bad_name', detail: misnamed }]);
+  if (misnamed !== null) throw new OutputInvalidError([{ index: request.index, fault: 'bad_name', detail: misnamed }]);
   const query = { filename, subfolder, type };
-  const response = await client.http.open({
-    ...{ path: '/api/view', query, headers: AS_IT_IS, signal, totalMs: downloadMs },
-  });
+  return client.http.open(
+    { path: '/api/view', query, headers: AS_IT_IS, signal, totalMs: downloadMs },
+    async (response) => save(fetch, response),
+  );
+}
+
+async function save(
+  { client, request, file, path, signal, logger }: FileFetch,
+  response: Dispatcher.ResponseData,
+): Promise<WrittenFile> {
+  const { generationId, index } = request;
+  const { filename, subfolder } = file;
   const from = `${client.address.label}/view (${subfolder}/${filename})`;
   if (response.statusCode !== 200) {
     await response.body.dump({ limit: ERROR_BODY_BYTES });
@@ -86,8 +95,7 @@ function isPage(contentType: string | readonly string[] | undefined, filename: s
 }
 
 async function writeText({ client, request, path, signal }: Fetch): Promise<WrittenFile> {
-  const deadline = abortAfter(LOOK_MS, signal);
-  const state = await client.promptState(request.promptId, deadline);
+  const state = await abortAfter(LOOK_MS, [signal], async (limited) => client.promptState(request.promptId, limited));
   const { nodeId, textIndex } = request.reference;
   const text = state.status === 'succeeded' ? state.finished.texts[nodeId]?.[textIndex] : undefined;
   if (text === undefined) {

@@ -1,3 +1,4 @@
+import type { Dispatcher } from 'undici';
 import { codingFault } from '../spool/open-file.js';
 import type { WrittenFile } from '../spool/spool.js';
 import { ERROR_BODY_BYTES, writeCounted } from '../spool/write-counted.js';
@@ -19,10 +20,16 @@ const GONE = [404, 410];
 
 /** Fetches a file of a result, counted and hashed, to disk. */
 export async function downloadFalFile(http: FalHttp, download: FalDownload): Promise<WrittenFile> {
-  const { signal, path, totalMs, maxBytes } = download;
+  const { signal, totalMs } = download;
   const url = checkedFileUrl(download.url, http.queueUrl);
   const from = `${url.host}${url.pathname}`;
-  const response = await http.open(url, { signal, totalMs });
+  return http.open(url, { signal, totalMs }, async (response) => save(download, from, response));
+}
+
+async function save(
+  { path, signal, maxBytes }: FalDownload,
+  ...[from, response]: [string, Dispatcher.ResponseData]
+): Promise<WrittenFile> {
   const { statusCode: status, body, headers } = response;
   if (status !== 200) {
     await body.dump({ limit: ERROR_BODY_BYTES });

@@ -39,8 +39,12 @@ export interface FalHttp {
   readonly queueUrl: string;
   /** Any answer, whatever its status; but a refused key is an error. */
   send(call: FalCall): Promise<FalAnswer>;
-  /** The open response of a file, without the key; the caller reads the body to its end or destroys it. */
-  open(url: URL, limits: { readonly signal: AbortSignal; readonly totalMs: number }): Promise<Dispatcher.ResponseData>;
+  /** What `read` makes of the open response of a file, asked for without the key: it reads the body to its end or destroys it. */
+  open<T>(
+    url: URL,
+    limits: { readonly signal: AbortSignal; readonly totalMs: number },
+    read: (response: Dispatcher.ResponseData) => Promise<T>,
+  ): Promise<T>;
   close(): Promise<void>;
 }
 
@@ -59,27 +63,33 @@ export function createFalHttp({ key, queueUrl }: { readonly key: string; readonl
     async send(call) {
       const url = new URL(`${queueUrl}${call.path}`);
       for (const [name, value] of Object.entries(call.query ?? {})) url.searchParams.set(name, value);
-      const response = await exchange(url.host, call.signal, async () =>
-        request(url, {
-          dispatcher: call.method === 'POST' ? fresh : kept,
-          method: call.method,
-          headers: {
-            ...call.headers,
-            authorization: `Key ${key}`,
-            ...(call.body !== undefined && { 'content-type': 'application/json' }),
-          },
-          body: call.body === undefined ? null : JSON.stringify(call.body),
-          signal: limited(call.signal, call.totalMs),
+      const { response, text } = await abortAfter(call.totalMs, signalsOf(call), async (signal) =>
+        exchange(url.host, call.signal, async () => {
+          const opened = await request(url, {
+            dispatcher: call.method === 'POST' ? fresh : kept,
+            method: call.method,
+            headers: {
+              ...call.headers,
+              authorization: `Key ${key}`,
+              ...(call.body !== undefined && { 'content-type': 'application/json' }),
+            },
+            body: call.body === undefined ? null : JSON.stringify(call.body),
+            signal,
+          });
+          return { response: opened, text: await readText(url, opened) };
         }),
       );
-      const text = await exchange(url.host, call.signal, async () => readText(url, response));
       const answer = answerOf(response, redact(text));
       if (answer.status === 401 || answer.status === 403) throw new FalKeyRefusedError(answer.status, answer.detail);
       return answer;
     },
-    open: async (url, { signal, totalMs }) =>
-      exchange(url.host, signal, async () =>
-        request(url, { dispatcher: kept, headers: AS_IT_IS, signal: limited(signal, totalMs) }),
+    open: async (url, { signal, totalMs }, read) =>
+      abortAfter(totalMs, [signal], async (limited) =>
+        read(
+          await exchange(url.host, signal, async () =>
+            request(url, { dispatcher: kept, headers: AS_IT_IS, signal: limited }),
+          ),
+        ),
       ),
     close: async () => {
       await Promise.all([kept.destroy(), fresh.destroy()]);
@@ -92,8 +102,8 @@ export function httpErrorOf(path: string, { status, detail, headers }: FalAnswer
   return new FalHttpError(path, { status, detail, retryAfterMs: retryAfterMsOf(headers['retry-after']) });
 }
 
-function limited(signal: AbortSignal | undefined, totalMs: number): AbortSignal {
-  return abortAfter(totalMs, ...(signal === undefined ? [] : [signal]));
+function signalsOf({ signal }: FalCall): readonly AbortSignal[] {
+  return signal === undefined ? [] : [signal];
 }
 
 /** The caller's own cancellation walks through; everything else is an exchange that broke. */

@@ -23,14 +23,26 @@ export function createBoundedTransport(options: TransportOptions): Pick<typeof h
   const { request } = isSecure ? https : http;
   const agent = isSecure ? new https.Agent({ keepAlive: true }) : new http.Agent({ keepAlive: true });
   const bounded = (asked: http.RequestOptions, onResponse?: (response: http.IncomingMessage) => void) => {
-    const limits = { agent, timeout: idleMs, signal: AbortSignal.timeout(totalMs) };
-    const sent = request({ ...asked, ...limits }, (response) => {
+    let answer: http.IncomingMessage | null = null;
+    const sent = request({ ...asked, agent, timeout: idleMs }, (response) => {
+      answer = response;
       if (!READ_HERE.includes(response.statusCode ?? 0)) onResponse?.(response);
       // The request is over by then, so that destroy() would tell nobody.
       else void answerError(response).then((error) => sent.emit('error', error));
     });
+    /** Whoever reads an answer hears of it there. */
+    const giveUp = (message: string): void => {
+      (answer ?? sent).destroy(new Error(message));
+    };
+    const timer = setTimeout(() => {
+      giveUp(`The object store took longer than ${totalMs / 1000} s`);
+    }, totalMs);
+    timer.unref();
+    sent.on('close', () => {
+      clearTimeout(timer); // left behind it would hold for an hour all that called for it
+    });
     sent.on('timeout', () => {
-      sent.destroy(new Error(`The object store was silent for ${idleMs / 1000} s`));
+      giveUp(`The object store was silent for ${idleMs / 1000} s`);
     });
     return sent;
   };

@@ -19,17 +19,18 @@ export interface WaitDeps {
 
 export function createWaitForEnd(deps: WaitDeps): WaitForEnd {
   return async function waitForEnd(generationId, ms, callerSignal) {
-    const signal = abortAfter(ms, callerSignal, deps.stopping);
     const bell = new Bell();
     const unsubscribe = deps.hub.subscribe(generationId, () => {
       bell.ring();
     });
     try {
-      while (!signal.aborted) {
-        if (await hasEnded(deps.database, generationId)) return true;
-        await bell.wait(SAFETY_LOOK_MS, signal);
-      }
-      return false;
+      return await abortAfter(ms, [callerSignal, deps.stopping], async (signal) => {
+        while (!signal.aborted) {
+          if (await hasEnded(deps.database, generationId)) return true;
+          await bell.wait(SAFETY_LOOK_MS, signal);
+        }
+        return false;
+      });
     } finally {
       unsubscribe();
     }

@@ -53,17 +53,19 @@ async function finished(client: ComfyUIClient, promptId: string): Promise<Finish
 
 async function download(client: ComfyUIClient, file: NonNullable<OutputReference['file']>): Promise<Buffer> {
   const query = { filename: file.filename, subfolder: file.subfolder, type: file.type };
-  const response = await client.http.open({ path: '/api/view', query, signal: undefined, totalMs: DOWNLOAD_MS });
-  if (response.statusCode !== 200) {
-    await response.body.dump();
-    throw new CliError(`${client.address.label} answered ${response.statusCode} for ${file.filename}`);
-  }
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const chunk of response.body as AsyncIterable<Uint8Array>) {
-    bytes += chunk.length;
-    if (bytes > MAX_FILE_BYTES) throw new CliError(`${file.filename} has more than ${MAX_FILE_BYTES} bytes`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
+  const ask = { path: '/api/view', query, signal: undefined, totalMs: DOWNLOAD_MS };
+  return client.http.open(ask, async ({ statusCode, body }) => {
+    if (statusCode !== 200) {
+      await body.dump();
+      throw new CliError(`${client.address.label} answered ${statusCode} for ${file.filename}`);
+    }
+    const chunks: Uint8Array[] = [];
+    let bytes = 0;
+    for await (const chunk of body as AsyncIterable<Uint8Array>) {
+      bytes += chunk.length;
+      if (bytes > MAX_FILE_BYTES) throw new CliError(`${file.filename} has more than ${MAX_FILE_BYTES} bytes`);
+      chunks.push(chunk);
+    }
+    return Buffer.concat(chunks);
+  });
 }

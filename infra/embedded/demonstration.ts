@@ -37,9 +37,9 @@ export async function demonstrateOnce(demonstration: Demonstration, env: Env): P
   try {
     if (!booleanFrom(env, 'DEMO', true) || existsSync(marker)) return;
     writeFileSync(marker, new Date().toISOString());
-    const signal = abortAfter(GIVE_UP_AFTER_MS, stop);
     report.say('First start: making one picture as a demonstration (DEMO=off skips this)');
-    report.say(`Demonstration: ${outcomeOf(await followed(demonstration, signal), demonstration.apiUrl)}`);
+    const made = await abortAfter(GIVE_UP_AFTER_MS, [stop], async (signal) => followed(demonstration, signal));
+    report.say(`Demonstration: ${outcomeOf(made, demonstration.apiUrl)}`);
   } catch (error) {
     if (!stop.aborted) report.say(`Warning: the demonstration did not work: ${String(error)}`);
   }

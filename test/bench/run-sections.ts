@@ -54,10 +54,11 @@ async function measured(
   const resources = new ResourceStack();
   const folder = join(root, section.name);
   mkdirSync(folder);
-  const signal = abortAfter(section.limitMs, interrupted);
   say(`== ${section.name}`);
   try {
-    return await Promise.race([section.measure({ folder, resources, signal, isQuick }), rejectedBy(signal)]);
+    return await abortAfter(section.limitMs, [interrupted], async (signal) =>
+      Promise.race([section.measure({ folder, resources, signal, isQuick }), rejectedBy(signal)]),
+    );
   } catch (error) {
     say(`The section ${section.name} could not measure: ${error instanceof Error ? error.message : String(error)}`);
     process.exitCode = 1;

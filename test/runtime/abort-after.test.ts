@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { expect, test } from '@jest/globals';
+import { afterEach, expect, jest, test } from '@jest/globals';
 import { abortAfter } from '../../infra/runtime/abort-after.js';
 import { projectRoot } from '../../infra/runtime/project-root.js';
 
@@ -15,10 +15,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { abortAfter } from './dist/infra/runtime/abort-after.js';
 
 async function reasonOf(ms, signal) {
-  const limited = abortAfter(ms, signal);
-  return new Promise((resolve) => {
-    limited.addEventListener('abort', () => resolve(limited.reason));
-  });
+  return abortAfter(
+    ms,
+    [signal],
+    (limited) =>
+      new Promise((resolve) => {
+        limited.addEventListener('abort', () => resolve(limited.reason));
+      }),
+  );
 }
 
 const caller = new AbortController();
@@ -31,6 +35,10 @@ console.log((await Promise.race([reason, sleep(5_000, { name: 'never' })])).name
 process.exit();
 `;
 
+afterEach(() => {
+  jest.restoreAllMocks();
+});
+
 test('a deadline comes although garbage was collected meanwhile', async () => {
   const { stdout } = await run(
     process.execPath,
@@ -42,7 +50,18 @@ test('a deadline comes although garbage was collected meanwhile', async () => {
 
 test('the caller ends it before, with a reason of their own', async () => {
   const caller = new AbortController();
-  const limited = abortAfter(60_000, caller.signal);
-  caller.abort('enough');
-  expect(limited.reason).toBe('enough');
+  const reason = abortAfter(60_000, [caller.signal], async (limited) => {
+    caller.abort('enough');
+    return Promise.resolve(limited.reason as unknown);
+  });
+  expect(await reason).toBe('enough');
+});
+
+test.each(['answers', 'fails'])('nothing is left behind when the work %s', async (how) => {
+  const set = jest.spyOn(globalThis, 'setTimeout');
+  const cleared = jest.spyOn(globalThis, 'clearTimeout');
+  await abortAfter(60_000, [], async () =>
+    how === 'answers' ? Promise.resolve() : Promise.reject(new Error('no')),
+  ).catch(() => undefined);
+  expect(cleared.mock.calls).toContainEqual([set.mock.results[0]?.value]);
 });

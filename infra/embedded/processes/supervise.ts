@@ -115,7 +115,8 @@ class KeepRunning {
   #watchReadiness(running: RunningProcess, over: AbortSignal): Promise<never> {
     const { untilReady, readyWithinMs, name } = this.#spec;
     return new Promise((_, reject) => {
-      untilReady(running, abortAfter(readyWithinMs, over)).then(this.#hooks.onReady, async (error: unknown) => {
+      const ready = abortAfter(readyWithinMs, [over], async (signal) => untilReady(running, signal));
+      ready.then(this.#hooks.onReady, async (error: unknown) => {
         if (over.aborted) return;
         if (!(error instanceof EmbeddedError))
           this.#context.report.say(`${name} was not ready in ${readyWithinMs / 1000} s`);

@@ -25,12 +25,13 @@ export async function downloadProgram(
 ): Promise<string> {
   const url = urlOf(program, search.env);
   const dispatcher = dispatcherFor(search.env);
-  const signal = abortAfter(DEADLINE_MS, search.signal);
   search.report.say(`Downloading ${program.name} ${program.release.version} from ${url.origin}`);
   try {
-    const response = await fetch(url, { dispatcher, signal });
     const file = join(search.scratch, program.release.pathInArchive === null ? program.name : 'archive.tar.gz');
-    await save(response, { file, signal, onProgress: (done) => search.report.progress(`${program.name}: ${done}`) });
+    const onProgress = (done: string) => search.report.progress(`${program.name}: ${done}`);
+    await abortAfter(DEADLINE_MS, [search.signal], async (signal) =>
+      save(await fetch(url, { dispatcher, signal }), { file, signal, onProgress }),
+    );
     return await unpacked(program, { file, scratch: search.scratch });
   } catch (error) {
     throw new EmbeddedError(`the download from ${url.origin} failed: ${reasonOf(error)}`, { cause: error });

@@ -32,7 +32,9 @@ export async function startFloor(
     workflowExecutionRetentionPeriod: msToTs('24 hours'),
   });
   const client = new Client({ connection: temporal.connection, namespace });
-  await untilAnswers(async () => void (await client.workflow.count()), abortAfter(USABLE_WITHIN_MS, run.signal));
+  await abortAfter(USABLE_WITHIN_MS, [run.signal], async (signal) =>
+    untilAnswers(async () => void (await client.workflow.count()), signal),
+  );
   const entry = join(import.meta.dirname, 'main.js');
   const settings = { FLOOR_NAMESPACE: namespace, FLOOR_BACKENDS: `${backends}` };
   const worker = supervise(nodeChildSpec({ name: 'floor', entry, args: [], env: settings }, env), context);
