@@ -40,6 +40,8 @@ export function openEventSocket(options: {
     const opened = new WebSocket(url, {
       handshakeTimeout: HANDSHAKE_MS,
       maxPayload: MAX_FRAME_BYTES,
+      // ComfyUI's server (aiohttp) would deflate each event for whoever offers it, previews that are JPEG as well.
+      perMessageDeflate: false,
       headers: address.headers,
     });
     socket = opened;

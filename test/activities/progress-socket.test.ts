@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { WebSocketServer } from 'ws';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
@@ -57,6 +58,13 @@ test('the greeting is no evidence that events come through, a broadcast and an e
   expect(socket.framesSinceConnect()).toBe(1); // the event alone
   for (const client of server.clients) client.send(JSON.stringify(BROADCAST));
   await until('the broadcast', async () => socket.framesSinceConnect() === 2);
+});
+
+test('ComfyUI is not asked to compress every event', async () => {
+  const connection = once(server, 'connection') as Promise<[unknown, IncomingMessage]>;
+  socket = connected(GREETING);
+  const [, request] = await connection;
+  expect(request.headers['sec-websocket-extensions']).toBeUndefined();
 });
 
 test('a connection that breaks after the greeting is told, and a fresh one counts from zero', async () => {
