@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 declare global {
-  var testServersProcess: { readonly child: ChildProcess; readonly dataDir: string } | undefined;
+  var testServersProcess: { readonly child: ChildProcess; readonly folder: string } | undefined;
 }
 
 /** Programs that are not on this machine yet are built first: minutes, once. */
@@ -26,16 +26,17 @@ const PASSED_ON = [
 // eslint-disable-next-line import-x/no-default-export -- Jest takes the default export
 export default async function globalSetup(): Promise<void> {
   if (!existsSync(entry)) throw new Error('dist/ is not built: run "npm run build", or "npm test", which builds first');
-  const dataDir = mkdtempSync(join(tmpdir(), 'durable-comfy-test-'));
-  chmodSync(dataDir, 0o755); // as root PostgreSQL runs under another account, which must get in
+  const folder = mkdtempSync(join(tmpdir(), 'durable-comfy-test-'));
+  chmodSync(folder, 0o755); // as root PostgreSQL runs under another account, which must get in
+  process.env['TMPDIR'] = folder; // what tests leave behind, and processes that they kill, goes with it
   const child = fork(entry, ['--servers-only', '--throwaway'], {
-    env: { ...withoutOwnServers(process.env), DATA_DIR: dataDir },
+    env: { ...withoutOwnServers(process.env), DATA_DIR: join(folder, 'servers') },
     execArgv: [],
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
-  globalThis.testServersProcess = { child, dataDir };
+  globalThis.testServersProcess = { child, folder };
   const env = await settingsFrom(child).catch((error: unknown) => {
-    rmSync(dataDir, { recursive: true, force: true }); // Jest runs no teardown after a setup that failed
+    rmSync(folder, { recursive: true, force: true }); // Jest runs no teardown after a setup that failed
     throw error;
   });
   for (const [name, source] of PASSED_ON) process.env[name] = env[source];
