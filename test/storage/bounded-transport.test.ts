@@ -1,7 +1,8 @@
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterEach, describe, expect, test } from '@jest/globals';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, describe, expect, jest, test } from '@jest/globals';
 import { createBoundedTransport } from '../../activities/storage/bounded-transport.js';
 import { ObjectStoreError, refusalOf } from '../../activities/storage/errors.js';
 import { createObjectStore } from '../../activities/storage/object-store.js';
@@ -9,6 +10,7 @@ import { storageConfigFrom } from '../../infra/runtime/storage-config.js';
 
 let server: Server | null = null;
 afterEach(() => {
+  jest.restoreAllMocks();
   server?.closeAllConnections();
   server?.close();
   server = null;
@@ -115,4 +117,19 @@ describe('A store that does not answer', () => {
       'The object store took longer than 0.2 s',
     );
   });
+});
+
+test.each([
+  ['answers', (_request: IncomingMessage, response: ServerResponse) => response.end('{}')],
+  ['breaks off', (request: IncomingMessage) => request.socket.destroy()],
+])('The total limit ends with a request that the store %s', async (_how, answer) => {
+  const totalMs = 60 * 60_000;
+  const url = await listening((...exchange) => answer(...exchange));
+  const set = jest.spyOn(globalThis, 'setTimeout');
+  const cleared = jest.spyOn(globalThis, 'clearTimeout');
+  await requesting(url, { totalMs }).catch(() => undefined);
+  await sleep(20); // the request closes after its answer
+  const index = set.mock.calls.findIndex(([, ms]) => ms === totalMs);
+  expect(index).toBeGreaterThanOrEqual(0);
+  expect(cleared.mock.calls).toContainEqual([set.mock.results[index]?.value]);
 });
