@@ -85,10 +85,14 @@ export function createQueueBoard(deps: QueueBoardDeps): QueueBoard {
     async placesOf(ids) {
       if (ids.length === 0) return new Map();
       const [places, rendering] = await Promise.all([readPlaces(database, ids), renderingOn(database)]);
+      const alike = new Map<string, Promise<DescribePlace>>(); // a page of a batch asks once for all of its places
       const facts = [...places].map(async ([id, place]) => {
+        const { pool, template } = place;
         const needs = places.size === 1 ? await needsWithGraph(deps, place) : knownNeedsOf(place.input);
-        const describe = await describing({ ...place, needs }, rendering);
-        return [id, describe(place)] as const;
+        const key = JSON.stringify({ pool, template, needs });
+        const describe = alike.get(key) ?? describing({ pool, template, needs }, rendering);
+        alike.set(key, describe);
+        return [id, (await describe)(place)] as const;
       });
       return new Map(await Promise.all(facts));
     },
