@@ -27,13 +27,20 @@ export function simulatorOn(port: number, folder: string): NodeChild {
   return { name: 'simulator', entry, args: ['--port', `${port}`, '--data-dir', folder], env: {} };
 }
 
+/**
+ * Memory that is used, not kept. With a heap that may have 2 GB, V8 collects when what lives has doubled, by default when
+ * it is four times as much (`MaxGrowingFactor` in its heap/memory-balancer and heap-controller); and glibc keeps what
+ * was freed in as many arenas as there are threads, eight for each processor. `docs/performance.md` has what it saves.
+ */
+const MODEST = { NODE_OPTIONS: '--max-old-space-size=2000', MALLOC_ARENA_MAX: '2' };
+
 /** How a child is run. */
 export function nodeChildSpec(child: NodeChild, env: Env): ProcessSpec {
   return {
     name: child.name,
     command: process.execPath,
     args: [child.entry, ...child.args],
-    env: { ...env, ...child.env },
+    env: { ...MODEST, ...env, ...child.env },
     marker: child.entry,
     speaksIpc: true,
     stopSignal: 'SIGTERM',

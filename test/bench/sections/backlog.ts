@@ -96,6 +96,7 @@ async function measureBacklog(
   const filling = await timeCalls(submitOne, { count, concurrency: AT_ONCE });
   await untilFed(apiUrl, run.signal);
   const submitting = await timeCalls(submitOne, { count: calls, concurrency: 1 });
+  await untilFed(apiUrl, run.signal);
   const listing = await timeCalls(async () => listOnce(apiUrl), { count: calls, concurrency: 1 });
   const startedAt = performance.now();
   await tellAll(apiUrl, 'resume');
