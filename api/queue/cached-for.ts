@@ -9,9 +9,12 @@ export interface Cached<Value> {
 const TIMES_LONGER = 10;
 const LONGEST_MS = 5_000;
 
+/** Longer than those who ask all the time are apart. */
+const OVERDUE = 1.1;
+
 /**
- * Remembers what was read for so long, or ten times as long as it took; a failed reading is not remembered. For as long
- * again whoever asks is answered with it while it is read anew: of those who ask all the time nobody waits.
+ * Remembers what was read for so long, or ten times as long as it took; a failed reading is not remembered. For a tenth
+ * longer whoever asks is answered with it while it is read anew: of those who ask all the time nobody waits.
  */
 export function cachedFor<Value>(ms: number, readNow: () => Promise<Value>): Cached<Value> {
   let known: { readonly value: Value; readonly readAtMs: number } | null = null;
@@ -39,7 +42,7 @@ export function cachedFor<Value>(ms: number, readNow: () => Promise<Value>): Cac
       const ageMs = known === null ? Infinity : performance.now() - known.readAtMs;
       if (known !== null && ageMs < holdMs) return known.value;
       const reading = underWay ?? begin();
-      return known !== null && ageMs < 2 * holdMs ? known.value : reading;
+      return known !== null && ageMs < OVERDUE * holdMs ? known.value : reading;
     },
     forget() {
       known = null;
