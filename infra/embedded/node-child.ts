@@ -29,7 +29,7 @@ export function simulatorOn(port: number, folder: string): NodeChild {
 
 /**
  * Memory that is used, not kept. With a heap that may have 2 GB, V8 collects when what lives has doubled, by default when
- * it is four times as much (`MaxGrowingFactor` in its heap/memory-balancer and heap-controller); and glibc keeps what
+ * it is four times as much (`MemoryController::MaxGrowingFactor` in its heap-controller.cc); and glibc keeps what
  * was freed in as many arenas as there are threads, eight for each processor. `docs/performance.md` has what it saves.
  */
 const MODEST = { NODE_OPTIONS: '--max-old-space-size=2000', MALLOC_ARENA_MAX: '2' };
