@@ -18,6 +18,9 @@ let prometheus: Prometheus;
 let workerMetrics: string;
 let seed = 0;
 
+/** Renders for three times the 5 s that /metrics remembers the database for: who waits is seen waiting. */
+const LONG_STEPS = 150;
+
 beforeAll(async () => {
   const program = await findPrometheus();
   simulator = await startSimulator({ secondsPerStep: 0.1, extraArgs: ['--device', 'cuda'] });
@@ -81,7 +84,7 @@ describe('what operators are given', () => {
     const first = dashboardExpressions();
     expect(first.length).toBeGreaterThan(40);
     await oneOfEach();
-    await submit(60);
+    await submit(LONG_STEPS);
     await submit(1); // the GPU is taken: it waits
     let silent: readonly string[] = first;
     await until(
@@ -140,7 +143,7 @@ describe('what operators are given', () => {
   }, 240_000);
 
   test('R4.8 docs/metrics.md has every figure of ours, and no other', async () => {
-    await submit(60);
+    await submit(LONG_STEPS);
     await submit(1);
     await until('one waits', async () =>
       (await familiesAt(`${service.apiUrl}/metrics`)).includes('durable_comfy_queue_depth'),
