@@ -1,8 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Client } from '@temporalio/client';
 import { readPidFiles } from '../../../infra/embedded/processes/pid-file.js';
+import { backlogOf } from '../../../workers/task-queue-backlog.js';
+import { gpuTaskQueue } from '../../../workflows/contracts/task-queues.js';
+import { heavyModelsOf } from '../../../workflows/domain/heavy-models.js';
 import { startBenchServers, startBenchService } from '../bench-stack.js';
 import type { BenchServers, BenchService } from '../bench-stack.js';
-import { generationBody, nextSeed } from '../picture.js';
+import { generationBody, graphOf, nextSeed } from '../picture.js';
 import { rounded, sayTable } from '../print.js';
 import { memoryOf } from '../process-memory.js';
 import { quantile } from '../quantile.js';
@@ -19,6 +23,8 @@ const LOOK_MS = 1_000;
 /** The last Workflows that were started come to their wait. */
 const QUIET_MS = 2_000;
 
+type MiB = Readonly<Record<'api' | 'worker', number>>;
+
 interface Measured {
   readonly count: number;
   /** While the queue is filled. */
@@ -27,8 +33,10 @@ interface Measured {
   readonly submitMs: readonly number[];
   readonly listMs: readonly number[];
   readonly drainSeconds: number;
-  /** Most beyond what the process had before anything was queued. */
-  readonly grownMiB: Readonly<Record<'api' | 'worker', number>>;
+  /** What the processes have beyond what they had before anything was queued, while all wait. */
+  readonly waitingMiB: MiB;
+  /** The most that they had of it, from the first that was submitted to the last that was done. */
+  readonly grownMiB: MiB;
 }
 
 /** What many waiting generations cost: those who submit, those who look, the processes, and until all are done. */
@@ -53,20 +61,19 @@ export const backlog: BenchSection = {
     sayTable(
       [
         ...['queued at once', `filling by ${AT_ONCE}: p50, p99 ms`, 'submit p50, p99 ms', 'list p50, p99 ms'],
-        ...['all done after s', 'a second', 'API + MiB', 'worker + MiB'],
+        ...['all done after s', 'a second', 'API, worker + MiB waiting', 'at most'],
       ],
-      rows.map(({ count, fillMs, submitMs, listMs, drainSeconds, grownMiB }) => [
+      rows.map(({ count, fillMs, submitMs, listMs, drainSeconds, waitingMiB, grownMiB }) => [
         String(count),
         ...[fillMs, submitMs, listMs].map((ms) => `${quantile(ms, 0.5).toFixed(0)}, ${quantile(ms, 0.99).toFixed(0)}`),
         drainSeconds.toFixed(0),
         ((count + calls) / drainSeconds).toFixed(1),
-        grownMiB.api.toFixed(0),
-        grownMiB.worker.toFixed(0),
+        ...[waitingMiB, grownMiB].map(({ api, worker }) => `${api.toFixed(0)}, ${worker.toFixed(0)}`),
       ]),
     );
     return {
       backlog: Object.fromEntries(
-        rows.map(({ count, fillMs, submitMs, listMs, drainSeconds, grownMiB }) => [
+        rows.map(({ count, fillMs, submitMs, listMs, drainSeconds, waitingMiB, grownMiB }) => [
           String(count),
           {
             fillMsP50: rounded(quantile(fillMs, 0.5)),
@@ -76,6 +83,8 @@ export const backlog: BenchSection = {
             listMsP50: rounded(quantile(listMs, 0.5)),
             listMsP99: rounded(quantile(listMs, 0.99)),
             drainSeconds: rounded(drainSeconds),
+            apiWaitingMiB: rounded(waitingMiB.api),
+            workerWaitingMiB: rounded(waitingMiB.worker),
             apiGrownMiB: rounded(grownMiB.api),
             workerGrownMiB: rounded(grownMiB.worker),
           },
@@ -91,34 +100,29 @@ async function measureBacklog(
 ): Promise<Measured> {
   const { apiUrl } = service;
   const memory = watchMemory(servers);
-  await tellAll(apiUrl, 'drain'); // so that everything is queued at once
+  await drainAll(apiUrl, run.signal); // so that everything is queued at once
   const submitOne = async () => submit(apiUrl, generationBody(nextSeed()));
   const filling = await timeCalls(submitOne, { count, concurrency: AT_ONCE });
-  await untilFed(apiUrl, run.signal);
+  await untilQueued(servers.temporal, count, run.signal);
   const submitting = await timeCalls(submitOne, { count: calls, concurrency: 1 });
-  await untilFed(apiUrl, run.signal);
+  await untilQueued(servers.temporal, count + calls, run.signal);
   const listing = await timeCalls(async () => listOnce(apiUrl), { count: calls, concurrency: 1 });
+  const waiting = memory.now();
   const startedAt = performance.now();
   await tellAll(apiUrl, 'resume');
   await untilCompleted(apiUrl, before + count + calls, run.signal);
   const drainSeconds = (performance.now() - startedAt) / 1_000;
   return {
-    ...{ count, drainSeconds, grownMiB: memory.stop() },
+    ...{ count, drainSeconds, waitingMiB: waiting, grownMiB: memory.stop() },
     ...{ fillMs: filling.durationsMs, submitMs: submitting.durationsMs, listMs: listing.durationsMs },
   };
 }
 
-/** Temporal has been told of all that was submitted, and the processes are quiet. */
-async function untilFed(apiUrl: string, signal: AbortSignal): Promise<void> {
-  while ((await outboxDepth(apiUrl)) > 0) await delay(LOOK_MS, undefined, { signal });
+/** So many wait for a GPU: Temporal and the workers are done with what was submitted, and quiet. */
+async function untilQueued(temporal: Client, count: number, signal: AbortSignal): Promise<void> {
+  const queue = gpuTaskQueue('default', heavyModelsOf(graphOf(nextSeed())));
+  while ((await backlogOf(temporal, queue)) < count) await delay(LOOK_MS, undefined, { signal });
   await delay(QUIET_MS, undefined, { signal });
-}
-
-async function outboxDepth(apiUrl: string): Promise<number> {
-  const metrics = await (await fetch(`${apiUrl}/metrics`)).text();
-  const depths = [...metrics.matchAll(/^durable_comfy_outbox_depth\{.*\} (\d+)$/gm)].map(([, depth]) => Number(depth));
-  if (depths.length === 0) throw new Error(`/metrics does not tell of the outbox: ${metrics.slice(0, 200)}`);
-  return depths.reduce((sum, depth) => sum + depth, 0);
 }
 
 async function listOnce(apiUrl: string): Promise<void> {
@@ -127,14 +131,30 @@ async function listOnce(apiUrl: string): Promise<void> {
   await answer.json();
 }
 
+/** All of them are known, and have done it, when this returns. */
+async function drainAll(apiUrl: string, signal: AbortSignal): Promise<void> {
+  while ((await backendsAt(apiUrl)).length < BACKENDS) await delay(LOOK_MS, undefined, { signal });
+  await tellAll(apiUrl, 'drain');
+  while ((await backendsAt(apiUrl)).some(({ gate }) => gate !== 'draining'))
+    await delay(LOOK_MS, undefined, { signal });
+}
+
 async function tellAll(apiUrl: string, command: 'drain' | 'resume'): Promise<void> {
-  const known = (await (await fetch(`${apiUrl}/v1/backends`)).json()) as {
-    readonly backends: readonly { readonly backendId: string }[];
-  };
-  for (const { backendId } of known.backends) {
+  for (const { backendId } of await backendsAt(apiUrl)) {
     const answer = await fetch(`${apiUrl}/v1/backends/${backendId}/${command}`, { method: 'POST' });
     if (!answer.ok) throw new Error(await answer.text());
   }
+}
+
+interface KnownBackend {
+  readonly backendId: string;
+  readonly gate: string;
+}
+
+async function backendsAt(apiUrl: string): Promise<readonly KnownBackend[]> {
+  const answer = await fetch(`${apiUrl}/v1/backends`);
+  if (!answer.ok) throw new Error(await answer.text());
+  return ((await answer.json()) as { readonly backends: readonly KnownBackend[] }).backends;
 }
 
 /** The most that API and worker have resident from now on, beyond what they have now. */
@@ -147,11 +167,13 @@ function watchMemory({ context }: BenchServers) {
     for (const name of ['api', 'worker'] as const) most[name] = Math.max(most[name], rssOf(name));
   };
   const timer = setInterval(look, LOOK_MS);
+  const grownTo = ({ api, worker }: MiB): MiB => ({ api: api - atFirst.api, worker: worker - atFirst.worker });
   return {
+    now: () => grownTo({ api: rssOf('api'), worker: rssOf('worker') }),
     stop: () => {
       clearInterval(timer);
       look();
-      return { api: most.api - atFirst.api, worker: most.worker - atFirst.worker };
+      return grownTo(most);
     },
   };
 }
