@@ -92,6 +92,9 @@ async function untilQuarantine({ service }: World): Promise<void> {
   });
 }
 
+/** 3 s a rendering: one ComfyUI does not take all that wait before the other, which is to fail, has polled. */
+const SHARED_STEP_SECONDS = 0.1;
+
 const BATCH = { width: 1024, height: 1024, batch_size: 4 };
 
 test('R5.2 out of memory that others hold: it is freed, and the same is rendered', async () => {
@@ -221,7 +224,7 @@ test('a graph that is larger than ComfyUI takes ends at once, and the error says
 }, 120_000);
 
 test('a card whose device is broken is left alone by everybody, and another renders', async () => {
-  const here = await start([null, null], { PREFETCH: '0' });
+  const here = await start([null, null], { PREFETCH: '0' }, SHARED_STEP_SECONDS);
   const [broken] = here.simulators as [SimulatorProcess];
   await arm(broken, { kind: 'poison' });
   const ids = await Promise.all(
@@ -255,7 +258,7 @@ test('R5.3 a rendering that is too slow is stopped and goes on, once, from the n
 }, 120_000);
 
 test('a ComfyUI that cannot be stopped is left alone until it is restarted, and another renders', async () => {
-  const here = await start([null, null], { GENERATION_TIMEOUT_SECONDS: '1' });
+  const here = await start([null, null], { GENERATION_TIMEOUT_SECONDS: '1' }, SHARED_STEP_SECONDS);
   const [hung] = here.simulators as [SimulatorProcess];
   await arm(hung, { kind: 'hang', nodeType: 'KSampler' });
   const all = await Promise.all(
@@ -272,7 +275,7 @@ test('a ComfyUI that cannot be stopped is left alone until it is restarted, and 
 }, 180_000);
 
 test('a ComfyUI that answers and runs nothing is left alone until it is restarted, and another renders', async () => {
-  const here = await start([null, null], { STALL_SECONDS: '1' });
+  const here = await start([null, null], { STALL_SECONDS: '1' }, SHARED_STEP_SECONDS);
   const [zombie] = here.simulators as [SimulatorProcess];
   await arm(zombie, { kind: 'zombie', afterPrompt: true });
   const ids = await Promise.all(
