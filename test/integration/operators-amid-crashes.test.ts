@@ -96,18 +96,37 @@ function startedSoFar(): ReadonlyMap<BackendId, number> {
 const stateOf = async (backendId: BackendId): Promise<BackendState> =>
   service.temporal.workflow.getHandle(backendWorkflowId(backendId)).query(backendStateQuery);
 
-async function gateShown(backendId: BackendId): Promise<string | undefined> {
-  const answer = (await (await fetch(`${service.apiUrl}/v1/backends`)).json()) as {
-    backends: { backendId: string; gate: string; state: string }[];
-  };
-  return answer.backends.find((each) => each.backendId === backendId && each.state === 'fresh')?.gate;
+/** As `GET /v1/backends` shows it. */
+async function untilGate(position: string): Promise<void> {
+  await until(
+    `the gate of gpu-a is shown as ${position}`,
+    async () => {
+      const answer = (await (await fetch(`${service.apiUrl}/v1/backends`)).json()) as {
+        backends: { backendId: string; gate: string; state: string }[];
+      };
+      const shown = answer.backends.find((each) => each.backendId === 'gpu-a');
+      if (shown?.gate === position && shown.state === 'fresh') return true;
+      const { gate, gateSet, holder } = await stateOf('gpu-a');
+      throw new Error(JSON.stringify({ shown, wanted: gate, gateSet, holder }));
+    },
+    60_000,
+  );
+}
+
+/** Repeats what a busy Temporal did not take in time, as its answer asks for; throws any other refusal. */
+async function posted(path: string, body?: unknown): Promise<void> {
+  await until(path, async () => {
+    const response = await service.post(path, body);
+    if (!response.ok) throw new Error(`${response.status}: ${await response.text()}`);
+    return true;
+  });
 }
 
 /** By REST, or as an operator does who has only Temporal. */
 const DOORS = {
   REST: {
-    toBackend: async (command: string) => void (await service.post(`/v1/backends/gpu-a/${command}`)),
-    stop: async () => void (await service.post('/v1/emergency-stop', { reason: 'smoke' })),
+    toBackend: async (command: string) => posted(`/v1/backends/gpu-a/${command}`),
+    stop: async () => posted('/v1/emergency-stop', { reason: 'smoke' }),
   },
   'the temporal command': {
     toBackend: async (command: string) =>
@@ -142,7 +161,7 @@ describe('Drain', () => {
       generations.push(await submit(1), await submit(1)); // both GPUs are taken: they wait
       await DOORS[door].toBackend('drain');
       await VICTIMS[victim](); // a control worker that is away hears of it when it is back
-      await until('its gate is shown', async () => (await gateShown('gpu-a')) === 'draining', 60_000);
+      await untilGate('draining');
       const startedBefore = renderingsOf('gpu-a', 'rendering_started');
       await until('it says idle', async () => (await stateOf('gpu-a')).summary?.isIdle === true, 60_000);
       for (const { id } of generations) {
@@ -154,7 +173,7 @@ describe('Drain', () => {
       const { raw } = await service.temporal.workflow.getHandle(backendWorkflowId('gpu-a')).describe();
       expect(raw.workflowExecutionInfo?.status).toBe(1); // it runs on, drained
       await DOORS[door].toBackend('resume');
-      await until('it is open', async () => (await gateShown('gpu-a')) === 'open', 60_000);
+      await untilGate('open');
     },
     240_000,
   );
@@ -169,14 +188,14 @@ describe('Quarantine', () => {
     async (door, victim) => {
       await DOORS[door].toBackend('quarantine');
       await VICTIMS[victim]();
-      await until('its gate is closed', async () => (await gateShown('gpu-a')) === 'closed', 60_000);
+      await untilGate('closed');
       const queuedBefore = renderingsOf('gpu-a', 'prompt_queued');
       const generations = [await submit(1), await submit(1), await submit(1)];
       for (const { id } of generations) await service.untilStatus(id, 'COMPLETED', 60_000);
       expect(renderingsOf('gpu-a', 'prompt_queued')).toBe(queuedBefore);
       expect((await stateOf('gpu-a')).gate.quarantine).toBe('by an operator');
       await DOORS[door].toBackend('resume');
-      await until('it is open', async () => (await gateShown('gpu-a')) === 'open', 60_000);
+      await untilGate('open');
     },
     180_000,
   );

@@ -5,7 +5,7 @@ const LOOK_MS = 50;
 const LATER_SHARE = 1 / 20;
 const MAX_LOOK_MS = 500;
 
-/** Waits for a condition, not for time: the first value that is neither null nor undefined nor false. */
+/** Waits for a condition, not for time: the first value that is neither null nor undefined nor false. A look may throw: the last error is told. */
 export async function until<T>(
   what: string,
   look: () => Promise<T | null | undefined | false>,
@@ -13,7 +13,7 @@ export async function until<T>(
 ): Promise<T> {
   const began = performance.now();
   const deadline = began + timeoutMs;
-  let last: unknown = null;
+  let last: unknown;
   while (performance.now() < deadline) {
     try {
       const value = await look();
@@ -23,5 +23,6 @@ export async function until<T>(
     }
     await sleep(Math.min(MAX_LOOK_MS, LOOK_MS + (performance.now() - began) * LATER_SHARE));
   }
-  throw new Error(`${what}: not within ${timeoutMs} ms`, { cause: last });
+  const told = last instanceof Error ? `; one look failed: ${last.message}` : '';
+  throw new Error(`${what}: not within ${timeoutMs} ms${told}`, { cause: last });
 }
