@@ -6,7 +6,7 @@ import type { DatabaseSchema } from '../infra/postgres/database-schema.js';
 import type { ControlActivities, RecordOutcomeInput } from '../workflows/contracts/activities.js';
 import { FALL_BACK } from '../workflows/domain/recoveries.js';
 import { isTerminal } from '../workflows/domain/generation-status.js';
-import { appendEvent } from './database/append-event.js';
+import { changeWithEvent } from './database/change-with-event.js';
 import { writeResumption } from './database/resumption.js';
 import { settleCredits } from './database/credits.js';
 import type { Charge } from './database/credits.js';
@@ -100,24 +100,21 @@ export async function writeOutcome(
   const { generationId, submission, status, failure } = input;
   const words = failure ?? (known.note === undefined ? null : { detail: known.note, facts: {} });
   await insertOutputs(transaction, input);
-  await transaction
-    .updateTable('generations')
-    .set({
-      status,
-      submission: Math.max(submission, known.submission),
-      ended_by_run: known.runId,
-      finished_at: sql<Date>`now()`,
-      rendered_at: input.renderedAtMs === undefined ? null : new Date(input.renderedAtMs),
-      ...(input.provider !== undefined && { provider: input.provider }),
-      failure_kind: failure?.kind ?? null,
-      failure: words === null ? null : JSON.stringify({ detail: words.detail, facts: words.facts }),
-      ...(status === 'COMPLETED' && { delivered: sql<string>`asked || ${JSON.stringify(input.changed ?? {})}::jsonb` }),
-    })
-    .where('id', '=', generationId)
-    .execute();
   await judgeAttempts(transaction, input);
   if (input.resumption !== undefined) await writeResumption(transaction, generationId, input.resumption);
-  await appendEvent(transaction, generationId, { type: status.toLowerCase(), data: eventDataOf(input, words?.detail) });
+  const set = {
+    status,
+    submission: Math.max(submission, known.submission),
+    ended_by_run: known.runId,
+    finished_at: sql<Date>`now()`,
+    rendered_at: input.renderedAtMs === undefined ? null : new Date(input.renderedAtMs),
+    ...(input.provider !== undefined && { provider: input.provider }),
+    failure_kind: failure?.kind ?? null,
+    failure: words === null ? null : JSON.stringify({ detail: words.detail, facts: words.facts }),
+    ...(status === 'COMPLETED' && { delivered: sql<string>`asked || ${JSON.stringify(input.changed ?? {})}::jsonb` }),
+  };
+  const event = { type: status.toLowerCase(), data: eventDataOf(input, words?.detail) };
+  await changeWithEvent(transaction, generationId, { set, event });
   await settleCredits(transaction, generationId, known.charge, status);
 }
 

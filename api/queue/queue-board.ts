@@ -78,12 +78,17 @@ export function createQueueBoard(deps: QueueBoardDeps): QueueBoard {
     ]);
     return (place) => factsOf(place, known, fleet);
   };
+  /** Begins what `describing` reads, beside the places that are to be described; it joins in, and is told what fails. */
+  const beginLooking = (): void => {
+    for (const reading of [groupsNow.read(), directory.backends()]) reading.catch(() => undefined);
+  };
   return {
     async look(waiting) {
       return describing(waiting, await renderingOn(database));
     },
     async placesOf(ids) {
       if (ids.length === 0) return new Map();
+      beginLooking();
       const [places, rendering] = await Promise.all([readPlaces(database, ids), renderingOn(database)]);
       const alike = new Map<string, Promise<DescribePlace>>(); // a page of a batch asks once for all of its places
       const facts = [...places].map(async ([id, place]) => {

@@ -28,11 +28,12 @@ export function simulatorOn(port: number, folder: string): NodeChild {
 }
 
 /**
- * Memory that is used, not kept. With a heap that may have 2 GB, V8 collects when what lives has doubled, by default when
- * it is four times as much (`MemoryController::MaxGrowingFactor` in its heap-controller.cc); and glibc keeps what
- * was freed in as many arenas as there are threads, eight for each processor. `docs/performance.md` has what it saves.
+ * Memory that is used, not kept. With a heap that may have 1 GB, V8 collects when what lives has grown by six tenths, by
+ * default when it is four times as much (`MemoryController::MaxGrowingFactor` in its heap-controller.cc); a young generation
+ * has 12 MB in each thread, not 48; and glibc keeps what was freed in as many arenas as there are threads, eight for each
+ * processor. `docs/performance.md` has what it saves.
  */
-const MODEST = { NODE_OPTIONS: '--max-old-space-size=2000', MALLOC_ARENA_MAX: '2' };
+const MODEST = { NODE_OPTIONS: '--max-old-space-size=1000 --max-semi-space-size=4', MALLOC_ARENA_MAX: '2' };
 
 /** How a child is run. */
 export function nodeChildSpec(child: NodeChild, env: Env): ProcessSpec {

@@ -69,7 +69,7 @@ const MUTANTS: readonly Mutant[] = [
     invariant: 'I6',
     fault: 'an event number that is skipped',
     breakage: {
-      file: 'activities/database/append-event.js',
+      file: 'activities/database/change-with-event.js',
       line: 'event_sequence + 1',
       instead: 'event_sequence + 2',
     },
