@@ -9,7 +9,7 @@ import { refusedClaim } from './failures/refused-claim.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
 import { heartbeatWhile } from './heartbeat-while.js';
 import type { LateAttempt } from './late-attempt.js';
-import { leftToOther } from './leave-to-other.js';
+import { graphForClaim, leftToOther } from './leave-to-other.js';
 import type { GraphReader } from './storage/graph-reader.js';
 import { untilAborted } from './until-aborted.js';
 import { readBackendReport } from './storage/backend-reports.js';
@@ -57,6 +57,7 @@ async function claim(deps: DiscoverBackendDeps, input: DiscoverBackendInput): Pr
   const { runId } = activityInfo().workflowExecution ?? {};
   // The gate let this through on an older look: where that no longer holds it fails fast, and another may claim.
   throwIfRefused(slots.refusal(0));
+  const reading = graphForClaim(deps.readKeptGraph, input.graph); // meanwhile
   const inComfyQueue = await backend.use(async (client) => client.queueRemaining());
   let decision: BackendClaim['decision'] = 'new';
   // Where a new claim is refused only what stands in the record can still be adopted.
@@ -70,7 +71,7 @@ async function claim(deps: DiscoverBackendDeps, input: DiscoverBackendInput): Pr
     decision = isHeld || (await isAlive(backend, input, current)) ? 'adopt' : 'new';
     if (decision === 'adopt') return null; // its prompt is one of those in the queue
     throwIfRefused(slots.refusal(inComfyQueue));
-    throwIfRefused(await leftToOther(deps, input));
+    throwIfRefused(await leftToOther(deps, input, await reading));
     return {
       submission: (current?.submission ?? 0) + 1,
       backendId,

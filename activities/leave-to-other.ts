@@ -15,7 +15,6 @@ import { abortAfter } from '../infra/runtime/abort-after.js';
 export interface LeaveToOtherDeps {
   readonly backend: ComfyUIBackend;
   readonly store: ObjectStore;
-  readonly readKeptGraph: GraphReader;
   readonly pool: string;
 }
 
@@ -27,11 +26,11 @@ const CATALOGUE_MS = 5_000;
  * `null` when it may be taken here: where nobody who takes generations has more, the failure says what is missing.
  */
 export async function leftToOther(
-  deps: LeaveToOtherDeps,
-  { graph, vramGb, avoid }: DiscoverBackendInput,
+  { backend, store, pool }: LeaveToOtherDeps,
+  { vramGb, avoid }: DiscoverBackendInput,
+  graph: ApiGraph,
 ): Promise<string | null> {
-  const { backend, store, pool } = deps;
-  const needs = needsOf(await graphOf(deps, graph), vramGb ?? null);
+  const needs = needsOf(graph, vramGb ?? null);
   const own = await gapsHere(backend, needs);
   if (own.length === 0) return null;
   const reports = (await readBackendReports(store)).filter(
@@ -48,8 +47,8 @@ export async function leftToOther(
   return null;
 }
 
-/** Empty where it cannot be read: the submission will say so. */
-async function graphOf({ readKeptGraph }: LeaveToOtherDeps, graph: GraphReference): Promise<ApiGraph> {
+/** The graph that decides it; empty where it cannot be read: the submission will say so. */
+export async function graphForClaim(readKeptGraph: GraphReader, graph: GraphReference): Promise<ApiGraph> {
   try {
     return await readKeptGraph(graph);
   } catch (error) {
