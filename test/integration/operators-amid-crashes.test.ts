@@ -113,7 +113,7 @@ async function untilGate(position: string): Promise<void> {
   );
 }
 
-/** Repeats what a busy Temporal did not take in time, as its answer asks for; throws any other refusal. */
+/** Repeated while it is refused: a Temporal that is too busy is answered with 503, which asks for that. Throws the last refusal. */
 async function posted(path: string, body?: unknown): Promise<void> {
   await until(path, async () => {
     const response = await service.post(path, body);

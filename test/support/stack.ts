@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { status } from '@grpc/grpc-js';
-import { Connection, isGrpcServiceError } from '@temporalio/client';
+import { Connection } from '@temporalio/client';
 import { msToTs } from '@temporalio/common/lib/time.js';
 import { Client as MinioClient } from 'minio';
 import pg from 'pg';
@@ -87,11 +86,17 @@ export async function createTestBucket({ s3 }: TestServers = testServers()): Pro
 
 /** A Temporal namespace of one's own with all Search Attributes, usable when this returns. */
 export async function createTestNamespace({ temporalAddress: address }: TestServers = testServers()): Promise<string> {
-  const namespace = uniqueName('test');
+  let namespace = '';
   const connection = await Connection.connect({ address });
   try {
     const signal = AbortSignal.timeout(USABLE_WITHIN_MS);
-    await untilAnswers(() => register(connection, namespace), signal);
+    await untilAnswers(async () => {
+      namespace = uniqueName('test'); // a new one for each try: an answer that was lost does no harm
+      await connection.workflowService.registerNamespace({
+        namespace,
+        workflowExecutionRetentionPeriod: msToTs('24 hours'),
+      });
+    }, signal);
     await untilAnswers(() => prepareNamespace(address, namespace), signal);
     const query = "GenerationStatus = 'QUEUED' AND Attempts = 1";
     await untilAnswers(
@@ -102,15 +107,6 @@ export async function createTestNamespace({ temporalAddress: address }: TestServ
     await connection.close();
   }
   return namespace;
-}
-
-/** Whoever repeats a call whose answer was lost finds that it was carried out. */
-async function register({ workflowService }: Connection, namespace: string): Promise<void> {
-  try {
-    await workflowService.registerNamespace({ namespace, workflowExecutionRetentionPeriod: msToTs('24 hours') });
-  } catch (error) {
-    if (!isGrpcServiceError(error) || error.code !== status.ALREADY_EXISTS) throw error;
-  }
 }
 
 function fromEnv(name: string): string {
