@@ -7,7 +7,7 @@ import { createAwaitCompletion } from '../../activities/await-completion.js';
 import type { AwaitCompletionInput } from '../../workflows/contracts/activities.js';
 import type { RenderingHeartbeat } from '../../workflows/contracts/generation.js';
 import { node } from '../simulator/graphs.js';
-import { SIMULATED_VERSIONS } from '../support/simulator-process.js';
+import { TIER_VERSIONS } from '../support/simulator-process.js';
 import { until } from '../support/until.js';
 import {
   backendAt,
@@ -44,7 +44,7 @@ const noClaims = { ending: () => () => undefined };
 const awaiting = (url: string, pollIntervalMs = 100) =>
   createAwaitCompletion({ rules: [], backend: backendAt(url), pollIntervalMs, claims: noClaims });
 
-describe.each(SIMULATED_VERSIONS)('Awaiting a prompt of ComfyUI %s', (version) => {
+describe.each(TIER_VERSIONS)('Awaiting a prompt of ComfyUI %s', (version) => {
   const simulator = simulatorsOf(version);
 
   test('R2.6 one that was done before the first look completes like any other', async () => {

@@ -4,14 +4,11 @@ import { createCancelGeneration } from '../../activities/database/cancel-generat
 import { addEntries, addGrant, lockBalance, settleCredits } from '../../activities/database/credits.js';
 import { openDatabase } from '../../infra/postgres/database.js';
 import type { DatabaseConnection } from '../../infra/postgres/database.js';
-import { migrate } from '../../infra/postgres/migrate.js';
 import { createTestDatabase, uniqueName } from '../support/stack.js';
-import { silentLogger } from './support/activity-world.js';
 
 let connection: DatabaseConnection;
 beforeAll(async () => {
   const url = await createTestDatabase();
-  await migrate(url, silentLogger);
   connection = openDatabase({ url, poolSize: 10, onIdleError: () => undefined });
 });
 afterAll(async () => {

@@ -8,10 +8,9 @@ import { createObjectStore } from '../../activities/storage/object-store.js';
 import type { ObjectStore } from '../../activities/storage/object-store.js';
 import { openDatabase } from '../../infra/postgres/database.js';
 import type { DatabaseConnection } from '../../infra/postgres/database.js';
-import { migrate } from '../../infra/postgres/migrate.js';
 import type { Resumption } from '../../workflows/contracts/checkpoint.js';
 import { createTestBucket, createTestDatabase } from '../support/stack.js';
-import { environment, silentLogger } from './support/activity-world.js';
+import { environment } from './support/activity-world.js';
 
 let connection: DatabaseConnection;
 let store: ObjectStore;
@@ -19,7 +18,6 @@ const folder = mkdtempSync(join(tmpdir(), 'inherit-'));
 
 beforeAll(async () => {
   const url = await createTestDatabase();
-  await migrate(url, silentLogger);
   connection = openDatabase({ url, poolSize: 2, onIdleError: () => undefined });
   store = createObjectStore(await createTestBucket());
 }, 60_000);

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test } from '@jest/globals';
 import { outputReferencesOf } from '../../activities/comfyui/output-references.js';
 import { finishedStateOf } from '../../activities/comfyui/prompt-state.js';
 import { node, textToImage } from '../simulator/graphs.js';
-import { SIMULATED_VERSIONS } from '../support/simulator-process.js';
+import { TIER_VERSIONS } from '../support/simulator-process.js';
 import { until } from '../support/until.js';
 import { clientAt, closeConnections } from './support/activity-world.js';
 import { buildGraph, queued } from './support/prompts.js';
@@ -35,7 +35,7 @@ const queueOf = (running: readonly string[], pending: readonly string[]) => ({
   queue_pending: pending.map((id, index) => [index, id, {}, {}, []]),
 });
 
-describe.each(SIMULATED_VERSIONS)('A prompt on ComfyUI %s', (version) => {
+describe.each(TIER_VERSIONS)('A prompt on ComfyUI %s', (version) => {
   const simulator = simulatorsOf(version);
 
   test('pending, running, succeeded and absent are told apart', async () => {

@@ -8,12 +8,11 @@ import type { ObjectStore } from '../../activities/storage/object-store.js';
 import { openDatabase } from '../../infra/postgres/database.js';
 import type { DatabaseConnection } from '../../infra/postgres/database.js';
 import type { GenerationsTable } from '../../infra/postgres/database-schema.js';
-import { migrate } from '../../infra/postgres/migrate.js';
 import type { FailureKind } from '../../workflows/domain/failure.js';
 import type { RecordOutcomeInput, RecordProgressInput } from '../../workflows/contracts/activities.js';
 import type { StoredOutput } from '../../workflows/contracts/generation.js';
 import { createTestBucket, createTestDatabase, uniqueName } from '../support/stack.js';
-import { environment, failureOf, silentLogger } from './support/activity-world.js';
+import { environment, failureOf } from './support/activity-world.js';
 import { freePort } from './support/stub-server.js';
 
 const falSpool = { remove: async () => undefined };
@@ -21,7 +20,6 @@ let connection: DatabaseConnection;
 let store: ObjectStore;
 beforeAll(async () => {
   const url = await createTestDatabase();
-  await migrate(url, silentLogger);
   connection = openDatabase({ url, poolSize: 8, onIdleError: () => undefined });
   store = createObjectStore(await createTestBucket());
 });

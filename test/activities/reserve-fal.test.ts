@@ -2,15 +2,13 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { createReserveFal } from '../../activities/reserve-fal.js';
 import { openDatabase } from '../../infra/postgres/database.js';
 import type { DatabaseConnection } from '../../infra/postgres/database.js';
-import { migrate } from '../../infra/postgres/migrate.js';
 import { createTestDatabase, uniqueName } from '../support/stack.js';
-import { environment, failureOf, silentLogger } from './support/activity-world.js';
+import { environment, failureOf } from './support/activity-world.js';
 import { freePort } from './support/stub-server.js';
 
 let connection: DatabaseConnection;
 beforeAll(async () => {
   const url = await createTestDatabase();
-  await migrate(url, silentLogger);
   connection = openDatabase({ url, poolSize: 8, onIdleError: () => undefined });
 });
 afterAll(async () => connection.close());

@@ -3,7 +3,7 @@ import type { ComfyUIClient } from '../../activities/comfyui/comfyui-client.js';
 import { ComfyUIError } from '../../activities/comfyui/errors.js';
 import type { PromptState } from '../../activities/comfyui/prompt-state.js';
 import { createStopPrompt } from '../../activities/stop-prompt.js';
-import { SIMULATED_VERSIONS } from '../support/simulator-process.js';
+import { TIER_VERSIONS } from '../support/simulator-process.js';
 import { until } from '../support/until.js';
 import { backendAt, clientAt, closeConnections, environment, knownBackend } from './support/activity-world.js';
 import { buildGraph, queued } from './support/prompts.js';
@@ -21,7 +21,7 @@ async function untilRunning(url: string, promptId: string): Promise<void> {
   await until('it runs', async () => (await clientAt(url).promptState(promptId)).status === 'running');
 }
 
-describe.each(SIMULATED_VERSIONS)('Stopping a prompt of ComfyUI %s', (version) => {
+describe.each(TIER_VERSIONS)('Stopping a prompt of ComfyUI %s', (version) => {
   const simulator = simulatorsOf(version);
 
   test('a pending prompt is removed, and the one that runs is not touched', async () => {

@@ -8,7 +8,7 @@ import type { ClaimRecord } from '../../activities/storage/claim-record.js';
 import { createGraphReader } from '../../activities/storage/graph-reader.js';
 import { createSubmitPrompt } from '../../activities/submit-prompt.js';
 import type { SubmitPromptInput } from '../../workflows/contracts/activities.js';
-import { SIMULATED_VERSIONS } from '../support/simulator-process.js';
+import { TIER_VERSIONS } from '../support/simulator-process.js';
 import { until } from '../support/until.js';
 import {
   backendAt,
@@ -75,7 +75,7 @@ function stopClockFor(ms: number): () => void {
   };
 }
 
-describe.each(SIMULATED_VERSIONS)('On ComfyUI %s', (version) => {
+describe.each(TIER_VERSIONS)('On ComfyUI %s', (version) => {
   const simulator = simulatorsOf(version);
 
   describe('A submission at a gate', () => {

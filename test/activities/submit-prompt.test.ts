@@ -5,7 +5,7 @@ import { createGraphReader } from '../../activities/storage/graph-reader.js';
 import { createSubmitPrompt } from '../../activities/submit-prompt.js';
 import type { ApiGraph } from '../../workflows/domain/graph.js';
 import { node } from '../simulator/graphs.js';
-import { SIMULATED_VERSIONS } from '../support/simulator-process.js';
+import { TIER_VERSIONS } from '../support/simulator-process.js';
 import { until } from '../support/until.js';
 import {
   backendAt,
@@ -49,7 +49,7 @@ function submitter(backend: ComfyUIBackend, graph: ApiGraph) {
   return { submitPrompt, claims };
 }
 
-describe.each(SIMULATED_VERSIONS)('Submission to ComfyUI %s', (version) => {
+describe.each(TIER_VERSIONS)('Submission to ComfyUI %s', (version) => {
   const simulator = simulatorsOf(version);
 
   test('looks before it posts: a second run finds the prompt of the first', async () => {

@@ -19,10 +19,9 @@ import { createObjectStore } from '../../activities/storage/object-store.js';
 import type { ObjectStore } from '../../activities/storage/object-store.js';
 import { openDatabase } from '../../infra/postgres/database.js';
 import type { DatabaseConnection } from '../../infra/postgres/database.js';
-import { migrate } from '../../infra/postgres/migrate.js';
 import { createTestBucket, createTestDatabase } from '../support/stack.js';
 import { until } from '../support/until.js';
-import { environment, silentLogger } from './support/activity-world.js';
+import { environment } from './support/activity-world.js';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -34,7 +33,6 @@ let folder: string;
 
 beforeAll(async () => {
   const url = await createTestDatabase();
-  await migrate(url, silentLogger);
   connection = openDatabase({ url, poolSize: 4, onIdleError: () => undefined });
   store = createObjectStore(await createTestBucket());
   folder = mkdtempSync(join(tmpdir(), 'upkeep-store-'));

@@ -5,7 +5,7 @@ import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, test } from '@jest/globals';
 import { programPath } from '../../infra/runtime/program-path.js';
-import { createTestBucket, createTestDatabase, testServers } from '../support/stack.js';
+import { createTestBucket, createEmptyDatabase, testServers } from '../support/stack.js';
 import { until } from '../support/until.js';
 import { readEvents } from './support/read-events.js';
 import { NOWHERE, accept, call } from './support/start-test-api.js';
@@ -29,7 +29,7 @@ interface RunningApi {
 
 async function start(changes: Readonly<Record<string, string>> = {}): Promise<RunningApi> {
   expect(existsSync(entry)).toBe(true);
-  const [databaseUrl, storage] = [await createTestDatabase(), await createTestBucket()];
+  const [databaseUrl, storage] = [await createEmptyDatabase(), await createTestBucket()];
   const child = fork(entry, {
     env: {
       ...{ PATH: process.env['PATH'], PORT: '0', DATABASE_URL: databaseUrl },

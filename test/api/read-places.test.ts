@@ -2,15 +2,12 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { readPlaces } from '../../api/queue/read-places.js';
 import { openDatabase } from '../../infra/postgres/database.js';
 import type { DatabaseConnection } from '../../infra/postgres/database.js';
-import { migrate } from '../../infra/postgres/migrate.js';
-import { silentLogger } from '../activities/support/activity-world.js';
 import { createTestDatabase } from '../support/stack.js';
 
 let connection: DatabaseConnection;
 
 beforeAll(async () => {
   const url = await createTestDatabase();
-  await migrate(url, silentLogger);
   connection = openDatabase({ url, poolSize: 2, onIdleError: () => undefined });
 });
 afterAll(async () => connection.close());

@@ -4,6 +4,7 @@ import { Client as MinioClient } from 'minio';
 import pg from 'pg';
 import { searchAttributeKeys } from '../../workflows/contracts/search-attributes.js';
 import {
+  createEmptyDatabase,
   createTestBucket,
   createTestDatabase,
   createTestNamespace,
@@ -11,12 +12,21 @@ import {
   uniqueName,
 } from '../support/stack.js';
 
-test('a database of one’s own is empty and usable', async () => {
-  const client = new pg.Client({ connectionString: await createTestDatabase() });
+async function tablesIn(url: string): Promise<readonly string[]> {
+  const client = new pg.Client({ connectionString: url });
   await client.connect();
-  const { rows } = await client.query("SELECT count(*)::int AS tables FROM pg_tables WHERE schemaname = 'public'");
+  const query = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'";
+  const { rows } = await client.query<{ tablename: string }>(query);
   await client.end();
-  expect(rows).toEqual([{ tables: 0 }]);
+  return rows.map(({ tablename }) => tablename);
+}
+
+test('an empty database has no table, and a migrated one is a copy of its own', async () => {
+  expect(await tablesIn(await createEmptyDatabase())).toEqual([]);
+  const [first, second] = await Promise.all([createTestDatabase(), createTestDatabase()]);
+  expect(first).not.toBe(second);
+  expect(await tablesIn(first)).toContain('generations');
+  expect(await tablesIn(second)).toEqual(await tablesIn(first));
 });
 
 test('a bucket of one’s own takes an object', async () => {

@@ -1,44 +1,44 @@
 import { fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { chmodSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 declare global {
-  var testServersProcess: { readonly child: ChildProcess; readonly folder: string } | undefined;
+  var testServersProcess: ChildProcess | undefined;
 }
 
-/** Programs that are not on this machine yet are built first: minutes, once. */
+/** Programs that this machine lacks are fetched or built first, which takes minutes once. */
 const READY_WITHIN_MS = 30 * 60_000;
-const entry = join(process.cwd(), 'dist', 'bin', 'infra', 'embedded', 'main.js'); // Jest starts its global setup in the project's root, in CommonJS
+// Jest runs its global setup in the root of the project, as CommonJS.
+const KEEPER = join(process.cwd(), 'test', 'support', 'keep-test-servers.mjs');
+const ENTRY = join(process.cwd(), 'dist', 'bin', 'infra', 'embedded', 'main.js');
 
 const PASSED_ON = [
   ['TEST_DATABASE_URL', 'DATABASE_URL'],
   ['TEST_TEMPORAL_ADDRESS', 'TEMPORAL_ADDRESS'],
   ['TEST_TEMPORAL_UI_URL', 'TEMPORAL_UI_URL'],
   ['TEST_TEMPORAL_CLI_PATH', 'TEMPORAL_CLI_PATH'],
+  ['TEST_OBJECT_STORE', 'OBJECT_STORE'],
   ['TEST_S3_ENDPOINT', 'S3_ENDPOINT'],
   ['TEST_S3_ACCESS_KEY_ID', 'S3_ACCESS_KEY_ID'],
   ['TEST_S3_SECRET_ACCESS_KEY', 'S3_SECRET_ACCESS_KEY'],
 ] as const;
 
-/** One set of real servers for the whole run, as a process of its own that ends when Jest ends, however it ends. */
+/** Starts one set of real servers for the whole run. They end when Jest ends, however it ends, and take their files along. */
 // eslint-disable-next-line import-x/no-default-export -- Jest takes the default export
 export default async function globalSetup(): Promise<void> {
-  if (!existsSync(entry)) throw new Error('dist/ is not built: run "npm run build", or "npm test", which builds first');
+  if (!existsSync(ENTRY)) throw new Error('dist/ is not built: run "npm run build", or "npm test", which builds first');
   const folder = mkdtempSync(join(tmpdir(), 'durable-comfy-test-'));
   chmodSync(folder, 0o755); // as root PostgreSQL runs under another account, which must get in
-  process.env['TMPDIR'] = folder; // what tests leave behind, and processes that they kill, goes with it
-  const child = fork(entry, ['--servers-only', '--throwaway'], {
-    env: { ...withoutOwnServers(process.env), DATA_DIR: join(folder, 'servers') },
+  process.env['TMPDIR'] = folder; // files that tests leave behind, and those of processes that they kill, go with it
+  const child = fork(KEEPER, [folder], {
+    env: withoutOwnServers(process.env),
     execArgv: [],
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
-  globalThis.testServersProcess = { child, folder };
-  const env = await settingsFrom(child).catch((error: unknown) => {
-    rmSync(folder, { recursive: true, force: true }); // Jest runs no teardown after a setup that failed
-    throw error;
-  });
+  globalThis.testServersProcess = child;
+  const env = await settingsFrom(child);
   for (const [name, source] of PASSED_ON) process.env[name] = env[source];
 }
 
@@ -52,7 +52,7 @@ function withoutOwnServers(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
 function settingsFrom(child: ChildProcess): Promise<Record<string, string>> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
-      child.kill();
+      child.disconnect();
       reject(new Error(`The test servers were not ready in ${READY_WITHIN_MS / 60_000} minutes`));
     }, READY_WITHIN_MS);
     child.once('message', (message: { env: Record<string, string> }) => {

@@ -112,12 +112,12 @@ export async function startService(options: {
       ...{ name, program, env: { ...env, ...extra }, logDir: dataDir },
       ...(options.dist !== undefined && { dist: options.dist }),
     });
-  let api = await spawnNode('api', 'api/main');
-  const { url: apiUrl } = api;
-  let worker = await spawnNode('worker', 'workers/main', options.firstWorkerEnv).catch(async (error: unknown) => {
-    await api.end('SIGKILL'); // a child that is left behind keeps Jest alive
-    throw error;
+  // At the same time: each needs a second of processor time, and neither needs the other.
+  let { api, worker } = await bothStarted({
+    api: spawnNode('api', 'api/main'),
+    worker: spawnNode('worker', 'workers/main', options.firstWorkerEnv),
   });
+  const { url: apiUrl } = api;
   const spoolFolders = [join(dataDir, 'spool')];
   const connection = await Connection.connect({ address: servers.temporalAddress });
   const temporal = new Client({ connection, namespace });
@@ -196,4 +196,21 @@ export async function startService(options: {
     },
   };
   return service;
+}
+
+interface Starting {
+  readonly api: Promise<NodeProcess>;
+  readonly worker: Promise<NodeProcess>;
+}
+
+/** Both programs, or the first error once the other program has ended: a child that is left behind keeps Jest alive. */
+async function bothStarted(starting: Starting): Promise<{ api: NodeProcess; worker: NodeProcess }> {
+  try {
+    return { api: await starting.api, worker: await starting.worker };
+  } catch (error) {
+    for (const outcome of await Promise.allSettled([starting.api, starting.worker])) {
+      if (outcome.status === 'fulfilled') await outcome.value.end('SIGKILL');
+    }
+    throw error;
+  }
 }

@@ -10,8 +10,15 @@ import { inTime } from './in-time.js';
 import { ENDS_WITHIN_MS } from './node-process.js';
 import type { ProcessEnd } from './node-process.js';
 
-/** The ComfyUIs that everything about submitting, waiting and cancelling is tested on, oldest first. */
+declare global {
+  var COMFYUI_VERSIONS: readonly string[]; // jest.config.js
+}
+
+/** Every simulated ComfyUI, oldest first. */
 export const SIMULATED_VERSIONS: readonly string[] = serverVersions.map(({ number }) => number);
+
+/** The ComfyUIs on which this tier tests submitting, awaiting and stopping prompts. Together the tiers cover all of them. */
+export const TIER_VERSIONS: readonly string[] = globalThis.COMFYUI_VERSIONS;
 
 export const SIMULATOR_MAIN = programPath('infra/simulators/comfyui/main');
 

@@ -13,7 +13,6 @@ import type { ObjectStore } from '../../activities/storage/object-store.js';
 import { openDatabase } from '../../infra/postgres/database.js';
 import type { DatabaseConnection } from '../../infra/postgres/database.js';
 import type { GenerationsTable } from '../../infra/postgres/database-schema.js';
-import { migrate } from '../../infra/postgres/migrate.js';
 import type { StorageConfig } from '../../infra/runtime/storage-config.js';
 import { startReconciliation } from '../../workers/reconciliation.js';
 
@@ -33,8 +32,6 @@ const running: { stop(): Promise<void> }[] = [];
 beforeAll(async () => {
   temporal = await startScriptedTemporal();
   databaseUrl = await createTestDatabase();
-  const log = recordingLog();
-  await migrate(databaseUrl, log.logger);
   connection = openDatabase({ url: databaseUrl, poolSize: 10, onIdleError: () => undefined });
   bucket = await createTestBucket();
   store = createObjectStore(bucket);

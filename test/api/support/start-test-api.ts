@@ -9,7 +9,6 @@ import { createObjectStore } from '../../../activities/storage/object-store.js';
 import type { ObjectStore } from '../../../activities/storage/object-store.js';
 import { openDatabase } from '../../../infra/postgres/database.js';
 import type { Database } from '../../../infra/postgres/database.js';
-import { migrate } from '../../../infra/postgres/migrate.js';
 import { createLogger } from '../../../infra/runtime/logger.js';
 import type { Env } from '../../../infra/runtime/env.js';
 import { ResourceStack } from '../../../infra/runtime/resource-stack.js';
@@ -36,7 +35,6 @@ export async function createTestSetting(): Promise<TestSetting> {
   const resources = new ResourceStack();
   const logger = createLogger({ name: 'test-api', level: 'silent' });
   const [databaseUrl, storage] = [await createTestDatabase(), await createTestBucket()];
-  await migrate(databaseUrl, logger);
   const connection = openDatabase({ url: databaseUrl, poolSize: 5, onIdleError: () => undefined });
   resources.add('database', () => connection.close());
   const dataDir = await mkdtemp(join(tmpdir(), 'test-api-'));

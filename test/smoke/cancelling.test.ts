@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { startService } from '../support/service.js';
 import type { Service } from '../support/service.js';
-import { SIMULATED_VERSIONS, startSimulator } from '../support/simulator-process.js';
+import { TIER_VERSIONS, startSimulator } from '../support/simulator-process.js';
 import type { SimulatorProcess } from '../support/simulator-process.js';
 import { until } from '../support/until.js';
 
@@ -25,7 +25,7 @@ afterAll(async () => {
   await first.stop(); // with the folder of all
 }, 60_000);
 
-describe.each(SIMULATED_VERSIONS)('on ComfyUI %s', (version) => {
+describe.each(TIER_VERSIONS)('on ComfyUI %s', (version) => {
   beforeAll(async () => {
     // One service for all: its worker finds another version at the same address, as after an update.
     await simulator.kill('SIGTERM');
