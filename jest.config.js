@@ -46,9 +46,9 @@ export default {
     modulePathIgnorePatterns: ['<rootDir>/dist', '<rootDir>/.data'],
     globalSetup: '<rootDir>/test/support/global-setup.ts',
     globalTeardown: '<rootDir>/test/support/global-teardown.ts',
-    testTimeout: 30_000,
   })),
   reporters: ['default', '<rootDir>/test/support/tier-reporter.mjs'],
   // Most tests start programs and kill them. With more files at once than cores they starve, and timed tests fail.
   maxWorkers: 2,
+  testTimeout: 30_000,
 };
