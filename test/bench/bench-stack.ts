@@ -15,13 +15,16 @@ import { say } from './print.js';
 import type { BenchRun } from './section.js';
 
 /** What the search for programs needs; nothing of how the reader's own service is configured. */
-const PASSED_ON = ['PATH', 'HOME', 'XDG_CACHE_HOME', 'TEMPORAL_CLI_PATH', 'MINIO_PATH'];
+const PASSED_ON = [
+  ...['PATH', 'HOME', 'XDG_CACHE_HOME', 'DOWNLOAD_ORIGIN'],
+  ...['OBJECT_STORE', 'TEMPORAL_CLI_PATH', 'MINIO_PATH', 'VERSITYGW_PATH'],
+];
 
 export function benchEnv(): Env {
   return Object.fromEntries(PASSED_ON.map((name) => [name, process.env[name]]));
 }
 
-/** PostgreSQL, Temporal and MinIO as `npm start` runs them: with their data on disk, flushed. */
+/** PostgreSQL, Temporal and the object store as `npm start` runs them: with their data on disk, flushed. */
 export interface BenchServers {
   readonly env: Env;
   readonly context: ProcessContext;

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { startOwnServers } from '../support/own-servers.js';
+import { SERVER_NAMES, startOwnServers } from '../support/own-servers.js';
 import type { OwnServers } from '../support/own-servers.js';
 import { startService } from '../support/service.js';
 import type { Service } from '../support/service.js';
@@ -75,7 +75,7 @@ async function killUntil(signal: AbortSignal, random: () => number, kills: strin
       await started(async () => service.startApi());
     },
     ...Object.fromEntries(
-      (['postgres', 'temporal', 'minio'] as const).map((name) => [
+      SERVER_NAMES.map((name) => [
         name,
         async () => {
           await own.kill(name);
