@@ -36,20 +36,20 @@ test('elsewhere each topic gets a line, and the next one ten seconds later', () 
 });
 
 test.each([
-  [640, 1_301, 120_000, 'compiled 640 of 1,301 packages, about 2 min left'],
-  [640, 1_301, 60_000, 'compiled 640 of 1,301 packages, about 62 s left'],
-  [640, 1_301, 2_000, 'compiled 640 of 1,301 packages'], // too early to judge
-  [1_301, 1_301, 200_000, 'compiled 1,301 of 1,301 packages'],
-])('%i of %i packages after %i ms: %s', (done, total, elapsedMs, words) => {
-  expect(packagesInWords(done, total, elapsedMs)).toBe(words);
+  { done: 640, elapsedMs: 120_000, words: 'compiled 640 of 1,301 packages, about 2 min left' },
+  { done: 640, elapsedMs: 60_000, words: 'compiled 640 of 1,301 packages, about 62 s left' },
+  { done: 640, elapsedMs: 2_000, words: 'compiled 640 of 1,301 packages' }, // too early to judge
+  { done: 1_301, elapsedMs: 200_000, words: 'compiled 1,301 of 1,301 packages' },
+])('$done of 1,301 packages after $elapsedMs ms: $words', ({ done, elapsedMs, words }) => {
+  expect(packagesInWords(done, 1_301, elapsedMs)).toBe(words);
 });
 
 test.each([
-  [45_200_000, 60_000_000, 9_000, '45 of 60 MB, about 3 s left'],
-  [45_200_000, 60_000_000, 1_000, '45 of 60 MB'],
-  [45_200_000, 0, 9_000, '45 MB'], // the server did not announce a size
-])('%i of %i bytes after %i ms: %s', (done, total, elapsedMs, words) => {
-  expect(megabytesInWords(done, total, elapsedMs)).toBe(words);
+  { total: 60_000_000, elapsedMs: 9_000, words: '45 of 60 MB, about 3 s left' },
+  { total: 60_000_000, elapsedMs: 1_000, words: '45 of 60 MB' },
+  { total: 0, elapsedMs: 9_000, words: '45 MB' }, // the server did not announce a size
+])('45.2 MB of $total bytes after $elapsedMs ms: $words', ({ total, elapsedMs, words }) => {
+  expect(megabytesInWords(45_200_000, total, elapsedMs)).toBe(words);
 });
 
 function output(terminal: { readonly isTTY: boolean; readonly columns: number }): NodeJS.WriteStream & PassThrough {
