@@ -4,7 +4,7 @@ import { workerConfigFrom } from '../../workers/worker-config.js';
 import { ConfigError } from '../runtime/env.js';
 import type { Env } from '../runtime/env.js';
 import { logLevelFrom } from '../runtime/logger.js';
-import { embeddedStoreFrom } from './store-part.js';
+import { storeNameFrom } from './embedded-stores.js';
 
 /** What the servers will fill in, so that everything else can be checked before any of them is started. */
 const FILLED_IN = {
@@ -26,7 +26,7 @@ export async function checkSettings(env: Env): Promise<void> {
       'DATABASE_URL must be an address such as postgres://user:password@127.0.0.1:5432/durable_comfy',
     );
   }
-  embeddedStoreFrom(env);
+  storeNameFrom(env);
   const { gpu } = workerConfigFrom(complete);
   apiConfigFrom(complete);
   await readRecoveryRules(gpu.recoveryConfigPath);

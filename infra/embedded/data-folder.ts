@@ -1,5 +1,8 @@
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { stringFrom } from '../runtime/env.js';
+import type { Env } from '../runtime/env.js';
+import { projectRoot } from '../runtime/project-root.js';
 
 /** Where everything lies that must outlive a restart. */
 export interface DataFolder {
@@ -8,6 +11,11 @@ export interface DataFolder {
   readonly run: string;
   readonly logs: string;
   path(...names: readonly string[]): string;
+}
+
+/** `DATA_DIR`, or `.data` in the project. */
+export function dataDirFrom(env: Env): string {
+  return stringFrom(env, 'DATA_DIR', join(projectRoot, '.data'));
 }
 
 /** The data folder at this path; it is made when it is missing. */

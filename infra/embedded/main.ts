@@ -1,15 +1,13 @@
-import { join } from 'node:path';
-import { ConfigError, stringFrom } from '../runtime/env.js';
 import { loadEnvFile } from '../runtime/load-env-file.js';
-import { projectRoot } from '../runtime/project-root.js';
-import { EmbeddedError } from './embedded-error.js';
+import { dataDirFrom } from './data-folder.js';
 import { API, WORKER } from './node-child.js';
+import { reportFailure } from './report-failure.js';
 import { createReporter } from './reporter.js';
 import { runStack } from './run-stack.js';
 import { listenForStopSignals } from './stop-signals.js';
 
 /**
- * `npm start`. With `--servers-only` PostgreSQL, Temporal and MinIO alone; with `--throwaway`, for tests, on any free
+ * `npm start`. With `--servers-only` PostgreSQL, Temporal and the object store alone; with `--throwaway`, for tests, on any free
  * ports and without flushing to disk. A parent with an IPC channel gets `{kind:'ready', env}`, and its end ends this.
  */
 const options = process.argv.slice(2);
@@ -18,7 +16,7 @@ if (!options.includes('--throwaway')) loadEnvFile(); // a test's servers depend 
 
 runStack({
   env: process.env,
-  dataDir: stringFrom(process.env, 'DATA_DIR', join(projectRoot, '.data')),
+  dataDir: dataDirFrom(process.env),
   report,
   children: options.includes('--servers-only') ? [] : [WORKER, API],
   throwaway: options.includes('--throwaway'),
@@ -26,9 +24,7 @@ runStack({
   onReady: (env) => process.send?.({ kind: 'ready', env }),
 })
   .catch((error: unknown) => {
-    const isForReaders = error instanceof EmbeddedError || error instanceof ConfigError;
-    process.stderr.write(`${isForReaders ? error.message : String(error instanceof Error ? error.stack : error)}\n`);
-    process.exitCode = 1;
+    reportFailure(process, error);
   })
   .finally(() => {
     if (process.connected) process.disconnect(); // an open channel alone would keep this process

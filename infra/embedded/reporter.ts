@@ -1,35 +1,46 @@
 /** What `npm start` says to the person in front of it. */
 export interface Reporter {
   readonly say: (line: string) => void;
-  /** How far a long wait is: rewritten in place on a terminal, one line every ten seconds elsewhere. */
-  readonly progress: (line: string) => void;
+  /**
+   * How far a long wait is. On a terminal each topic has a line that is rewritten in place; elsewhere it gets a new line
+   * every ten seconds.
+   */
+  readonly progress: (topic: string, line: string) => void;
 }
 
 const PROGRESS_EVERY_MS = 10_000;
-const ERASE_LINE = '\r\u001b[2K';
+const REDRAW_EVERY_MS = 100;
+/** Of a terminal that does not tell its width. */
+const USUAL_COLUMNS = 80;
+const ERASE_BELOW = '\r\u001b[J';
+const UP = '\u001b[1A';
 
 /** Writes to a terminal or to a file, whichever standard output is. */
 export function createReporter(out: NodeJS.WriteStream): Reporter {
-  let lastProgressAt = 0;
-  let isLineOpen = false;
+  const reportedAt = new Map<string, number>();
+  const openLines = new Map<string, string>();
   out.on('error', () => undefined); // a closed pipe (`npm start | head`) must not take the servers down
-  const closeLine = () => {
-    if (isLineOpen) out.write(ERASE_LINE);
-    isLineOpen = false;
+  const erase = () => {
+    if (openLines.size > 0) out.write(UP.repeat(openLines.size - 1) + ERASE_BELOW);
   };
   return {
     say(line) {
-      closeLine();
+      erase();
+      openLines.clear(); // a wait that goes on reports again within a second
       out.write(`${line}\n`);
     },
-    progress(line) {
-      if (out.isTTY) {
-        out.write(`${ERASE_LINE}${line.slice(0, Math.max(20, out.columns - 1))}`);
-        isLineOpen = true;
-      } else if (Date.now() - lastProgressAt >= PROGRESS_EVERY_MS) {
-        lastProgressAt = Date.now();
-        out.write(`${line}\n`);
+    progress(topic, line) {
+      const sinceMs = Date.now() - (reportedAt.get(topic) ?? 0);
+      if (sinceMs < (out.isTTY ? REDRAW_EVERY_MS : PROGRESS_EVERY_MS)) return;
+      reportedAt.set(topic, Date.now());
+      const text = `${topic}: ${line}`;
+      if (!out.isTTY) {
+        out.write(`${text}\n`);
+        return;
       }
+      erase();
+      openLines.set(topic, text.slice(0, (out.columns > 0 ? out.columns : USUAL_COLUMNS) - 1));
+      out.write([...openLines.values()].join('\n'));
     },
   };
 }

@@ -5,13 +5,12 @@ import type { Env } from '../runtime/env.js';
 import { orAborted } from './or-aborted.js';
 import { choosePorts, DEFAULT_PORTS } from './choose-ports.js';
 import type { PortName } from './choose-ports.js';
-import { embeddedStoreFrom, storePart } from './store-part.js';
+import { storePart } from './store-part.js';
+import { findServerPrograms, missingServers } from './find-server-programs.js';
 import { postgresServer } from './postgres/postgres-server.js';
 import type { ProcessContext, ProcessSpec } from './processes/process-spec.js';
 import { supervise } from './processes/supervise.js';
 import type { Supervised } from './processes/supervise.js';
-import { findProgram } from './programs/find-program.js';
-import { TEMPORAL } from './programs/known-programs.js';
 import { secretsOf } from './secrets.js';
 import { temporalServer } from './temporal/temporal-server.js';
 
@@ -65,31 +64,24 @@ export interface ServerPart {
 /** What the environment does not name, in the order of its start; it is stopped the other way round. */
 export async function serverParts(options: ServerOptions): Promise<readonly ServerPart[]> {
   const { env, context, throwaway, signal } = options;
-  const isMissing = {
-    postgres: isUnset(env, 'DATABASE_URL'),
-    temporal: ['TEMPORAL_ADDRESS', 'TEMPORAL_CONFIG_FILE', 'TEMPORAL_PROFILE'].every((name) => isUnset(env, name)),
-    store: isUnset(env, 'S3_ENDPOINT'),
-  };
-  // Programs first: when one is not to be had, nothing has been started in vain.
-  const search = { env, report: context.report, signal };
-  const temporal = isMissing.temporal ? await findProgram(TEMPORAL, search) : null;
-  const choice = embeddedStoreFrom(env);
-  const store = isMissing.store ? await findProgram(choice.program, search) : null;
+  const missing = missingServers(env);
+  // Programs first: when one cannot be obtained, nothing has been started in vain.
+  const { temporal, store } = await findServerPrograms(context.folder, { env, report: context.report, signal });
   const ports = await choosePorts(
     [
-      ...(isMissing.postgres ? (['postgres'] as const) : []),
-      ...(isMissing.temporal ? (['temporal', 'temporalUi'] as const) : []),
-      ...(isMissing.store ? [choice.name] : []),
+      ...(missing.postgres ? (['postgres'] as const) : []),
+      ...(missing.temporal ? (['temporal', 'temporalUi'] as const) : []),
+      ...(store === null ? [] : [store.name]),
     ],
     { folder: context.folder, wanted: {}, anyFree: throwaway, say: context.report.say },
   );
   const portOf = (name: PortName) => ports[name] ?? DEFAULT_PORTS[name];
   return [
-    ...(isMissing.postgres ? [await postgresPart(options, portOf('postgres'))] : []),
+    ...(missing.postgres ? [await postgresPart(options, portOf('postgres'))] : []),
     ...(temporal === null
       ? []
       : [temporalPart(options, { program: temporal, port: portOf('temporal'), uiPort: portOf('temporalUi') })]),
-    ...(store === null ? [] : [storePart(options, { choice, program: store, port: portOf(choice.name) })]),
+    ...(store === null ? [] : [storePart(options, { ...store, port: portOf(store.name) })]),
   ];
 }
 
@@ -131,8 +123,4 @@ function temporalPart(
 function startingLine(parts: readonly ServerPart[]): string {
   const names = parts.map(({ spec }) => spec.name);
   return names.length === 0 ? 'All servers are your own: none is started' : `Starting ${names.join(', ')}`;
-}
-
-function isUnset(env: Env, name: string): boolean {
-  return stringFrom(env, name, '') === '';
 }

@@ -1,33 +1,22 @@
-import { ConfigError, stringFrom } from '../runtime/env.js';
+import { stringFrom } from '../runtime/env.js';
 import type { Env } from '../runtime/env.js';
 import { storageConfigFrom } from '../runtime/storage-config.js';
+import type { FoundStore, StoreName } from './embedded-stores.js';
 import { minioServer } from './minio-server.js';
+import type { StoreRequest } from './minio-server.js';
 import type { ProcessContext, ProcessSpec } from './processes/process-spec.js';
-import { MINIO, VERSITYGW } from './programs/known-programs.js';
 import { secretsOf } from './secrets.js';
 import { versitygwServer } from './versitygw-server.js';
 
-const STORES = [
-  { name: 'minio', program: MINIO, server: minioServer },
-  { name: 'versitygw', program: VERSITYGW, server: versitygwServer },
-] as const;
-
-/** An S3 server that can be started here. */
-export type EmbeddedStore = (typeof STORES)[number];
-
-/** `OBJECT_STORE`: which one is started where `S3_ENDPOINT` names none. They keep their objects apart. */
-export function embeddedStoreFrom(env: Env): EmbeddedStore {
-  const text = stringFrom(env, 'OBJECT_STORE', 'minio');
-  const store = STORES.find(({ name }) => name === text);
-  if (store !== undefined) return store;
-  const allowed = STORES.map(({ name }) => name).join(' or ');
-  throw new ConfigError(`OBJECT_STORE is "${text}", but must be ${allowed}; for any other S3 server set S3_ENDPOINT`);
-}
+const SERVERS: Readonly<Record<StoreName, (request: StoreRequest) => ProcessSpec>> = {
+  minio: minioServer,
+  versitygw: versitygwServer,
+};
 
 /** How the server is run, and the settings by which ours find it. */
 export function storePart(
   { context, env }: { readonly context: ProcessContext; readonly env: Env },
-  { choice, program, port }: { readonly choice: EmbeddedStore; readonly program: string; readonly port: number },
+  { name, program, port }: FoundStore & { readonly port: number },
 ): { readonly spec: ProcessSpec; readonly env: Env } {
   const { minioUser, minioPassword } = secretsOf(context.folder);
   const storageEnv: Env = {
@@ -37,11 +26,11 @@ export function storePart(
     S3_BUCKET: stringFrom(env, 'S3_BUCKET', 'durable-comfy'),
     S3_REGION: stringFrom(env, 'S3_REGION', 'us-east-1'),
   };
-  const spec = choice.server({
+  const spec = SERVERS[name]({
     program,
-    folder: context.folder.path(choice.name),
+    folder: context.folder.path(name),
     home: context.folder.root,
     storage: storageConfigFrom(storageEnv),
   });
-  return { spec, env: storageEnv };
+  return { spec, env: { ...storageEnv, OBJECT_STORE: name } };
 }

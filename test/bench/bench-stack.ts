@@ -10,18 +10,22 @@ import { storageConfigFrom } from '../../infra/runtime/storage-config.js';
 import { temporalConfigFrom } from '../../infra/runtime/temporal-connection.js';
 import { startSimulator } from '../support/simulator-process.js';
 import type { SimulatorProcess } from '../support/simulator-process.js';
+import { objectStoreFrom } from '../support/stack.js';
 import type { TestServers } from '../support/stack.js';
 import { say } from './print.js';
 import type { BenchRun } from './section.js';
 
 /** What the search for programs needs; nothing of how the reader's own service is configured. */
-const PASSED_ON = ['PATH', 'HOME', 'XDG_CACHE_HOME', 'TEMPORAL_CLI_PATH', 'MINIO_PATH'];
+const PASSED_ON = [
+  ...['PATH', 'HOME', 'XDG_CACHE_HOME', 'DOWNLOAD_ORIGIN'],
+  ...['OBJECT_STORE', 'TEMPORAL_CLI_PATH', 'MINIO_PATH', 'VERSITYGW_PATH'],
+];
 
 export function benchEnv(): Env {
   return Object.fromEntries(PASSED_ON.map((name) => [name, process.env[name]]));
 }
 
-/** PostgreSQL, Temporal and MinIO as `npm start` runs them: with their data on disk, flushed. */
+/** PostgreSQL, Temporal and the object store as `npm start` runs them: with their data on disk, flushed. */
 export interface BenchServers {
   readonly env: Env;
   readonly context: ProcessContext;
@@ -54,6 +58,7 @@ export async function startBenchTestServers(run: BenchRun): Promise<TestServers>
     temporalAddress: env['TEMPORAL_ADDRESS'] ?? '',
     temporalUiUrl: env['TEMPORAL_UI_URL'] ?? '',
     temporalCliPath: env['TEMPORAL_CLI_PATH'] ?? '',
+    objectStore: objectStoreFrom(env['OBJECT_STORE']),
     s3: { ...storage, endpoint: storage.endpoint.href },
   };
 }

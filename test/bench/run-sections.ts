@@ -1,8 +1,8 @@
 import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { findProgram } from '../../infra/embedded/programs/find-program.js';
-import { MINIO, TEMPORAL } from '../../infra/embedded/programs/known-programs.js';
+import { dataFolderAt } from '../../infra/embedded/data-folder.js';
+import { findServerPrograms } from '../../infra/embedded/find-server-programs.js';
 import { createReporter } from '../../infra/embedded/reporter.js';
 import { ResourceStack } from '../../infra/runtime/resource-stack.js';
 import { benchEnv } from './bench-stack.js';
@@ -24,7 +24,7 @@ export async function runSections(sections: readonly BenchSection[], isQuick = f
   const folder = mkdtempSync(join(tmpdir(), 'durable-comfy-bench-'));
   chmodSync(folder, 0o755); // as root PostgreSQL runs under another account, which must get in
   say(`${cpus().length} processors, load ${rounded(loadavg()[0] ?? 0, 1)} at the start, Node ${process.version}`);
-  await findPrograms(interrupted.signal);
+  await findPrograms(folder, interrupted.signal);
   let figures: Figures = {};
   for (const section of sections) {
     if (interrupted.signal.aborted) break;
@@ -37,10 +37,11 @@ export async function runSections(sections: readonly BenchSection[], isQuick = f
   process.exit(process.exitCode);
 }
 
-/** Building what a machine lacks takes minutes, once, and is not what is measured. */
-async function findPrograms(signal: AbortSignal): Promise<void> {
+/** Building a missing program takes minutes, once, and is not measured. All sections use the same object store. */
+async function findPrograms(folder: string, signal: AbortSignal): Promise<void> {
   const search = { env: benchEnv(), report: createReporter(process.stdout), signal };
-  for (const program of [TEMPORAL, MINIO]) await findProgram(program, search);
+  const { store } = await findServerPrograms(dataFolderAt(folder), search);
+  if (store !== null) process.env['OBJECT_STORE'] = store.name;
 }
 
 async function measured(

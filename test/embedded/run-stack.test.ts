@@ -33,7 +33,7 @@ test('starts on loopback, and a clean stop leaves no process, no open port and e
   const settings = await stack.ready;
   await writeData(settings);
   const pids = pidsIn(dataDir);
-  expect(Object.keys(pids).sort()).toEqual(['child', 'minio', 'postgres', 'temporal']);
+  expect(Object.keys(pids).sort()).toEqual(['child', ...serverNames(settings)].sort());
   stack.child.kill('SIGINT');
   expect(await stack.exitCode).toBe(0);
   expect(Object.values(pids).filter(isAlive)).toEqual([]);
@@ -69,7 +69,7 @@ test('data outlives a stop, and a kill -9 that leaves the servers behind; ports 
   first.child.kill('SIGKILL');
   await first.exitCode;
   await until(() => !isAlive(orphans['child'] ?? 0)); // its channel closed
-  expect(['minio', 'postgres', 'temporal'].map((name) => isAlive(orphans[name] ?? 0))).toEqual([true, true, true]);
+  expect(serverNames(settings).map((name) => isAlive(orphans[name] ?? 0))).toEqual([true, true, true]);
 
   const second = start();
   const again = await second.ready;
@@ -126,6 +126,11 @@ function start(env: NodeJS.ProcessEnv = {}): StackProcess {
   const stack = startStack(dataDir, env);
   started.push(stack);
   return stack;
+}
+
+/** The object store by the name that the stack reports. */
+function serverNames(settings: Settings): readonly string[] {
+  return ['postgres', 'temporal', settings['OBJECT_STORE'] ?? ''];
 }
 
 async function writeData(settings: Settings): Promise<void> {

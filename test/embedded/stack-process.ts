@@ -19,7 +19,14 @@ const fixture = join(process.cwd(), 'test', 'embedded', 'fixtures', 'stack.mjs')
 
 /** Starts the stack of test/embedded/fixtures on this data folder. */
 export function startStack(dataDir: string, env: NodeJS.ProcessEnv = {}): StackProcess {
-  return startNode(fixture, { args: [], env: { COMFYUI_URL: 'http://127.0.0.1:9', ...env, DATA_DIR: dataDir } });
+  const store = process.env['TEST_OBJECT_STORE']; // the program of another one would have to be fetched first
+  const settings = {
+    COMFYUI_URL: 'http://127.0.0.1:9',
+    ...(store === undefined ? {} : { OBJECT_STORE: store }),
+    ...env,
+    DATA_DIR: dataDir,
+  };
+  return startNode(fixture, { args: [], env: settings });
 }
 
 /** Starts a Node program with its output collected and an IPC channel. */

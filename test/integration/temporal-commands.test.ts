@@ -6,6 +6,7 @@ import { startService } from '../support/service.js';
 import type { Service } from '../support/service.js';
 import { startSimulator } from '../support/simulator-process.js';
 import type { SimulatorProcess } from '../support/simulator-process.js';
+import { pendingActivityId } from '../support/operators.js';
 import { temporalCommand } from '../support/temporal-command.js';
 import { until } from '../support/until.js';
 
@@ -69,7 +70,14 @@ test.each(commands)(
       .map(([, ...words]) => words.find(Boolean) ?? '')
       .slice(1);
     const generationId = await fittingGeneration(command);
-    const here = args.map((arg) => arg.replace(/gen_\S+…/, generationId).replace(/^default$/, service.namespace));
+    const activityId = command.includes('--activity-id')
+      ? await pendingActivityId(service.namespace, generationId, 'awaitCompletion')
+      : '';
+    const here = args.map((arg, index) =>
+      args[index - 1] === '--activity-id'
+        ? activityId
+        : arg.replace(/gen_\S+…/, generationId).replace(/^default$/, service.namespace),
+    );
     await temporalCommand(service.namespace, ...here);
   },
   120_000,

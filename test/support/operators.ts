@@ -18,6 +18,8 @@ export interface Operator {
 export function operatorByCommand(namespace: string): Operator {
   const run = async (...args: readonly string[]): Promise<void> => void (await temporalCommand(namespace, ...args));
   const of = (id: string) => ['--workflow-id', generationWorkflowId(id)];
+  const activity = (action: string) => async (id: string, type: string) =>
+    run('activity', action, ...of(id), '--activity-id', await pendingActivityId(namespace, id, type));
   return {
     cancel: async (id) => run('workflow', 'cancel', ...of(id)),
     terminate: async (id, reason) => run('workflow', 'terminate', ...of(id), '--reason', reason),
@@ -28,16 +30,39 @@ export function operatorByCommand(namespace: string): Operator {
         ...['workflow', 'signal', ...of(id), '--name', name],
         ...(value === undefined ? [] : ['--input', JSON.stringify(value)]),
       ),
-    pauseActivity: async (id, type) => run('activity', 'pause', ...of(id), '--activity-type', type),
-    unpauseActivity: async (id, type) => run('activity', 'unpause', ...of(id), '--activity-type', type),
-    resetActivity: async (id, type) => run('activity', 'reset', ...of(id), '--activity-type', type),
+    pauseActivity: activity('pause'),
+    unpauseActivity: activity('unpause'),
+    resetActivity: activity('reset'),
   };
+}
+
+/** The command line takes an activity by its id, which `temporal workflow describe` shows. */
+export async function pendingActivityId(namespace: string, generationId: string, type: string): Promise<string> {
+  const workflowId = generationWorkflowId(generationId);
+  const text = await temporalCommand(
+    namespace,
+    ...['workflow', 'describe', '--workflow-id', workflowId, '--output', 'json'],
+  );
+  const { pendingActivities = [] } = JSON.parse(text) as {
+    readonly pendingActivities?: readonly {
+      readonly activityId: string;
+      readonly activityType: { readonly name: string };
+    }[];
+  };
+  const found = pendingActivities.find(({ activityType }) => activityType.name === type);
+  if (found === undefined) throw new Error(`Can't find pending activity ${type} of ${workflowId}`);
+  return found.activityId;
 }
 
 export function operatorInWebUi(namespace: string): Operator {
   const ofWorkflow = (id: string) => `workflows/${encodeURIComponent(generationWorkflowId(id))}`;
-  const activity = (action: string) => async (id: string, type: string) =>
-    webUiPost(namespace, `activities/${action}`, { execution: { workflowId: generationWorkflowId(id) }, type });
+  const activity = (action: string) => async (id: string, type: string) => {
+    const body = { execution: { workflowId: generationWorkflowId(id) }, type };
+    await webUiPost(namespace, `activities-deprecated/${action}`, body).catch(async (error: unknown) => {
+      if (!String(error).includes('404')) throw error;
+      await webUiPost(namespace, `activities/${action}`, body); // Web UIs before 2026
+    });
+  };
   return {
     cancel: async (id) => webUiPost(namespace, `${ofWorkflow(id)}/cancel`, {}),
     terminate: async (id, reason) => webUiPost(namespace, `${ofWorkflow(id)}/terminate`, { reason }),

@@ -7,12 +7,12 @@ import type { RunningProcess } from '../../infra/embedded/processes/process-spec
 import { serverParts } from '../../infra/embedded/start-servers.js';
 import type { ServerPart } from '../../infra/embedded/start-servers.js';
 import type { TestServers } from './stack.js';
-import { testServers } from './stack.js';
+import { objectStoreFrom, testServers } from './stack.js';
 
-export const SERVER_NAMES = ['postgres', 'temporal', 'minio'] as const;
+export const SERVER_NAMES = ['postgres', 'temporal', 'store'] as const;
 export type ServerName = (typeof SERVER_NAMES)[number];
 
-/** PostgreSQL, Temporal and MinIO of one test, on free ports and a data folder of their own: it may kill them. */
+/** PostgreSQL, Temporal and the object store of one test, on free ports and a data folder of their own: it may kill them. */
 export interface OwnServers {
   readonly servers: TestServers;
   /** By process id, with SIGKILL. */
@@ -28,14 +28,16 @@ export async function startOwnServers(): Promise<OwnServers> {
   const folder = dataFolderAt(dataDir);
   const silent = { say: () => undefined, progress: () => undefined };
   const parts = await serverParts({
-    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], TEMPORAL_CLI_PATH: testServers().temporalCliPath },
+    env: { ...programSettings(), TEMPORAL_CLI_PATH: testServers().temporalCliPath },
     context: { folder, report: silent, killNow: new AbortController().signal },
     signal: AbortSignal.timeout(60_000),
     throwaway: true,
   });
+  const settings = Object.assign({}, ...parts.map(({ env }) => env)) as Record<string, string>;
   const running = new Map<string, RunningProcess>();
   const partOf = (name: ServerName): ServerPart => {
-    const part = parts.find(({ spec }) => spec.name.toLowerCase() === name);
+    const specName = name === 'store' ? settings['OBJECT_STORE'] : name;
+    const part = parts.find(({ spec }) => spec.name === specName);
     if (part === undefined) throw new Error(`There is no ${name} among ${parts.map(({ spec }) => spec.name).join()}`);
     return part;
   };
@@ -55,7 +57,7 @@ export async function startOwnServers(): Promise<OwnServers> {
   };
   await Promise.all(SERVER_NAMES.map(start));
   return {
-    servers: testServersOf(Object.assign({}, ...parts.map(({ env }) => env)) as Record<string, string>),
+    servers: testServersOf(settings),
     start,
     kill: async (name) => {
       const process = running.get(name);
@@ -69,6 +71,13 @@ export async function startOwnServers(): Promise<OwnServers> {
   };
 }
 
+/** The programs that this test run has found; one of another store would have to be fetched. */
+function programSettings(): NodeJS.ProcessEnv {
+  const passedOn = ['PATH', 'HOME', 'XDG_CACHE_HOME', 'MINIO_PATH', 'VERSITYGW_PATH'];
+  const settings = Object.fromEntries(passedOn.map((name) => [name, process.env[name]]));
+  return { ...settings, OBJECT_STORE: testServers().objectStore };
+}
+
 function testServersOf(env: Readonly<Record<string, string>>): TestServers {
   const valueOf = (name: string) => env[name] ?? '';
   return {
@@ -76,6 +85,7 @@ function testServersOf(env: Readonly<Record<string, string>>): TestServers {
     temporalAddress: valueOf('TEMPORAL_ADDRESS'),
     temporalUiUrl: valueOf('TEMPORAL_UI_URL'),
     temporalCliPath: valueOf('TEMPORAL_CLI_PATH'),
+    objectStore: objectStoreFrom(valueOf('OBJECT_STORE')),
     s3: {
       endpoint: valueOf('S3_ENDPOINT'),
       accessKeyId: valueOf('S3_ACCESS_KEY_ID'),

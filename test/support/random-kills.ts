@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { createRandom } from './random.js';
-import { startOwnServers } from './own-servers.js';
+import { SERVER_NAMES, startOwnServers } from './own-servers.js';
 import type { OwnServers } from './own-servers.js';
 import { startService } from './service.js';
 import type { Service } from './service.js';
@@ -81,7 +81,7 @@ async function killUntil(signal: AbortSignal, random: () => number, kills: strin
       await started(async () => service.startApi());
     },
     ...Object.fromEntries(
-      (['postgres', 'temporal', 'minio'] as const).map((name) => [
+      SERVER_NAMES.map((name) => [
         name,
         async () => {
           await own.kill(name);

@@ -163,9 +163,9 @@ async function registerNamespace(address: string): Promise<string> {
 }
 
 /** The name of a store as the stack reports it. */
-export function objectStoreFrom(name: string): ObjectStoreName {
+export function objectStoreFrom(name: string | undefined): ObjectStoreName {
   if (name === 'minio' || name === 'versitygw') return name;
-  throw new Error(`OBJECT_STORE is "${name}", but must be minio or versitygw`);
+  throw new Error(`OBJECT_STORE is "${name ?? ''}", but must be minio or versitygw`);
 }
 
 function fromEnv(name: string): string {

