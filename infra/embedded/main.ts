@@ -3,12 +3,14 @@ import { dataDirFrom } from './data-folder.js';
 import { API, WORKER } from './node-child.js';
 import { reportFailure } from './report-failure.js';
 import { createReporter } from './reporter.js';
+import { restartRequestsFrom } from './restart-requests.js';
 import { runStack } from './run-stack.js';
 import { listenForStopSignals } from './stop-signals.js';
 
 /**
  * `npm start`. With `--servers-only` PostgreSQL, Temporal and the object store alone; with `--throwaway`, for tests, on any free
- * ports and without flushing to disk. A parent with an IPC channel gets `{kind:'ready', env}`, and its end ends this.
+ * ports and without flushing to disk. A parent with an IPC channel gets `{kind:'ready', env}`, and its end ends this. With
+ * `--dev` it sends `{kind:'rebuilt', programs}` for the programs that are to be restarted.
  */
 const options = process.argv.slice(2);
 const report = createReporter(process.stdout);
@@ -20,6 +22,7 @@ runStack({
   report,
   children: options.includes('--servers-only') ? [] : [WORKER, API],
   throwaway: options.includes('--throwaway'),
+  restarts: options.includes('--dev') ? restartRequestsFrom(process) : undefined,
   ...listenForStopSignals(process, { endsWithParent: process.env['npm_lifecycle_event'] === 'start' }),
   onReady: (env) => process.send?.({ kind: 'ready', env }),
 })

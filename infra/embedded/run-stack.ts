@@ -12,6 +12,7 @@ import { acquireProcessLock } from './processes/process-lock.js';
 import type { ProcessContext } from './processes/process-spec.js';
 import { stopLeftovers } from './processes/stop-leftovers.js';
 import type { Reporter } from './reporter.js';
+import type { RestartRequests } from './restart-requests.js';
 import { startChildren } from './start-children.js';
 import { startServers } from './start-servers.js';
 import { stopInForceAt } from './stop-in-force.js';
@@ -25,6 +26,8 @@ export interface StackOptions {
   readonly children: readonly NodeChild[];
   /** For tests: any free ports, nothing flushed to disk. */
   readonly throwaway: boolean;
+  /** Under `npm run dev` only: programs that have been rebuilt. */
+  readonly restarts?: RestartRequests | undefined;
   /** First Ctrl-C: stop in order. */
   readonly stop: AbortSignal;
   /** Second Ctrl-C: kill. */
@@ -61,7 +64,7 @@ async function start(options: StackOptions, resources: ResourceStack): Promise<r
     });
   }
   await stopLeftovers(folder, report);
-  const context: ProcessContext = { folder, report, killNow: options.killNow };
+  const context: ProcessContext = { folder, report, killNow: options.killNow, restarts: options.restarts };
   const servers = await startServers({ env: options.env, context, signal: stop, throwaway });
   resources.add('servers', servers.stop);
   if (options.children.length === 0) {

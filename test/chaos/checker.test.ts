@@ -50,7 +50,7 @@ const MUTANTS: readonly Mutant[] = [
     fault: 'a prompt that is posted without looking for it first',
     breakage: {
       file: 'activities/submit-prompt.js',
-      line: "if (known.status !== 'absent') {",
+      line: 'if (known.status !== "absent") {',
       instead: 'if (false) {',
     },
     crashAt: 'submitPrompt.mid',

@@ -1,6 +1,7 @@
 import type { Env } from '../../runtime/env.js';
 import type { DataFolder } from '../data-folder.js';
 import type { Reporter } from '../reporter.js';
+import type { RestartRequests } from '../restart-requests.js';
 
 /** One program to be run and kept running. */
 export interface ProcessSpec {
@@ -48,4 +49,6 @@ export interface ProcessContext {
   readonly report: Reporter;
   /** Second Ctrl-C: nothing is asked any more, everything is killed. */
   readonly killNow: AbortSignal;
+  /** Under `npm run dev` only: the marker of a process that is to run from its new build. */
+  readonly restarts?: RestartRequests | undefined;
 }

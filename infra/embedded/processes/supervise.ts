@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { EmbeddedError } from '../embedded-error.js';
@@ -22,7 +23,9 @@ const MAX_EARLY_DEATHS = 5;
 
 /**
  * Keeps one process running: starting → ready → (dead → pause → starting …), until it is stopped or given up.
- * Pauses double from 1 s to 30 s; five deaths right at the start, which take about 15 s, end it.
+ * Pauses double from 1 s to 30 s; five deaths right at the start, which take about 15 s, end it. A restart that is requested
+ * (`context.restarts`) counts as no death and needs no pause. Where restarts can be requested, a process that dies five times
+ * is not given up: it waits for its next build.
  */
 export function supervise(spec: ProcessSpec, context: ProcessContext): Supervised {
   const stopping = new AbortController();
@@ -71,6 +74,7 @@ class KeepRunning {
   readonly #context: ProcessContext;
   readonly #hooks: LoopHooks;
   #earlyDeaths = 0;
+  #restartedAt: number | null = null;
 
   constructor(spec: ProcessSpec, context: ProcessContext, hooks: LoopHooks) {
     this.#spec = spec;
@@ -84,28 +88,61 @@ class KeepRunning {
       const startedAt = Date.now();
       const exit = await this.#runOnce();
       if (stopping.aborted || this.#context.killNow.aborted) return;
+      if (exit === 'restart') {
+        this.#restartedAt = Date.now();
+        this.#earlyDeaths = 0;
+        continue;
+      }
       this.#earlyDeaths = Date.now() - startedAt < SETTLED_AFTER_MS ? this.#earlyDeaths + 1 : 1;
-      if (this.#earlyDeaths >= MAX_EARLY_DEATHS) throw this.#givenUp(exit);
-      const pauseMs = Math.min(FIRST_PAUSE_MS * 2 ** (this.#earlyDeaths - 1), LONGEST_PAUSE_MS);
-      this.#context.report.say(`${this.#spec.name} ended (${inWords(exit)}); starting it again in ${pauseMs / 1000} s`);
-      await delay(pauseMs, undefined, { signal: stopping }).catch(() => undefined);
+      await this.#pauseAfter(exit);
     }
   }
 
-  async #runOnce(): Promise<ProcessExit> {
+  /** Ends early when the process has been rebuilt. */
+  async #pauseAfter(exit: ProcessExit): Promise<void> {
+    const { report, restarts } = this.#context;
+    const { name, marker, speaksIpc } = this.#spec;
+    const over = new AbortController();
+    const stop = () => {
+      over.abort();
+    };
+    this.#hooks.stopping.addEventListener('abort', stop, { once: true });
+    restarts?.once(marker, stop);
+    if (this.#earlyDeaths < MAX_EARLY_DEATHS) {
+      const pauseMs = Math.min(FIRST_PAUSE_MS * 2 ** (this.#earlyDeaths - 1), LONGEST_PAUSE_MS);
+      report.say(`${name} ended (${inWords(exit)}); starting it again in ${pauseMs / 1000} s`);
+      await delay(pauseMs, undefined, { signal: over.signal }).catch(() => undefined);
+    } else {
+      if (restarts === undefined || !speaksIpc) throw this.#givenUp(exit);
+      report.say(`${this.#givenUp(exit).message}\n${name} starts again after the next edit that changes it`);
+      await once(over.signal, 'abort');
+    }
+    if (over.signal.aborted) this.#earlyDeaths = 0;
+    this.#hooks.stopping.removeEventListener('abort', stop);
+    restarts?.off(marker, stop);
+  }
+
+  async #runOnce(): Promise<ProcessExit | 'restart'> {
     const running = launch(this.#spec, this.#context.folder);
     const over = new AbortController();
     const stop = () => void running.stop();
+    let isRestart = false;
+    const restart = () => {
+      isRestart = true;
+      stop();
+    };
+    this.#context.restarts?.once(this.#spec.marker, restart);
     this.#hooks.stopping.addEventListener('abort', stop, { once: true });
     this.#context.killNow.addEventListener('abort', running.kill, { once: true });
     if (this.#context.killNow.aborted) running.kill();
     const fatal = this.#watchReadiness(running, over.signal);
     try {
       const exit = await Promise.race([running.exited, fatal]);
-      return exit;
+      return isRestart ? 'restart' : exit;
     } finally {
       over.abort();
       await running.exited;
+      this.#context.restarts?.off(this.#spec.marker, restart);
       this.#hooks.stopping.removeEventListener('abort', stop);
       this.#context.killNow.removeEventListener('abort', running.kill);
     }
@@ -116,7 +153,7 @@ class KeepRunning {
     const { untilReady, readyWithinMs, name } = this.#spec;
     return new Promise((_, reject) => {
       const ready = abortAfter(readyWithinMs, [over], async (signal) => untilReady(running, signal));
-      ready.then(this.#hooks.onReady, async (error: unknown) => {
+      ready.then(this.#onReady, async (error: unknown) => {
         if (over.aborted) return;
         if (!(error instanceof EmbeddedError))
           this.#context.report.say(`${name} was not ready in ${readyWithinMs / 1000} s`);
@@ -125,6 +162,15 @@ class KeepRunning {
       });
     });
   }
+
+  readonly #onReady = () => {
+    this.#hooks.onReady();
+    if (this.#restartedAt === null) return;
+    this.#context.report.say(
+      `${this.#spec.name} restarted in ${((Date.now() - this.#restartedAt) / 1000).toFixed(1)} s`,
+    );
+    this.#restartedAt = null;
+  };
 
   #givenUp(exit: ProcessExit): EmbeddedError {
     const log = logPathOf(this.#context.folder, this.#spec.name);
