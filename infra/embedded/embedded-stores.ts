@@ -37,7 +37,7 @@ export type StorePrograms = Readonly<Record<StoreName, KnownProgram>>;
 
 /**
  * `OBJECT_STORE`, else the store that this data folder has, else MinIO. Where MinIO could only be built, versitygw is taken,
- * which builds in half the time, and the data folder keeps that choice: its objects would be missing in MinIO.
+ * which builds in half the time. The data folder keeps that choice, because MinIO would lack its objects.
  */
 export async function findStore(
   folder: DataFolder,

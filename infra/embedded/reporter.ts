@@ -10,7 +10,7 @@ export interface Reporter {
 
 const PROGRESS_EVERY_MS = 10_000;
 const REDRAW_EVERY_MS = 100;
-/** Of a terminal that does not tell its width. */
+/** For a terminal that does not tell its width. */
 const USUAL_COLUMNS = 80;
 const ERASE_BELOW = '\r\u001b[J';
 const UP = '\u001b[1A';

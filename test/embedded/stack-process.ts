@@ -19,7 +19,7 @@ const fixture = join(process.cwd(), 'test', 'embedded', 'fixtures', 'stack.mjs')
 
 /** Starts the stack of test/embedded/fixtures on this data folder. */
 export function startStack(dataDir: string, env: NodeJS.ProcessEnv = {}): StackProcess {
-  const store = process.env['TEST_OBJECT_STORE']; // the program of another one would have to be fetched first
+  const store = process.env['TEST_OBJECT_STORE']; // the program of the other store would have to be fetched first
   const settings = {
     COMFYUI_URL: 'http://127.0.0.1:9',
     ...(store === undefined ? {} : { OBJECT_STORE: store }),

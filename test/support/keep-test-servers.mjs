@@ -1,5 +1,6 @@
-// Runs the servers of one test run and removes everything of it when the run ends, however it ends: Jest forks this program,
-// and its IPC channel closes after a normal end, after Ctrl-C and after kill -9.
+// Runs the servers of one test run, and removes everything that the run left when it ends. Jest forks this program. Its IPC
+// channel closes after a normal end, after Ctrl-C and after kill -9.
+//
 //   node test/support/keep-test-servers.mjs <folder>
 import { fork } from 'node:child_process';
 import { once } from 'node:events';

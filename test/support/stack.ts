@@ -144,7 +144,7 @@ async function registerNamespace(address: string): Promise<string> {
   try {
     const signal = AbortSignal.timeout(USABLE_WITHIN_MS);
     await untilAnswers(async () => {
-      namespace = uniqueName('test'); // another one for each try: a lost answer does no harm
+      namespace = uniqueName('test'); // a new name for each try: a lost answer does no harm
       await connection.workflowService.registerNamespace({
         namespace,
         workflowExecutionRetentionPeriod: msToTs('24 hours'),

@@ -20,7 +20,7 @@ export interface OfficialRelease {
   readonly url: (platform: NodeJS.Platform, architecture: string) => string;
   /** Where in the `.tar.gz` it lies; `null`: what is downloaded is the program itself. */
   readonly pathInArchive: ((platform: NodeJS.Platform, architecture: string) => string) | null;
-  /** Of the file at `url`. */
+  /** Sums of the file at `url`. */
   readonly sha256: Checksums;
 }
 

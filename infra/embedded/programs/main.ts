@@ -10,7 +10,7 @@ const INTERRUPTED = 130;
 
 /**
  * Gets the programs that `npm start` needs and this machine lacks, and ends. It decides as the start does, so the start
- * finds them, and imports little, so it can run while the rest of the project is built.
+ * finds them. It imports little, so it can run while the rest of the project is built.
  */
 loadEnvFile();
 const { stop } = listenForStopSignals(process, { endsWithParent: true });

