@@ -1,4 +1,4 @@
-import { CancellationScope, isCancellation, log } from '@temporalio/workflow';
+import { CancellationScope, isCancellation, log, patched } from '@temporalio/workflow';
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import { observingOptions } from './activity-options.js';
 import type { BackendClaim } from './contracts/activities.js';
@@ -39,7 +39,7 @@ export async function onBackend<T>(claim: BackendClaim, call: () => Promise<T>):
     try {
       return await checked(call());
     } catch (error) {
-      if (isOutOfTime(error)) throw outOfTime();
+      if (isOutOfTime(error) && !hasOnlyNotStarted(error)) throw outOfTime();
       if (!isScheduleToStartTimeout(error)) throw error;
       if (await isHeld(claim)) continue;
       const type: FailureKind = 'NETWORK_ERROR';
@@ -47,6 +47,11 @@ export async function onBackend<T>(claim: BackendClaim, call: () => Promise<T>):
       throw ApplicationFailure.create({ type, message, nonRetryable: true, details: [workerIsGone(claim)] });
     }
   }
+}
+
+/** Temporal 1.32 gives a schedule-to-start timeout the retry state of a deadline that has passed; earlier servers did not. */
+function hasOnlyNotStarted(error: unknown): boolean {
+  return isScheduleToStartTimeout(error) && patched('schedule-to-start-is-no-deadline');
 }
 
 /** Facts of this failure: by them a recovery knows that the prompt may go on rendering. */

@@ -49,3 +49,23 @@ test('one that was started before there were timings keeps 15 and 60 seconds', a
   expect(scheduled['awaitCompletion']).toEqual([15, 60]);
   expect(scheduled['discoverBackend']?.[0]).toBe(15);
 });
+
+test('a backend whose queue no worker polls is given up after the schedule-to-start timeout, and another one renders', async () => {
+  let claims = 0;
+  const run = await scripted.run(
+    {
+      async discoverBackend() {
+        claims += 1;
+        const backendId = claims === 1 ? 'lost' : 'b1';
+        const claim = { submission: claims, promptId: `p${claims}`, decision: 'new', device: 'gpu' } as const;
+        return { ...claim, backendId, taskQueue: `gpu@${backendId}` };
+      },
+      observeBackend: async () => ({ isHeld: false }),
+    },
+    {},
+    { [TIMINGS_MEMO]: { heartbeatTimeoutSeconds: 3, scheduleToStartSeconds: 1 } },
+  );
+  await expect(run.handle.result()).resolves.toMatchObject({ backendId: 'b1', submission: 2 });
+  const observed = run.calls.filter((call) => call.startsWith('observeBackend'));
+  expect(observed).toHaveLength(1);
+});
