@@ -1,12 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
-import { heartbeat } from '@temporalio/activity';
+import { activityInfo, heartbeat } from '@temporalio/activity';
+import { DEFAULT_TIMINGS, beatPausesOf } from '../workflows/domain/worker-timings.js';
 
 /** A cancel comes with the answer to a heartbeat, so this is how late it is noticed; the SDK sends one a second at most. */
 const BEAT_MS = 1_000;
-/** How late what is new is told where somebody watches for minutes. */
-const NEWS_BEAT_MS = 2_000;
-/** With nothing new; two of these may be lost before the heartbeat timeout, and a third is on its way. */
-const QUIET_BEAT_MS = 4_000;
 
 /**
  * Heartbeats while `work` runs, with what `details` then says: without it a cancel would not be noticed, nor a worker
@@ -22,16 +19,19 @@ export async function heartbeatWhile<T>(work: () => Promise<T>, details?: () => 
 
 /**
  * The same for work that watches for minutes: after the first one a heartbeat every two seconds while there is news, and
- * every four otherwise, because each is a write on the server. A cancel that must not wait for that has to be news.
+ * every four otherwise, because each is a write on the server; more often where the heartbeat timeout of this activity, as
+ * it was scheduled, asks for it. A cancel that must not wait for that has to be news.
  */
 export async function heartbeatOnNews<T>(work: () => Promise<T>, details: () => unknown): Promise<T> {
+  const { heartbeatTimeoutMs = DEFAULT_TIMINGS.heartbeatTimeoutSeconds * 1_000 } = activityInfo();
+  const { newsMs, quietMs } = beatPausesOf(heartbeatTimeoutMs);
   let sent: { readonly details: unknown; readonly atMs: number } | null = null;
   const beat = (): void => {
     const now = { details: details(), atMs: performance.now() };
     if (sent !== null) {
       const isNews = !isDeepStrictEqual(now.details, sent.details);
       // Half a beat early: a timer that came late must not put it off by another one.
-      if (now.atMs - sent.atMs < (isNews ? NEWS_BEAT_MS : QUIET_BEAT_MS) - BEAT_MS / 2) return;
+      if (now.atMs - sent.atMs < (isNews ? newsMs : quietMs) - BEAT_MS / 2) return;
     }
     sent = now;
     heartbeat(now.details);

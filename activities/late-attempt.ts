@@ -2,8 +2,6 @@ import { activityInfo, getClient } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 
 const TICK_MS = 500;
-/** Far more than an event loop is ever late by, and less than any timeout by which Temporal gives an attempt up. */
-const PAUSED_MS = 5_000;
 /** What arrived while the process was stopped is worked off by then. */
 const SUSPECT_FOR_MS = 30_000;
 
@@ -17,14 +15,15 @@ export interface LateAttempt {
 
 /**
  * Answers checks that ask Temporal what became of the attempt that runs while this process was stopped (SIGSTOP, a machine
- * that slept). The question costs a request, so it is asked only after a timer has shown such a gap.
+ * that slept). The question costs a request, so it is asked only after a timer has shown a gap of `pausedMs`, which is less
+ * than the heartbeat timeout by which Temporal gives an attempt up.
  */
-export function createLateAttempt(): LateAttempt & { readonly close: () => void } {
+export function createLateAttempt(pausedMs: number): LateAttempt & { readonly close: () => void } {
   let tickedAtMs = Date.now(); // not the monotonic clock, which stands still while a machine sleeps
   let resumedAtMs = Number.NEGATIVE_INFINITY;
   const tick = (): void => {
     const now = Date.now();
-    if (now - tickedAtMs > PAUSED_MS) resumedAtMs = now;
+    if (now - tickedAtMs > pausedMs) resumedAtMs = now;
     tickedAtMs = now;
   };
   const timer = setInterval(tick, TICK_MS);

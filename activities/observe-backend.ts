@@ -4,31 +4,20 @@ import { WorkflowNotFoundError } from '@temporalio/client';
 import type { Client } from '@temporalio/client';
 import type { ControlActivities } from '../workflows/contracts/activities.js';
 import { backendStateQuery, backendWorkflowId } from '../workflows/contracts/backend.js';
+import { DEFAULT_TIMINGS, absenceLimitsOf } from '../workflows/domain/worker-timings.js';
 import { toApplicationFailure } from './failures/to-application-failure.js';
 import { heartbeatWhile } from './heartbeat-while.js';
 
-/** An id that has been free for this long is not one whose worker restarts. */
-const GONE_AFTER_MS = 30_000;
-/**
- * How long a backend without a holder is looked at. After an outage of Temporal every holder looks silent at first; a
- * worker that lives has the id again within some seconds.
- */
-const PATIENCE_MS = 15_000;
 const LOOK_MS = 1_000;
 
 export interface ObserveBackendDeps {
   readonly client: Client;
-  readonly goneAfterMs?: number;
-  readonly patienceMs?: number;
 }
 
-export function createObserveBackend({
-  client,
-  goneAfterMs = GONE_AFTER_MS,
-  patienceMs = PATIENCE_MS,
-}: ObserveBackendDeps): ControlActivities['observeBackend'] {
+export function createObserveBackend({ client }: ObserveBackendDeps): ControlActivities['observeBackend'] {
   /** Safe to retry: it only looks. */
-  return async function observeBackend({ backendId }) {
+  return async function observeBackend({ backendId, limits }) {
+    const { goneAfterMs, patienceMs } = limits ?? absenceLimitsOf(DEFAULT_TIMINGS);
     const signal = cancellationSignal();
     const startedAt = performance.now();
     const elapsedMs = (): number => performance.now() - startedAt;

@@ -1,7 +1,7 @@
 import type { ErrorRequestHandler, Request, Response } from 'express';
 import type { Logger } from '../infra/runtime/logger.js';
 import { ObjectStoreError } from '../activities/storage/errors.js';
-import { isDatabaseUnavailable } from '../infra/postgres/database-unavailable.js';
+import { isDatabaseUnavailable, isPoolBusy } from '../infra/postgres/database-unavailable.js';
 import { ProblemError } from './problem-error.js';
 import { PROBLEMS } from './problems.js';
 import { requestIdOf } from './middleware/request-log.js';
@@ -32,7 +32,10 @@ function problemOf(error: unknown): ProblemError {
     return new ProblemError('storage_unavailable', 'The object store could not be used for this request.', retry);
   }
   if (isDatabaseUnavailable(error)) {
-    return new ProblemError('database_unavailable', 'The database could not be used for this request.', retry);
+    const detail = isPoolBusy(error)
+      ? 'Other requests used every database connection of the API for 5 s.'
+      : 'The database could not be used for this request.';
+    return new ProblemError('database_unavailable', detail, retry);
   }
   if (isUndecodablePath(error)) {
     return new ProblemError('route_not_found', 'The path of the address is not valid percent-encoding.');

@@ -11,7 +11,8 @@ export const SERVICE_PROBLEMS = {
   database_unavailable: {
     status: 503,
     title: 'The database does not answer',
-    remedy: 'Try again shortly, with the same Idempotency-Key; nothing was lost. Operators: GET /readyz says more.',
+    remedy:
+      'Send the same request again after the seconds in Retry-After, with the same Idempotency-Key. Operators: GET /readyz.',
     retryable: true,
   },
   storage_unavailable: {

@@ -7,10 +7,10 @@ import { z } from 'zod';
 import { untilAborted } from '../activities/until-aborted.js';
 import {
   BACKEND_HELD,
-  HOLDER_SILENCE_SECONDS,
   OPERATE_BACKEND,
   acquireUpdate,
   backendWorkflowId,
+  silenceSecondsOf,
 } from '../workflows/contracts/backend.js';
 import type { AcquiredBackend, BackendHolder } from '../workflows/contracts/backend.js';
 import { GENERATION_TASK_QUEUE } from '../workflows/contracts/task-queues.js';
@@ -37,8 +37,8 @@ export interface AcquireOptions {
 /** An Update waits for a worker with the role `control`; it is asked anew this often. */
 const ASK_MS = 5_000;
 const PAUSE_MS = 1_000;
-/** A holder that fell silent has lost the id by then: Temporal's timers may be a second or two late. */
-const REFUSED_AFTER_MS = (HOLDER_SILENCE_SECONDS + 5) * 1_000;
+/** A holder that fell silent has lost the id this long after its silence counts: Temporal's timers may be late. */
+const REFUSED_AFTER_SILENCE_MS = 5_000;
 
 type Answer =
   | { readonly kind: 'acquired'; readonly acquired: AcquiredBackend }
@@ -71,7 +71,8 @@ export async function acquireBackend(options: AcquireOptions): Promise<AcquiredB
         continue;
       }
       heldSinceMs ??= performance.now();
-      if (performance.now() - heldSinceMs > REFUSED_AFTER_MS) throw refused(backendId, inTheWay);
+      const refusedAfterMs = silenceSecondsOf(inTheWay) * 1_000 + REFUSED_AFTER_SILENCE_MS;
+      if (performance.now() - heldSinceMs > refusedAfterMs) throw refused(backendId, inTheWay);
       const { pid, host, since } = inTheWay;
       notice.say({ backendId, pid, host, since }, 'Another process holds this backend; waiting for its end');
     }
@@ -109,6 +110,7 @@ const holderSchema: z.ZodType<BackendHolder> = z.object({
   place: z.string(),
   processStartedAt: z.string(),
   since: z.string(),
+  silenceSeconds: z.number().optional(),
 });
 
 /** Who was named when the Update was refused; `null` when it failed in another way. */

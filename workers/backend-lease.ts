@@ -11,6 +11,8 @@ import { holderOfThisProcess } from './this-process.js';
 export interface BackendLeaseOptions {
   readonly client: Client;
   readonly backendId: string;
+  /** Silence of this process after which the id is free. */
+  readonly silenceSeconds: number;
   readonly gate: GateSwitch;
   /** Gets what the worker before has left. */
   readonly canary: HistoryCanary;
@@ -33,7 +35,7 @@ const MAX_UNTENDED_MS = 60_000;
  */
 export class BackendLease implements BackendHold {
   readonly #options: BackendLeaseOptions;
-  readonly #holder: BackendHolder = holderOfThisProcess();
+  readonly #holder: BackendHolder;
   readonly #lost = new AbortController();
   readonly ending: AbortSignal;
   #tends = 0;
@@ -42,6 +44,7 @@ export class BackendLease implements BackendHold {
 
   private constructor(options: BackendLeaseOptions) {
     this.#options = options;
+    this.#holder = holderOfThisProcess(options.silenceSeconds);
     this.ending = AbortSignal.any([options.signal, this.#lost.signal]);
   }
 

@@ -29,6 +29,7 @@ import type { EmergencyStopActivities } from '../workflows/contracts/emergency-s
 import type { FalActivities } from '../workflows/contracts/fal.js';
 import type { ControlUpkeep } from '../workflows/contracts/upkeep.js';
 import { GENERATION_TASK_QUEUE } from '../workflows/contracts/task-queues.js';
+import { suspectPauseMs } from '../workflows/domain/worker-timings.js';
 import { openDatabase } from '../infra/postgres/database.js';
 import type { Database } from '../infra/postgres/database.js';
 import { migrate } from '../infra/postgres/migrate.js';
@@ -139,9 +140,9 @@ function startCompanions(
 ): void {
   const demand = startDemandPublisher({ database, databaseUrl, client, store, logger });
   resources.add('demand publisher', async () => demand.stop());
-  const { searchAttributes } = config;
+  const { searchAttributes, timings } = config;
   const onStarted = demand.ring;
-  const relay = startOutboxRelay({ database, databaseUrl, client, logger, searchAttributes, onStarted });
+  const relay = startOutboxRelay({ database, databaseUrl, client, logger, searchAttributes, timings, onStarted });
   resources.add('outbox relay', async () => relay.stop());
   const feeder = startBatchFeeder({ database, logger, window: config.batchWindow });
   resources.add('batch feeder', async () => feeder.stop());
@@ -167,7 +168,7 @@ async function createFalActivities(
   const fetch = createFetchFalOutput({ fal, downloadMs: config.downloadMs });
   const spool = createSpool({ folder: falSpoolFolderOf(config), fetch });
   for (const id of await spool.generationIds()) await spool.remove(id); // whoever needs it fetches it again
-  const late = createLateAttempt();
+  const late = createLateAttempt(suspectPauseMs(config.timings));
   resources.add('pauses of the control worker', async () => late.close());
   return {
     spool,

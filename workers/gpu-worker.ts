@@ -30,6 +30,7 @@ import type { BackendActivities, ClaimActivities } from '../workflows/contracts/
 import { backendWorkflowId, summarySignal } from '../workflows/contracts/backend.js';
 import type { BackendOperations, BackendSummary } from '../workflows/contracts/backend.js';
 import { backendTaskQueue, gpuTaskQueue } from '../workflows/contracts/task-queues.js';
+import { suspectPauseMs } from '../workflows/domain/worker-timings.js';
 import type { ComfyUITarget } from '../infra/runtime/comfyui-config.js';
 import type { OperatorRule } from '../activities/failures/operator-rules.js';
 import type { Logger } from '../infra/runtime/logger.js';
@@ -110,7 +111,7 @@ export async function createGpuWorker(options: GpuWorkerOptions): Promise<readon
   resources.add(`connection ${backendId}`, async () => connection.close());
   const lease = await BackendLease.acquire({
     ...{ client, backendId, gate, logger, onLost },
-    ...{ canary: backend.canary, signal: ending },
+    ...{ canary: backend.canary, signal: ending, silenceSeconds: config.timings.heartbeatTimeoutSeconds },
   });
 
   const polling = new PollingState(gpuTaskQueue(gpu.pool));
@@ -132,7 +133,7 @@ export async function createGpuWorker(options: GpuWorkerOptions): Promise<readon
     },
   });
   resources.add(`gate ${backendId}`, async () => slots.close());
-  const late = createLateAttempt();
+  const late = createLateAttempt(suspectPauseMs(config.timings));
   resources.add(`pauses ${backendId}`, async () => late.close());
   const fetch = createFetchOutput({ backend, logger, downloadMs: config.downloadMs });
   const spool = createSpool({ folder: spoolFolderOf(config, backend), fetch });

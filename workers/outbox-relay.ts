@@ -7,10 +7,11 @@ import type { Database } from '../infra/postgres/database.js';
 import type { DatabaseSchema } from '../infra/postgres/database-schema.js';
 import { listenTo } from '../infra/postgres/notifications.js';
 import type { Logger } from '../infra/runtime/logger.js';
-import { GENERATE_MEDIA, generationWorkflowId } from '../workflows/contracts/generation.js';
+import { GENERATE_MEDIA, TIMINGS_MEMO, generationWorkflowId } from '../workflows/contracts/generation.js';
 import type { GenerationInput } from '../workflows/contracts/generation.js';
 import { searchAttributeKeys } from '../workflows/contracts/search-attributes.js';
 import { GENERATION_TASK_QUEUE } from '../workflows/contracts/task-queues.js';
+import type { WorkerTimings } from '../workflows/domain/worker-timings.js';
 import type { generateMedia } from '../workflows/generate-media.js';
 import { Bell } from '../infra/runtime/bell.js';
 import { crashPoint } from '../infra/runtime/crash-point.js';
@@ -21,6 +22,8 @@ export interface OutboxRelayOptions {
   readonly client: Client;
   readonly logger: Logger;
   readonly searchAttributes: boolean;
+  /** Each generation keeps those that it was started with. */
+  readonly timings: WorkerTimings;
   /** Called when a generation waits in Temporal from now on. */
   readonly onStarted: () => void;
 }
@@ -150,7 +153,7 @@ interface StartRow {
   readonly created_at: Date;
 }
 
-async function startWorkflow({ client, searchAttributes }: OutboxRelayOptions, row: StartRow): Promise<void> {
+async function startWorkflow({ client, searchAttributes, timings }: OutboxRelayOptions, row: StartRow): Promise<void> {
   const { generation_id: generationId, batch_id: batchId, weight } = row;
   // A batch waits here for as long as it must: its deadline for the first claim counts from when Temporal is told.
   const input =
@@ -169,6 +172,7 @@ async function startWorkflow({ client, searchAttributes }: OutboxRelayOptions, r
           fairnessKey: row.flow,
           ...(weight !== null && { fairnessWeight: weight }),
         },
+        memo: { [TIMINGS_MEMO]: timings },
         staticSummary: input.template,
         ...(searchAttributes && { typedSearchAttributes: attributesOf(input, batchId) }),
       }),

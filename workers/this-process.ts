@@ -4,8 +4,8 @@ import { hostname } from 'node:os';
 import type { BackendHolder } from '../workflows/contracts/backend.js';
 import { processIdentityOf } from '../infra/runtime/process-identity.js';
 
-/** This process as the holder of a backend id. */
-export function holderOfThisProcess(): BackendHolder {
+/** This process as the holder of a backend id, which is free when it has been silent for so long. */
+export function holderOfThisProcess(silenceSeconds: number): BackendHolder {
   return {
     holderId: randomUUID(),
     host: hostname(),
@@ -13,6 +13,7 @@ export function holderOfThisProcess(): BackendHolder {
     place: placeOfThisProcess(),
     processStartedAt: processIdentityOf(process.pid)?.startedAt ?? '',
     since: new Date().toISOString(),
+    silenceSeconds,
   };
 }
 

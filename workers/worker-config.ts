@@ -13,6 +13,8 @@ import { storageConfigFrom } from '../infra/runtime/storage-config.js';
 import type { StorageConfig } from '../infra/runtime/storage-config.js';
 import { temporalConfigFrom } from '../infra/runtime/temporal-connection.js';
 import type { TemporalConnectionConfig } from '../infra/runtime/temporal-connection.js';
+import { DEFAULT_TIMINGS } from '../workflows/domain/worker-timings.js';
+import type { WorkerTimings } from '../workflows/domain/worker-timings.js';
 import { upkeepConfigFrom } from './upkeep-config.js';
 import type { UpkeepConfig } from './upkeep-config.js';
 
@@ -36,6 +38,7 @@ export interface WorkerConfig {
   /** Generations of batches that Temporal has at the same time, for each pool. */
   readonly batchWindow: number;
   readonly upkeep: UpkeepConfig;
+  readonly timings: WorkerTimings;
   /** Decodes videos and sounds; `null`: only their containers are looked at. */
   readonly ffmpegPath: string | null;
   /** From the request for a file of a result to its last byte. */
@@ -88,6 +91,7 @@ export function workerConfigFrom(env: Env): WorkerConfig {
     fal: falConfigFrom(env),
     batchWindow: integerFrom(env, 'BATCH_WINDOW', { fallback: 200, min: 1, max: 100_000 }),
     upkeep: upkeepConfigFrom(env),
+    timings: timingsFrom(env),
     fallbackAfterSeconds: integerFrom(env, 'FALLBACK_AFTER_SECONDS', { fallback: 60, min: 0, max: 86_400 }),
     ffmpegPath: ffmpegPathFrom(env),
     downloadMs: 1_000 * integerFrom(env, 'DOWNLOAD_TIMEOUT_SECONDS', DOWNLOAD_SECONDS),
@@ -104,6 +108,17 @@ export function workerConfigFrom(env: Env): WorkerConfig {
       recoveryConfigPath: stringFrom(env, 'RECOVERY_CONFIG', ''),
       pollIntervalMs: integerFrom(env, 'POLL_INTERVAL_MS', { fallback: 2_500, min: 50, max: 3_000 }), // R4.1: at most 3 s
     },
+  };
+}
+
+/** At least three heartbeats, one a second; and time enough for a worker to restart. */
+const HEARTBEAT_SECONDS = { fallback: DEFAULT_TIMINGS.heartbeatTimeoutSeconds, min: 3, max: 300 };
+const SCHEDULE_TO_START_SECONDS = { fallback: DEFAULT_TIMINGS.scheduleToStartSeconds, min: 5, max: 3_600 };
+
+function timingsFrom(env: Env): WorkerTimings {
+  return {
+    heartbeatTimeoutSeconds: integerFrom(env, 'HEARTBEAT_TIMEOUT_SECONDS', HEARTBEAT_SECONDS),
+    scheduleToStartSeconds: integerFrom(env, 'SCHEDULE_TO_START_SECONDS', SCHEDULE_TO_START_SECONDS),
   };
 }
 

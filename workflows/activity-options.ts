@@ -1,9 +1,9 @@
 import { proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
-import type { RetryPolicy } from '@temporalio/common';
+import type { Duration, RetryPolicy } from '@temporalio/common';
 import type { BackendActivities, BackendClaim, ClaimActivities, ControlActivities } from './contracts/activities.js';
 import type { CheckpointActivities } from './contracts/checkpoint.js';
-import { HOLDER_SILENCE_SECONDS } from './contracts/backend.js';
-import type { BackendOperations } from './contracts/backend.js';
+import { silenceSecondsOf } from './contracts/backend.js';
+import type { BackendHolder, BackendOperations } from './contracts/backend.js';
 import type { EmergencyStopActivities } from './contracts/emergency-stop.js';
 import { ALREADY_ENDED, SUPERSEDED } from './contracts/generation.js';
 import { GENERATION_TASK_QUEUE, backendTaskQueue, gpuTaskQueue } from './contracts/task-queues.js';
@@ -11,6 +11,8 @@ import type { FalActivities } from './contracts/fal.js';
 import type { BackendUpkeep, ControlUpkeep } from './contracts/upkeep.js';
 import type { GraphChange } from './domain/adaptation.js';
 import { FINAL_IN_PLACE } from './domain/failure.js';
+import type { AbsenceLimits } from './domain/worker-timings.js';
+import { heartbeatTimeout, scheduleToStartTimeout } from './worker-timings.js';
 
 /** R5.5: 2, 4, 8 … 30 s. What can only be cured by other input or another place ends the policy at once. */
 const BACK_OFF: RetryPolicy = {
@@ -22,15 +24,6 @@ const BACK_OFF: RetryPolicy = {
 
 /** Without this the SDK only tries to cancel and goes on at once: cleaning up would begin before the activity has let go. */
 const cancellationType = 'WAIT_CANCELLATION_COMPLETED';
-
-/** Sent at most once a second; fifteen missing ones: the worker is gone, not slow. */
-const heartbeatTimeout = '15 seconds';
-
-/**
- * The backend's own queue has a thousand slots: a task that waits there for a minute waits for a worker that is gone.
- * Then the Workflow of the backend says whether a worker holds it, and it is scheduled again or claimed anew.
- */
-const scheduleToStartTimeout = '60 seconds';
 
 /** A worker that is killed at the limit leaves the last look to its successor. */
 const FAL_GRACE_SECONDS = 120;
@@ -52,7 +45,7 @@ export function claimOptions(
     taskQueue: gpuTaskQueue(pool, models),
     scheduleToCloseTimeout: options.waitMs,
     startToCloseTimeout: '2 minutes', // discovery and R3.6's health check of a ComfyUI that starts take up to 86 s
-    heartbeatTimeout, // by which a cancel reaches a claim that is being made
+    heartbeatTimeout: heartbeatTimeout(), // by which a cancel reaches a claim that is being made
     cancellationType,
     retry: BACK_OFF, // without a limit of attempts: a claim holds nothing, and another backend may take the next one
     summary: options.summary,
@@ -68,7 +61,7 @@ export function returnOptions(claim: BackendClaim) {
     taskQueue: claim.taskQueue,
     scheduleToStartTimeout: '5 seconds',
     startToCloseTimeout: '20 seconds',
-    heartbeatTimeout,
+    heartbeatTimeout: heartbeatTimeout(),
     cancellationType,
     retry: { maximumAttempts: 1 },
     summary: `Try again on ${claim.backendId}`,
@@ -85,10 +78,10 @@ interface LimitedOptions {
 export function submissionOptions(claim: BackendClaim, { leftMs, summary }: LimitedOptions) {
   return proxyActivities<Pick<BackendActivities, 'submitPrompt'>>({
     taskQueue: claim.taskQueue,
-    scheduleToStartTimeout,
+    scheduleToStartTimeout: scheduleToStartTimeout(),
     scheduleToCloseTimeout: leftMs,
     startToCloseTimeout: '2 minutes', // one POST of 60 s, a grace period, and the wait for the backend's mutex
-    heartbeatTimeout,
+    heartbeatTimeout: heartbeatTimeout(),
     cancellationType,
     retry: { ...BACK_OFF, maximumAttempts: 5 }, // half a minute of pauses; then another backend may claim
     summary,
@@ -99,9 +92,9 @@ export function submissionOptions(claim: BackendClaim, { leftMs, summary }: Limi
 export function waitingOptions(claim: BackendClaim, { leftMs, summary }: LimitedOptions) {
   return proxyActivities<Pick<BackendActivities, 'awaitCompletion'>>({
     taskQueue: claim.taskQueue,
-    scheduleToStartTimeout,
+    scheduleToStartTimeout: scheduleToStartTimeout(),
     scheduleToCloseTimeout: leftMs,
-    heartbeatTimeout,
+    heartbeatTimeout: heartbeatTimeout(),
     cancellationType,
     retry: { ...BACK_OFF, initialInterval: '1 second', maximumInterval: '10 seconds' }, // it only observes: re-attach soon
     summary,
@@ -112,10 +105,13 @@ export function waitingOptions(claim: BackendClaim, { leftMs, summary }: Limited
 export interface CollectingPlace {
   readonly taskQueue: string;
   /** Absent where many poll: a task that waits there waits for its turn. */
-  readonly scheduleToStartTimeout?: typeof scheduleToStartTimeout;
+  readonly scheduleToStartTimeout?: Duration;
 }
 
-export const besideComfyUI = ({ taskQueue }: BackendClaim): CollectingPlace => ({ taskQueue, scheduleToStartTimeout });
+export const besideComfyUI = ({ taskQueue }: BackendClaim): CollectingPlace => ({
+  taskQueue,
+  scheduleToStartTimeout: scheduleToStartTimeout(),
+});
 export const ON_CONTROL_WORKER: CollectingPlace = { taskQueue: GENERATION_TASK_QUEUE };
 
 /** Files from their provider to the worker's disk, and the look at them. */
@@ -123,7 +119,7 @@ export function collectingOptions(place: CollectingPlace, summary: string) {
   return proxyActivities<Pick<BackendActivities, 'downloadOutputs' | 'validateOutputs'>>({
     ...place,
     startToCloseTimeout: '1 hour', // 4 GiB at 1.2 MB/s; silence and death are noticed by their own limits
-    heartbeatTimeout,
+    heartbeatTimeout: heartbeatTimeout(),
     cancellationType,
     retry: { ...BACK_OFF, maximumAttempts: 12 }, // 5 minutes: a ComfyUI that restarts still has its files
     summary,
@@ -135,7 +131,7 @@ export function uploadOptions(place: CollectingPlace, summary: string) {
   return proxyActivities<Pick<BackendActivities, 'uploadOutputs'>>({
     ...place,
     startToCloseTimeout: '1 hour',
-    heartbeatTimeout,
+    heartbeatTimeout: heartbeatTimeout(),
     cancellationType,
     retry: BACK_OFF, // without a limit of attempts
     summary,
@@ -148,7 +144,7 @@ export function stoppingOptions(claim: BackendClaim) {
     taskQueue: claim.taskQueue,
     scheduleToCloseTimeout: '20 seconds', // a cancel must not hang on a backend that is gone
     startToCloseTimeout: '15 seconds', // an interrupt takes effect at the next node or step
-    heartbeatTimeout,
+    heartbeatTimeout: heartbeatTimeout(),
     cancellationType,
     retry: { ...BACK_OFF, initialInterval: '1 second' },
     summary: 'Free the GPU',
@@ -156,15 +152,16 @@ export function stoppingOptions(claim: BackendClaim) {
 }
 
 /** Watching over a backend for as long as its worker lives; how it ends is what the Workflow waits for. */
-export function tendingOptions(backendId: string, summary: string) {
+export function tendingOptions(backendId: string, holder: BackendHolder) {
+  const silence = `${silenceSecondsOf(holder)} seconds` as const;
   return proxyActivities<Pick<BackendOperations, 'tendBackend'>>({
     taskQueue: backendTaskQueue(backendId),
-    scheduleToStartTimeout: `${HOLDER_SILENCE_SECONDS} seconds`, // its worker polls already, or is about to
+    scheduleToStartTimeout: silence, // its worker polls already, or is about to
     startToCloseTimeout: '2 hours', // it ends by itself after one, so that this never happens
-    heartbeatTimeout: `${HOLDER_SILENCE_SECONDS} seconds`,
+    heartbeatTimeout: silence,
     cancellationType: 'TRY_CANCEL', // a holder that was replaced is dead: its answer would never come
     retry: { maximumAttempts: 1 }, // the Workflow must hear of every end: the id is free then
-    summary,
+    summary: `Tended by process ${holder.pid} on ${holder.host}`,
   });
 }
 
@@ -201,7 +198,7 @@ export function fallingBackOptions(modelId: string) {
   return proxyActivities<Pick<FalActivities, 'reserveFal' | 'submitToFal'>>({
     taskQueue: GENERATION_TASK_QUEUE,
     startToCloseTimeout: '4 minutes', // the POST may take two, and its record is written until the store answers
-    heartbeatTimeout,
+    heartbeatTimeout: heartbeatTimeout(),
     cancellationType,
     retry: { ...BACK_OFF, maximumAttempts: 5 }, // what may have been posted is not posted again, whatever the attempt
     summary: `Submit to ${modelId} on fal.ai`,
@@ -213,7 +210,7 @@ export function falWaitingOptions(totalSeconds: number) {
   return proxyActivities<Pick<FalActivities, 'awaitFal'>>({
     taskQueue: GENERATION_TASK_QUEUE,
     scheduleToCloseTimeout: (totalSeconds + FAL_GRACE_SECONDS) * 1_000,
-    heartbeatTimeout,
+    heartbeatTimeout: heartbeatTimeout(),
     cancellationType,
     retry: { ...BACK_OFF, initialInterval: '1 second', maximumInterval: '10 seconds' }, // it only observes
     summary: 'Rendering on fal.ai',
@@ -225,7 +222,7 @@ export function emergencyOptions(summary: string) {
   return proxyActivities<EmergencyStopActivities>({
     taskQueue: GENERATION_TASK_QUEUE,
     startToCloseTimeout: '30 minutes', // ten thousand cancels, and what they wait for; the activities keep limits of their own
-    heartbeatTimeout,
+    heartbeatTimeout: heartbeatTimeout(),
     cancellationType,
     retry: { initialInterval: '1 second', maximumInterval: '5 seconds' },
     summary,
@@ -233,12 +230,16 @@ export function emergencyOptions(summary: string) {
 }
 
 /** Nobody waits for upkeep: what does not work within these attempts is reported, and is due again at the next run. */
-const UPKEEP = {
-  startToCloseTimeout: '1 hour', // a hundred thousand files on a slow disk; death is noticed by the heartbeat
-  heartbeatTimeout,
-  cancellationType,
-  retry: { ...BACK_OFF, maximumAttempts: 5 },
-} as const;
+function upkeepOptions(summary: string, urgency: UpkeepUrgency) {
+  return {
+    startToCloseTimeout: '1 hour', // a hundred thousand files on a slow disk; death is noticed by the heartbeat
+    heartbeatTimeout: heartbeatTimeout(),
+    cancellationType,
+    retry: { ...BACK_OFF, maximumAttempts: 5 },
+    summary,
+    ...UPKEEP_LIMITS[urgency],
+  } as const;
+}
 
 /** `generation`: one waits for it, with a disk that is full. */
 export type UpkeepUrgency = 'none' | 'generation';
@@ -249,15 +250,16 @@ const UPKEEP_LIMITS = {
 } as const satisfies Record<UpkeepUrgency, object>;
 
 export function controlUpkeepOptions(summary: string, urgency: UpkeepUrgency = 'none') {
-  const taskQueue = GENERATION_TASK_QUEUE;
-  return proxyActivities<ControlUpkeep>({ ...UPKEEP, taskQueue, summary, ...UPKEEP_LIMITS[urgency] });
+  return proxyActivities<ControlUpkeep>({ taskQueue: GENERATION_TASK_QUEUE, ...upkeepOptions(summary, urgency) });
 }
 
-/** A worker that has been away for a minute is cleaned up after by the next run. */
+/** A worker that is away for that long is cleaned up after by the next run. */
 export function backendUpkeepOptions(backendId: string, summary: string, urgency: UpkeepUrgency = 'none') {
-  const taskQueue = backendTaskQueue(backendId);
-  const limits = { scheduleToStartTimeout, ...UPKEEP_LIMITS[urgency] };
-  return proxyActivities<BackendUpkeep>({ ...UPKEEP, taskQueue, summary, ...limits });
+  return proxyActivities<BackendUpkeep>({
+    taskQueue: backendTaskQueue(backendId),
+    scheduleToStartTimeout: scheduleToStartTimeout(),
+    ...upkeepOptions(summary, urgency),
+  });
 }
 
 /** Copies within the store. What cannot be had soon is rendered again. */
@@ -265,7 +267,7 @@ export function inheritingOptions(from: string) {
   return proxyActivities<CheckpointActivities>({
     ...CONTROL,
     startToCloseTimeout: '10 minutes', // a batch of thousands
-    heartbeatTimeout,
+    heartbeatTimeout: heartbeatTimeout(),
     retry: { ...CONTROL.retry, maximumAttempts: 5 },
     summary: `Take over what ${from} has left`,
   });
@@ -282,10 +284,13 @@ const LOOK = { ...CONTROL, retry: { ...CONTROL.retry, maximumAttempts: 3 } };
 export const { explainNoCapacity, findOtherBackend } =
   proxyActivities<Pick<ControlActivities, 'explainNoCapacity' | 'findOtherBackend'>>(LOOK);
 
-export const { observeBackend } = proxyActivities<Pick<ControlActivities, 'observeBackend'>>({
-  ...LOOK,
-  heartbeatTimeout, // by which a cancel reaches a look that is patient
-});
+export function observingOptions({ patienceMs }: AbsenceLimits) {
+  return proxyActivities<Pick<ControlActivities, 'observeBackend'>>({
+    ...LOOK,
+    startToCloseTimeout: patienceMs + 15_000, // the wait for a worker that restarts, and one more look
+    heartbeatTimeout: heartbeatTimeout(), // by which a cancel reaches a look that is patient
+  });
+}
 
 /** Local, because it stands beside the next step and must not cost a hop through the server. */
 export const { recordProgress } = proxyLocalActivities<Pick<ControlActivities, 'recordProgress'>>({

@@ -1,10 +1,11 @@
-import { CancellationScope, isCancellation, log } from '@temporalio/workflow';
+import { CancellationScope, isCancellation, log, patched } from '@temporalio/workflow';
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
-import { observeBackend } from './activity-options.js';
+import { observingOptions } from './activity-options.js';
 import type { BackendClaim } from './contracts/activities.js';
 import type { FailureKind } from './domain/failure.js';
 import { isOutOfTime, isScheduleToStartTimeout } from './failure-record.js';
 import { outOfTime } from './total-deadline.js';
+import { absenceLimits } from './worker-timings.js';
 
 /**
  * An activity that ends in spite of a cancel answers with its value or with its own failure; the cancel counts all the
@@ -28,7 +29,7 @@ function throwIfCancelled(): void {
 }
 
 /**
- * Runs an activity on a backend's own queue. When nobody takes it for a minute, the backend's Workflow tells a worker
+ * Runs an activity on a backend's own queue. When no worker takes it in time, the backend's Workflow tells a worker
  * that restarts from one that is gone: the first is waited for, nothing counted; the second means a new claim. A
  * schedule-to-close timeout is what is left of the total limit: that deadline by the server's own clock, without the two
  * events of a timer in every history.
@@ -38,7 +39,7 @@ export async function onBackend<T>(claim: BackendClaim, call: () => Promise<T>):
     try {
       return await checked(call());
     } catch (error) {
-      if (isOutOfTime(error)) throw outOfTime();
+      if (isOutOfTime(error) && !hasOnlyNotStarted(error)) throw outOfTime();
       if (!isScheduleToStartTimeout(error)) throw error;
       if (await isHeld(claim)) continue;
       const type: FailureKind = 'NETWORK_ERROR';
@@ -46,6 +47,11 @@ export async function onBackend<T>(claim: BackendClaim, call: () => Promise<T>):
       throw ApplicationFailure.create({ type, message, nonRetryable: true, details: [workerIsGone(claim)] });
     }
   }
+}
+
+/** Temporal 1.32 gives a schedule-to-start timeout the retry state of a deadline that has passed; earlier servers did not. */
+function hasOnlyNotStarted(error: unknown): boolean {
+  return isScheduleToStartTimeout(error) && patched('schedule-to-start-is-no-deadline');
 }
 
 /** Facts of this failure: by them a recovery knows that the prompt may go on rendering. */
@@ -56,7 +62,8 @@ function workerIsGone({ backendId }: BackendClaim) {
 /** When Temporal does not say, the worker counts as alive: claiming anew may render a second time. */
 async function isHeld({ backendId }: BackendClaim): Promise<boolean> {
   try {
-    return (await checked(observeBackend({ backendId }))).isHeld;
+    const limits = absenceLimits();
+    return (await checked(observingOptions(limits).observeBackend({ backendId, limits }))).isHeld;
   } catch (error) {
     if (isCancellation(error)) throw error;
     log.warn('Could not see whether a worker holds the backend', { backendId, error });

@@ -123,7 +123,7 @@ async function tendUntilGone(run: BackendRun, holder: BackendHolder): Promise<vo
 }
 
 async function tendOnce({ backendId }: BackendRun, holder: BackendHolder): Promise<TendEnd> {
-  const { tendBackend } = tendingOptions(backendId, `Tended by process ${holder.pid} on ${holder.host}`);
+  const { tendBackend } = tendingOptions(backendId, holder);
   try {
     const { end } = await tendBackend({ backendId, holderId: holder.holderId });
     return end;

@@ -3,6 +3,7 @@ import type { Transaction } from 'kysely';
 import type { DatabaseSchema } from '../../infra/postgres/database-schema.js';
 import type { Database } from '../../infra/postgres/database.js';
 import { ProblemError } from '../problem-error.js';
+import { isLockTimeout } from './postgres-error.js';
 
 /** Keys are remembered this long, by the database's clock. */
 const KEY_LIFETIME = sql<Date>`now() - interval '24 hours'`;
@@ -39,8 +40,8 @@ export type Answered = ({ readonly generationId: string | null } | { readonly ba
 };
 
 /**
- * Takes the key within the accepting transaction. A racer waits here for the first transaction, until `lock_timeout`;
- * throws `KeyTakenError` when the key is taken, so that this transaction does not commit.
+ * Takes the key within the accepting transaction. A racer waits here for the first transaction, until `lock_timeout`, and
+ * then throws `idempotency_in_flight`. Throws `KeyTakenError` when the key is taken, so that this transaction does not commit.
  */
 export async function takeKey(
   transaction: Transaction<DatabaseSchema>,
@@ -63,7 +64,10 @@ export async function takeKey(
         .where('idempotency_keys.created_at', '<=', KEY_LIFETIME),
     )
     .returning('key')
-    .executeTakeFirst();
+    .executeTakeFirst()
+    .catch((error: unknown) => {
+      throw isLockTimeout(error) ? keyInFlight() : error;
+    });
   if (taken === undefined) throw new KeyTakenError();
 }
 

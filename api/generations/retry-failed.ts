@@ -12,7 +12,6 @@ import { ProblemError } from '../problem-error.js';
 import { NO_ACCOUNT } from './prepare-generation.js';
 import { KeyTakenError, answerKey, firstAnswerTo, keyInFlight, takeKey } from './idempotency.js';
 import type { IdempotentRequest } from './idempotency.js';
-import { isLockTimeout } from './postgres-error.js';
 import type { RetryGeneration } from './retry-generation.js';
 
 export interface RetryFailedRequest {
@@ -96,7 +95,6 @@ async function takeNote(deps: RetryFailedDeps, ...[request, max]: [IdempotentReq
   });
   const taken = await taking.catch((error: unknown) => {
     if (error instanceof KeyTakenError) return null;
-    if (isLockTimeout(error)) throw keyInFlight();
     throw error;
   });
   const note = taken ?? (await noteOf(database, request));

@@ -41,9 +41,9 @@ export async function withinIntake(
     return { body, isReplay: false };
   } catch (error) {
     if (error instanceof TooManyOpenError) throw await tooManyOpen(deps.board, error);
-    if (isLockTimeout(error) && idempotency === null) throw tooBusy(error);
-    if (idempotency === null || !(error instanceof KeyTakenError || isLockTimeout(error))) throw error;
-    const body = error instanceof KeyTakenError ? await firstAnswerTo(deps.database, idempotency) : null;
+    if (isLockTimeout(error)) throw tooBusy(error);
+    if (idempotency === null || !(error instanceof KeyTakenError)) throw error;
+    const body = await firstAnswerTo(deps.database, idempotency);
     if (body !== null) return { body, isReplay: true };
     throw keyInFlight();
   }

@@ -3,9 +3,12 @@ const SQLSTATES = [/^08/, /^53/, /^57P/, /^58/, /^57014$/, /^55P03$/];
 
 const SOCKET_CODES = ['ECONNREFUSED', 'ECONNRESET', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'EPIPE'];
 
+/** pg-pool throws it when no connection of a full pool became free in time; a connection that opens slowly has another text. */
+const POOL_IS_BUSY = 'timeout exceeded when trying to connect';
+
 /** pg gives these errors no code (pg-pool/index.js, pg/lib/client.js). */
 const MESSAGES = [
-  'timeout exceeded when trying to connect',
+  POOL_IS_BUSY,
   'Connection terminated unexpectedly',
   'Connection terminated due to connection timeout',
   'Query read timeout',
@@ -22,4 +25,9 @@ export function isDatabaseUnavailable(error: unknown): boolean {
     SQLSTATES.some((pattern) => pattern.test(code)) ||
     MESSAGES.some((message) => text.includes(message))
   );
+}
+
+/** True when this process used all of its connections itself. */
+export function isPoolBusy(error: unknown): boolean {
+  return error instanceof Error && error.message === POOL_IS_BUSY;
 }

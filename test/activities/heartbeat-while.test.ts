@@ -43,3 +43,13 @@ test('work that watches sends what is new within two seconds, and the same again
   expect(second - first).toBeGreaterThan(3_000);
   expect(third - second).toBeLessThan(3_000);
 }, 30_000);
+
+test('work that watches sends the same again as often as the heartbeat timeout of its activity asks for', async () => {
+  const world = environment({ heartbeatTimeoutMs: 3_000 });
+  const saidAtMs: number[] = [];
+  world.onHeartbeat(() => saidAtMs.push(performance.now()));
+  const work = async () => until('three heartbeats', async () => saidAtMs.length >= 3);
+  await world.run(async () => heartbeatOnNews(work, () => 'nothing new'), null);
+  const [first = 0, , third = 0] = saidAtMs;
+  expect(third - first).toBeLessThan(3_000); // by default two pauses take eight seconds
+}, 30_000);

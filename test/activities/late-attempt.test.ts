@@ -10,7 +10,7 @@ test('Temporal is asked whether an attempt still counts only after the process w
   const now = Date.now.bind(Date);
   let offsetMs = 0;
   jest.spyOn(Date, 'now').mockImplementation(() => now() + offsetMs);
-  const { ensureCurrent, isForNobody, close } = createLateAttempt();
+  const { ensureCurrent, isForNobody, close } = createLateAttempt(5_000);
   // There is no Temporal behind this environment, so asking it fails.
   const asks = async () => {
     const questions = [ensureCurrent, isForNobody].map(async (question) =>

@@ -5,12 +5,24 @@ import { startSimulator } from '../support/simulator-process.js';
 import type { SimulatorProcess } from '../support/simulator-process.js';
 import { until } from '../support/until.js';
 
+/** Small, so that a worker that is killed is missed soon; `zombie.test.ts` has the defaults. */
+const HEARTBEAT_SECONDS = 3;
+const SCHEDULE_TO_START_SECONDS = 5;
+/** The pause before the next attempt, a look at the backend, the next claim, and Temporal's timers on a busy machine. */
+const SPARE_SECONDS = 12;
+
 let simulator: SimulatorProcess;
 let service: Service;
 
 beforeAll(async () => {
   simulator = await startSimulator({ secondsPerStep: 0.5 });
-  service = await startService({ comfyUrls: [simulator.url] });
+  service = await startService({
+    comfyUrls: [simulator.url],
+    env: {
+      HEARTBEAT_TIMEOUT_SECONDS: String(HEARTBEAT_SECONDS),
+      SCHEDULE_TO_START_SECONDS: String(SCHEDULE_TO_START_SECONDS),
+    },
+  });
 }, 60_000);
 
 afterAll(async () => {
@@ -75,3 +87,32 @@ test('ComfyUI killed while it renders and started again: the prompt is submitted
   });
   expect(new Set(accepted.map(({ promptId }) => promptId)).size).toBe(2);
 }, 120_000);
+
+test('a worker that stays away: another one takes over when the heartbeat timeout and the schedule-to-start timeout have passed', async () => {
+  await service.killWorker('SIGTERM');
+  await service.startWorker({ WORKER_ROLES: 'control' });
+  const lost = await startSimulator({ secondsPerStep: 3 });
+  const gpuWorker = async (backendId: string, { url }: SimulatorProcess) =>
+    service.startOther(backendId, { WORKER_ROLES: 'gpu', COMFYUI_URL: url, BACKEND_ID: backendId });
+  const killed = await gpuWorker('killed', lost);
+  const { id } = await service.submit({
+    template: 'sd15-text-to-image',
+    parameters: { prompt: 'a ferry', width: 64, height: 64, steps: 150, seed: 9 },
+  });
+  await service.untilStatus(id, 'PROCESSING', 60_000);
+  const survivor = await gpuWorker('survivor', simulator);
+  try {
+    await killed.end('SIGKILL');
+    const killedAt = performance.now();
+    await until('it is taken over', async () => (await service.get(id)).abandonedRenderings === 1, 90_000);
+    const seconds = (performance.now() - killedAt) / 1_000;
+    process.stdout.write(`Taken over from a worker that was killed: ${seconds.toFixed(1)} s\n`);
+    expect(seconds).toBeGreaterThan(SCHEDULE_TO_START_SECONDS);
+    expect(seconds).toBeLessThan(HEARTBEAT_SECONDS + SCHEDULE_TO_START_SECONDS + SPARE_SECONDS);
+    await until('the other renders it', async () => (await service.get(id)).status === 'PROCESSING', 60_000);
+    await service.post(`/v1/generations/${id}/cancel`);
+    await service.untilStatus(id, 'CANCELLED', 60_000);
+  } finally {
+    await Promise.all([killed.end('SIGKILL'), survivor.end('SIGTERM'), lost.stop()]);
+  }
+}, 240_000);

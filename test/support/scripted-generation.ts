@@ -20,6 +20,7 @@ export interface ScriptedTemporal {
   readonly run: (
     script: Partial<ScriptedActivities>,
     limits?: Partial<GenerationInput['limits']>,
+    memo?: Readonly<Record<string, unknown>>,
   ) => Promise<ScriptedRun>;
   readonly client: Client;
   readonly close: () => Promise<void>;
@@ -43,7 +44,7 @@ export async function startScriptedTemporal(): Promise<ScriptedTemporal> {
   const stops: (() => Promise<void>)[] = [];
   return {
     client,
-    async run(script, limits = {}) {
+    async run(script, limits = {}, memo = {}) {
       await Promise.all(stops.splice(0).map(async (stop) => stop()));
       const calls: string[] = [];
       const activities = recorded({ ...healthy(), ...script }, calls);
@@ -53,6 +54,7 @@ export async function startScriptedTemporal(): Promise<ScriptedTemporal> {
         taskQueue: 'generation',
         workflowId: generationWorkflowId(input.generationId),
         args: [input],
+        memo,
       });
       return { handle, calls };
     },

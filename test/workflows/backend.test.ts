@@ -27,6 +27,8 @@ import type {
   BackendSummary,
 } from '../../workflows/contracts/backend.js';
 import type { operateBackend } from '../../workflows/operate-backend.js';
+import { DEFAULT_TIMINGS, absenceLimitsOf } from '../../workflows/domain/worker-timings.js';
+import type { AbsenceLimits } from '../../workflows/domain/worker-timings.js';
 import { environment } from '../activities/support/activity-world.js';
 import { createTestNamespace, testServers } from '../support/stack.js';
 import { until } from '../support/until.js';
@@ -337,10 +339,31 @@ test('an operator may cancel it: the next acquisition starts it again', async ()
   expect(await acquire('a')).toMatchObject({ gate: 'open' });
 });
 
+test.each([
+  ['as long as it has said', { silenceSeconds: 4 }, 4],
+  ['15 s when it is of an earlier version', {}, 15],
+])('a holder may be silent for %s', async (_, said, seconds) => {
+  const { backendId, handle, calls } = await backend();
+  const holder = { ...holderOf('a'), ...said };
+  await client.workflow.start<typeof operateBackend>(OPERATE_BACKEND, {
+    workflowId: backendWorkflowId(backendId),
+    taskQueue: 'generation',
+    args: [{ backendId, gate: { isDrained: false, quarantine: null }, holder, summary: null }],
+  });
+  await until('the tending', async () => calls.includes('tend a'));
+  const { events } = await handle.fetchHistory();
+  const [tending] = (events ?? []).flatMap(({ activityTaskScheduledEventAttributes: each }) => each ?? []);
+  expect(tending?.activityType?.name).toBe('tendBackend');
+  for (const timeout of [tending?.heartbeatTimeout, tending?.scheduleToStartTimeout]) {
+    expect(Number(timeout?.seconds)).toBe(seconds);
+  }
+});
+
 describe('Whether a worker holds a backend, when nobody takes what waits in its queue', () => {
-  const observe = async (backendId: string, limits: { readonly goneAfterMs?: number; readonly patienceMs?: number }) =>
-    environment({ currentAttemptScheduledTimestampMs: Date.now() }).run(createObserveBackend({ client, ...limits }), {
+  const observe = async (backendId: string, limits: Partial<AbsenceLimits>) =>
+    environment({ currentAttemptScheduledTimestampMs: Date.now() }).run(createObserveBackend({ client }), {
       backendId,
+      limits: { ...absenceLimitsOf(DEFAULT_TIMINGS), ...limits },
     });
 
   test('one that is tended is held', async () => {

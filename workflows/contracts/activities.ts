@@ -3,6 +3,7 @@ import type { Correction } from '../domain/correct-graph.js';
 import type { FailureKind } from '../domain/failure.js';
 import type { ParameterAdjustment } from '../domain/recovery-rule.js';
 import type { GenerationStatus, TerminalStatus } from '../domain/generation-status.js';
+import type { AbsenceLimits } from '../domain/worker-timings.js';
 import type { Checkpoint, LastPrompt, Resumption } from './checkpoint.js';
 import type {
   ExpectedOutputs,
@@ -187,6 +188,8 @@ export interface StoppedPrompt {
 
 export interface ObserveBackendInput {
   readonly backendId: string;
+  /** Absent in what an earlier version asked. */
+  readonly limits?: AbsenceLimits;
 }
 
 export interface BackendObservation {

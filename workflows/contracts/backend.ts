@@ -1,6 +1,7 @@
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import type { GateHold, GatePosition, GateWish } from '../domain/backend-gate.js';
 import type { HardwareClass } from '../domain/hardware.js';
+import { DEFAULT_TIMINGS } from '../domain/worker-timings.js';
 import type { DeviceKind } from './activities.js';
 
 /** Workflow Type in event histories and the Web UI: the name of the exported function, for good. */
@@ -8,9 +9,6 @@ export const OPERATE_BACKEND = 'operateBackend';
 
 /** `ApplicationFailure.type` of an acquisition that was refused; its first detail is the `BackendHolder` that is alive. */
 export const BACKEND_HELD = 'BACKEND_HELD';
-
-/** Silence of the holder after which its id is free; `tendBackend`'s heartbeat timeout. */
-export const HOLDER_SILENCE_SECONDS = 15;
 
 /** `backend/<backendId>` */
 export function backendWorkflowId(backendId: string): string {
@@ -35,6 +33,13 @@ export interface BackendHolder {
   readonly processStartedAt: string;
   /** ISO time of the acquisition. */
   readonly since: string;
+  /** Absent in what an earlier version said. */
+  readonly silenceSeconds?: number | undefined;
+}
+
+/** Silence of the holder after which its id is free; `tendBackend`'s heartbeat timeout. */
+export function silenceSecondsOf({ silenceSeconds }: BackendHolder): number {
+  return silenceSeconds ?? DEFAULT_TIMINGS.heartbeatTimeoutSeconds;
 }
 
 export interface AcquireInput {

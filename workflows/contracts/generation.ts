@@ -8,6 +8,9 @@ import type { RecoveryPolicy } from '../domain/recovery-policy.js';
 /** Workflow Type in event histories and the Web UI: the name of the exported function, for good. */
 export const GENERATE_MEDIA = 'generateMedia';
 
+/** Memo of a generation: the `WorkerTimings` of the control worker that started it. */
+export const TIMINGS_MEMO = 'workerTimings';
+
 /** `ApplicationFailure.type` of a Workflow that was reset after its generation had ended. No failure kind: nothing failed. */
 export const ALREADY_ENDED = 'ALREADY_ENDED';
 

@@ -1,0 +1,61 @@
+/** How soon a worker that died is missed, and how long tasks wait for its return. Take-over comes after both. */
+export interface WorkerTimings {
+  /** Silence after which an activity counts as lost, and a backend id as free. */
+  readonly heartbeatTimeoutSeconds: number;
+  /** A task that waits longer on the queue of a backend waits for a worker that is gone. */
+  readonly scheduleToStartSeconds: number;
+}
+
+/** Also for Workflows that were started before there were settings. */
+export const DEFAULT_TIMINGS: WorkerTimings = { heartbeatTimeoutSeconds: 15, scheduleToStartSeconds: 60 };
+
+/** Of what a Workflow was started with: a Workflow cannot refuse its own start, so anything else means the defaults. */
+export function workerTimingsOf(value: unknown): WorkerTimings {
+  if (typeof value !== 'object' || value === null) return DEFAULT_TIMINGS;
+  if (!('heartbeatTimeoutSeconds' in value) || !('scheduleToStartSeconds' in value)) return DEFAULT_TIMINGS;
+  const { heartbeatTimeoutSeconds, scheduleToStartSeconds } = value;
+  if (!isDuration(heartbeatTimeoutSeconds) || !isDuration(scheduleToStartSeconds)) return DEFAULT_TIMINGS;
+  return { heartbeatTimeoutSeconds, scheduleToStartSeconds };
+}
+
+function isDuration(value: unknown): value is number {
+  return typeof value === 'number' && value > 0 && Number.isFinite(value);
+}
+
+/** When a backend without a holder counts as given up. */
+export interface AbsenceLimits {
+  /** An id that has been free for this long is not one whose worker restarts. */
+  readonly goneAfterMs: number;
+  /**
+   * How long a backend without a holder is looked at. After an outage of Temporal every holder looks silent at first; a
+   * worker that lives has the id again within some seconds.
+   */
+  readonly patienceMs: number;
+}
+
+/**
+ * Looked at when a task has waited for its whole schedule-to-start timeout: the id of a dead worker has been free for most
+ * of that, so half of it decides at once.
+ */
+export function absenceLimitsOf({ heartbeatTimeoutSeconds, scheduleToStartSeconds }: WorkerTimings): AbsenceLimits {
+  return { goneAfterMs: scheduleToStartSeconds * 500, patienceMs: heartbeatTimeoutSeconds * 1_000 };
+}
+
+const QUIET_BEAT_MS = 4_000;
+const NEWS_BEAT_MS = 2_000;
+
+/**
+ * How often an activity that watches for minutes sends a heartbeat: at most every four seconds, because each is a write on
+ * the server, and so often that two may be lost before the timeout and a third is on its way.
+ */
+export function beatPausesOf(heartbeatTimeoutMs: number): { readonly newsMs: number; readonly quietMs: number } {
+  const quietMs = Math.min(QUIET_BEAT_MS, (heartbeatTimeoutMs * 4) / 15);
+  return { newsMs: Math.min(NEWS_BEAT_MS, quietMs), quietMs };
+}
+
+const LONGEST_PAUSE_MS = 5_000;
+
+/** A process that stood still for this long may have lost its attempts: far more than an event loop is ever late by. */
+export function suspectPauseMs({ heartbeatTimeoutSeconds }: WorkerTimings): number {
+  return Math.min(LONGEST_PAUSE_MS, (heartbeatTimeoutSeconds * 1_000) / 3);
+}
