@@ -7,8 +7,10 @@ import type { Service } from '../support/service.js';
 import { startSimulator } from '../support/simulator-process.js';
 import type { SimulatorProcess } from '../support/simulator-process.js';
 
-/** Longer than any silence by which a worker is given up: 15 s of heartbeats, then 60 s in its queue. */
-const OUTAGE_MS = 90_000;
+const HEARTBEAT_SECONDS = 5;
+const SCHEDULE_TO_START_SECONDS = 15;
+/** Longer than the silence after which a worker is given up. */
+const OUTAGE_MS = (HEARTBEAT_SECONDS + SCHEDULE_TO_START_SECONDS + 15) * 1_000;
 
 let own: OwnServers;
 let simulators: readonly SimulatorProcess[];
@@ -17,7 +19,14 @@ let service: Service;
 beforeAll(async () => {
   own = await startOwnServers();
   simulators = await Promise.all([startSimulator({ secondsPerStep: 1 }), startSimulator({ secondsPerStep: 1 })]);
-  service = await startService({ comfyUrls: simulators.map(({ url }) => url), servers: own.servers });
+  service = await startService({
+    comfyUrls: simulators.map(({ url }) => url),
+    servers: own.servers,
+    env: {
+      HEARTBEAT_TIMEOUT_SECONDS: String(HEARTBEAT_SECONDS),
+      SCHEDULE_TO_START_SECONDS: String(SCHEDULE_TO_START_SECONDS),
+    },
+  });
 }, 120_000);
 
 afterAll(async () => {
@@ -36,7 +45,7 @@ test('Temporal is away for longer than a worker may be silent: nothing is taken 
       parameters: { prompt: `a long night of ${steps}`, width: 64, height: 64, steps, seed: 1 },
     });
   // One ends during the outage, the other after it.
-  const accepted = await Promise.all([submit(30), submit(130)]);
+  const accepted = await Promise.all([submit(15), submit(60)]);
   await Promise.all(accepted.map(async ({ id }) => service.untilStatus(id, 'PROCESSING', 60_000)));
   await own.kill('temporal');
   await sleep(OUTAGE_MS);

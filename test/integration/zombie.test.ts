@@ -18,6 +18,9 @@ interface Zombie {
   readonly generation: SeenGeneration;
 }
 
+/** The values of a service that sets none: here the clocks of a takeover are tested as they are delivered. */
+const DEFAULTS = { HEARTBEAT_TIMEOUT_SECONDS: '15', SCHEDULE_TO_START_SECONDS: '60' };
+
 let survivor: SimulatorProcess;
 let service: Service;
 const comfys: SimulatorProcess[] = [];
@@ -26,7 +29,7 @@ const workers: NodeProcess[] = [];
 beforeAll(async () => {
   survivor = await comfyWith({ secondsPerStep: 0.01 });
   // The checker looks at the ComfyUI that is left: on one that nobody reaches a prompt may live beside it.
-  service = await startService({ comfyUrls: [survivor.url], env: { WORKER_ROLES: 'control' } });
+  service = await startService({ comfyUrls: [survivor.url], env: { WORKER_ROLES: 'control', ...DEFAULTS } });
 }, 60_000);
 
 afterAll(async () => {

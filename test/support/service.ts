@@ -105,6 +105,7 @@ export async function startService(options: {
     DATA_DIR: dataDir,
     PORT: '0',
     FFMPEG_PATH,
+    HEARTBEAT_TIMEOUT_SECONDS: '5', // a third of the default: tests that kill a worker wait for it to be missed
     ...options.env,
   };
   const spawnNode = (name: string, program: string, extra: Readonly<Record<string, string>> = {}) =>
