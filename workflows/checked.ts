@@ -30,9 +30,9 @@ function throwIfCancelled(): void {
 
 /**
  * Runs an activity on a backend's own queue. When no worker takes it in time, the backend's Workflow tells a worker
- * that restarts from one that is gone: the first is waited for, nothing counted; the second means a new claim. A
- * schedule-to-close timeout is what is left of the total limit: that deadline by the server's own clock, without the two
- * events of a timer in every history.
+ * that restarts from one that is gone. The first is waited for, and nothing is counted. The second means a new claim. A
+ * schedule-to-close timeout is the rest of the total limit. The server's clock keeps it, without the two events of a timer
+ * in every history.
  */
 export async function onBackend<T>(claim: BackendClaim, call: () => Promise<T>): Promise<T> {
   for (;;) {

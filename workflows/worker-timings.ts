@@ -5,7 +5,7 @@ import type { AbsenceLimits, WorkerTimings } from './domain/worker-timings.js';
 
 /**
  * The timings that this Workflow was started with. The memo is part of its first event, so a replay and a reset read the
- * same values, whatever the settings of the worker are by then.
+ * same values.
  */
 function timings(): WorkerTimings {
   return workerTimingsOf(workflowInfo().memo?.[TIMINGS_MEMO]);

