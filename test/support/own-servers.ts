@@ -22,13 +22,14 @@ export interface OwnServers {
   readonly stop: () => Promise<void>;
 }
 
-export async function startOwnServers(): Promise<OwnServers> {
+/** `temporalCliPath`: another program than that of the test run. */
+export async function startOwnServers(temporalCliPath = testServers().temporalCliPath): Promise<OwnServers> {
   const dataDir = mkdtempSync(join(tmpdir(), 'durable-comfy-servers-'));
   chmodSync(dataDir, 0o755); // as root PostgreSQL runs under another account, which must get in
   const folder = dataFolderAt(dataDir);
   const silent = { say: () => undefined, progress: () => undefined };
   const parts = await serverParts({
-    env: { ...programSettings(), TEMPORAL_CLI_PATH: testServers().temporalCliPath },
+    env: { ...programSettings(), TEMPORAL_CLI_PATH: temporalCliPath },
     context: { folder, report: silent, killNow: new AbortController().signal },
     signal: AbortSignal.timeout(60_000),
     throwaway: true,
