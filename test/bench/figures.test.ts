@@ -1,4 +1,8 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { expect, test } from '@jest/globals';
+import { until } from '../support/until.js';
+import { processorTimeMs } from './processor-time.js';
 import { gapsIn } from './gpu-gaps.js';
 import { medianSteps, stepsOf } from './history-profile.js';
 import { quantile, spreadOf } from './quantile.js';
@@ -62,10 +66,10 @@ test('calls run at most as many at a time as asked, each once, and are counted p
   expect(most).toBe(3);
   expect(lap.durationsMs).toHaveLength(10);
   const timing = timingOf([
-    { durationsMs: [10, 20], wallMs: 500 },
-    { durationsMs: [30, 40], wallMs: 1_500 },
+    { durationsMs: [10, 20], wallMs: 500, processorMs: 60 },
+    { durationsMs: [30, 40], wallMs: 1_500, processorMs: 100 },
   ]);
-  expect(timing).toEqual({ p50: 20, p95: 40, perSecond: 2 });
+  expect(timing).toEqual({ p50: 20, p95: 40, perSecond: 2, processorMs: 40 });
 });
 
 test('a GPU is busy while something renders, between its first start and its last end; what has not ended does not count', () => {
@@ -86,4 +90,12 @@ test('a GPU is busy while something renders, between its first start and its las
 test('a model is changed when the next is another one; loading the first is no change', () => {
   expect(changesIn([])).toBe(0);
   expect(changesIn(['a', 'a', 'b', 'b', 'a'])).toBe(2);
+});
+
+test('processor time counts the processes that were started, too', async () => {
+  const before = processorTimeMs() ?? 0;
+  const child = spawn(process.execPath, ['-e', 'for (;;);'], { stdio: 'ignore' });
+  await until('it has worked', async () => (processorTimeMs() ?? 0) > before + 200);
+  child.kill('SIGKILL');
+  await once(child, 'exit');
 });

@@ -75,21 +75,22 @@ async function measure(servers: BenchServers, run: BenchRun, load: Load): Promis
   const [direct, bare, ours] = [timingOf(measured.direct), timingOf(measured.floor), timingOf(measured.ours)];
   say(`Concurrency ${concurrency}, ${simulators} simulator(s), ${laps * callsInLap} calls each, milliseconds`);
   sayTable(
-    ['', 'p50', 'p95', 'per second'],
+    ['', 'p50', 'p95', 'per second', 'processor'],
     [rowOf('(a) direct client', direct), rowOf('(b) bare Workflow', bare), rowOf('(c) ours, POST to end', ours)],
   );
   return { direct, floor: bare, ours, steps };
 }
 
-function rowOf(name: string, { p50, p95, perSecond }: Timing): readonly string[] {
-  return [name, p50.toFixed(0), p95.toFixed(0), perSecond.toFixed(1)];
+function rowOf(name: string, { p50, p95, perSecond, processorMs }: Timing): readonly string[] {
+  return [name, p50.toFixed(0), p95.toFixed(0), perSecond.toFixed(1), processorMs?.toFixed(0) ?? '–'];
 }
 
 function figuresOf({ direct, floor, ours }: Measured, concurrency: number): Figures {
-  const spreads = Object.entries({ direct, floor, ours }).flatMap(([name, { p50, p95, perSecond }]) => [
+  const spreads = Object.entries({ direct, floor, ours }).flatMap(([name, { p50, p95, perSecond, processorMs }]) => [
     [`${name}P50Ms${concurrency}`, rounded(p50)] as const,
     [`${name}P95Ms${concurrency}`, rounded(p95)] as const,
     [`${name}PerSecond${concurrency}`, rounded(perSecond, 1)] as const,
+    [`${name}ProcessorMs${concurrency}`, processorMs === null ? null : rounded(processorMs)] as const,
   ]);
   return {
     [`overheadRatio${concurrency}`]: rounded(ours.p50 / (direct.p50 + floor.p50), 2),
