@@ -24,13 +24,18 @@ async function untilBothWait(): Promise<void> {
   });
 }
 
-function expectProblem(answer: Answer, expected: { readonly retryAfter: string; readonly detail: string }): void {
+interface Expected {
+  readonly retryAfter: string;
+  readonly detail: string;
+}
+
+function expectProblem(answer: Answer, allowed: readonly Expected[]): void {
   expect(answer.status).toBe(503);
   expect(answer.headers['content-type']).toMatch(/^application\/problem\+json/);
-  expect(answer.headers['retry-after']).toBe(expected.retryAfter);
+  expect(allowed).toContainEqual({ retryAfter: answer.headers['retry-after'], detail: answer.json['detail'] });
   expect(answer.json).toMatchObject({
     ...{ type: '/docs/errors/database_unavailable', code: 'database_unavailable', status: 503 },
-    ...{ title: 'The database does not answer', detail: expected.detail, instance: '/v1/generations' },
+    ...{ title: 'The database does not answer', instance: '/v1/generations' },
     ...{ remedy: expect.stringContaining('Retry-After'), retryable: true },
   });
 }
@@ -51,11 +56,13 @@ test('an account that stays locked, and a pool without a free connection, are an
   await locking.end();
 
   const inTheWay = { retryAfter: '1', detail: 'Other requests were in the way for too long.' };
+  // A statement that queues behind another waiter waits twice. Its own limit of 10 s may end it before the lock's 8 s do.
+  const outOfTime = { retryAfter: '5', detail: 'The database could not be used for this request.' };
   const busy = { retryAfter: '5', detail: 'Other requests used every database connection of the API for 5 s.' };
-  for (const [index, expected] of [inTheWay, inTheWay, busy].entries()) {
+  for (const [index, allowed] of [[inTheWay], [inTheWay, outOfTime], [busy]].entries()) {
     const answer = answers[index];
     if (answer === undefined) throw new Error(`There is no answer ${index}`);
-    expectProblem(answer, expected);
+    expectProblem(answer, allowed);
   }
   expect((await send({ 'idempotency-key': 'locked' })).status).toBe(202);
 }, 60_000);
