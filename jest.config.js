@@ -14,7 +14,7 @@ const ON_EVERY_COMFYUI = [
 
 const FAST_FOLDERS = [
   ...['activities', 'api', 'bench', 'cli', 'docs', 'domain', 'embedded', 'lint', 'postgres', 'replay', 'runtime'],
-  ...['simulator', 'smoke', 'storage', 'workers', 'workflows'],
+  ...['simulator', 'smoke', 'storage', 'tiers', 'workers', 'workflows'],
 ];
 
 const TIERS = [
