@@ -1,8 +1,8 @@
-// Test tiers, one Jest project each. docs/testing.md says what belongs where and what it costs.
+// Test tiers, one Jest project each. docs/testing.md says which suite belongs where.
 const COMFYUI = ['0.3.57', '0.8.0', '0.38.1'];
 const RECORDED = '0.8.0';
 
-/** Suites that submit, await and stop prompts: their own tier runs them on the recorded ComfyUI, integration on the others. */
+/** Suites that submit, await and stop prompts. Their own tier runs them on the recorded ComfyUI, integration on the others. */
 const ON_EVERY_COMFYUI = [
   'activities/await-completion',
   'activities/prompt-state',
@@ -48,7 +48,7 @@ export default {
     globalTeardown: '<rootDir>/test/support/global-teardown.ts',
   })),
   reporters: ['default', '<rootDir>/test/support/tier-reporter.mjs'],
-  // Most tests start programs and kill them. With more files at once than cores they starve, and timed tests fail.
+  // Most tests start programs and kill them. With more files at once than cores the programs starve, and timed tests fail.
   maxWorkers: 2,
   testTimeout: 30_000,
 };

@@ -19,8 +19,8 @@ export async function heartbeatWhile<T>(work: () => Promise<T>, details?: () => 
 
 /**
  * The same for work that watches for minutes. It sends a heartbeat every two seconds while there is news and every four
- * otherwise, because each is a write on the server. A heartbeat timeout below 15 s makes both shorter. A cancel that must not
- * wait for that has to be news.
+ * otherwise, because each is a write on the server. A heartbeat timeout below 15 s shortens the four seconds, one below 7.5 s
+ * also the two. A cancel that must not wait for that has to be news.
  */
 export async function heartbeatOnNews<T>(work: () => Promise<T>, details: () => unknown): Promise<T> {
   const { heartbeatTimeoutMs = DEFAULT_TIMINGS.heartbeatTimeoutSeconds * 1_000 } = activityInfo();

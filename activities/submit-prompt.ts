@@ -56,7 +56,7 @@ const GRACE_LOOK_MS = 500;
 const MAX_WAIT_MS = 20_000;
 const WAIT_LOOK_MS = 250;
 const CATALOGUE_MS = 5_000;
-/** A worker that stood still between look and POST for less than heartbeat and schedule-to-start timeout was not given up. */
+/** A shorter pause between look and POST is harmless: no backend takes over before both worker timings (8 s at least) pass. */
 const PAUSED_MS = 5_000;
 
 export function createSubmitPrompt(deps: SubmitPromptDeps): BackendActivities['submitPrompt'] {

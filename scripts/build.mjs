@@ -1,5 +1,5 @@
-// `npm run build`: compiles and bundles the sources that have changed since the last build. Types are not checked here:
-// `npm run lint` checks them, and `.ci/run` runs it before the build. The compiler would take ten seconds after every edit.
+// `npm run build`: compiles and bundles the sources that have changed since the last build. Types are not checked here,
+// because the compiler would take ten seconds after every edit. `npm run lint` checks them, before the build in `.ci/run`.
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildChanged, failureText } from './build/build-changed.mjs';

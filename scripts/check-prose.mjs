@@ -1,5 +1,5 @@
-// The last part of `npm run lint`: comments and docs that were written or changed since a commit keep the rules of
-// STYLE.md, "Language". Older prose is left alone until it is edited.
+// The last part of `npm run lint`. It checks comments and docs that are new or changed since a commit against STYLE.md,
+// "Language". Older prose is not checked until it is edited.
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -7,7 +7,7 @@ import { changedLinesSince } from './prose/changed-lines.mjs';
 import { proseBlocksOf } from './prose/prose-blocks.mjs';
 import { problemsOf } from './prose/prose-rules.mjs';
 
-/** A fixed commit, because a clone in CI may hold a single branch with no main branch to compare with. */
+/** A fixed commit, because a clone in CI may have no main branch to compare with. */
 const SINCE = '2baa4c580223';
 const NOT_OURS = /^(test\/recorded|test\/replay\/histories|test\/lint\/violations|infra\/simulators\/comfyui\/data)\//;
 

@@ -1,5 +1,5 @@
 // `npm run dev`: the stack of `npm start`, plus a build after every edit. The stack restarts the programs whose build has
-// changed; its servers keep running. An edit that does not build is reported, and the programs of the last build keep running.
+// changed. Its servers keep running. After an edit that does not build, the programs of the last build keep running.
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -40,7 +40,7 @@ stack.once('exit', (code) => {
   clearTimeout(timer);
   process.exitCode = code ?? 1;
 });
-// A terminal sends Ctrl-C to the stack as well, which counts both as one.
+// A terminal sends Ctrl-C to the stack as well. The stack counts both signals as one Ctrl-C.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => stack.kill(signal));
 whenParentEnds(() => stack.kill('SIGTERM'));
 

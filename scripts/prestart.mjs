@@ -1,5 +1,5 @@
-// Runs before `npm start` and `npm run dev`. It builds the project and gets the programs that this machine lacks (Temporal,
-// an S3 server) at the same time, because each may take minutes. The search is bundled alone, in about 100 ms.
+// Runs before `npm start` and `npm run dev`. It gets the programs that this machine lacks (Temporal, an S3 server), which may
+// take minutes, and builds the project at the same time. The search has a bundle of its own, made in about 100 ms.
 import { spawn } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -31,11 +31,11 @@ async function bundleProgramSearch() {
   });
 }
 
-/** Resolves with the exit code of the search. A build that fails ends the search and is what is reported. */
+/** Resolves with the exit code of the search. When the build fails, it ends the search and rejects with the error of the build. */
 async function buildBesideSearch() {
   const search = spawn(process.execPath, ['--enable-source-maps', bundle], { cwd: root, stdio: 'inherit' });
   const ended = new Promise((resolve) => search.once('exit', (code) => resolve(code ?? 1)));
-  // Ctrl-C reaches both processes; this one waits until the search has cleaned up, and leaves the build as it is.
+  // Ctrl-C reaches both processes. This one waits until the search has cleaned up. The next build repeats an interrupted step.
   const interrupt = (signal) => {
     search.kill(signal);
     void ended.then(() => process.exit(INTERRUPTED));

@@ -2,8 +2,8 @@ import { existsSync, readdirSync, watch } from 'node:fs';
 import { join } from 'node:path';
 
 /**
- * Calls `onChange` for every change in the folders and all folders below them. `fs.watch` with `recursive` loses files that
- * an editor replaces by a rename on Linux (Node 20), so each folder is watched for itself.
+ * Calls `onChange` for every change in the folders and all folders below them. On Linux, `fs.watch` with `recursive` loses
+ * files that an editor replaces by a rename (Node 20), so each folder has a watcher of its own.
  */
 export function watchFolders(root, folders, onChange) {
   const watchers = new Map();

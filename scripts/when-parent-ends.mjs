@@ -1,6 +1,6 @@
 const LOOK_EVERY_MS = 1_000;
 
-/** Calls `onEnd` once the parent has ended: npm hands a SIGTERM to a shell that dies of it and leaves its program running. */
+/** Calls `onEnd` once the parent has ended. npm sends SIGTERM to its shell only; the shell ends and leaves the program running. */
 export function whenParentEnds(onEnd) {
   const parent = process.ppid;
   const timer = setInterval(() => {

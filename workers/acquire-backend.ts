@@ -37,7 +37,7 @@ export interface AcquireOptions {
 /** An Update waits for a worker with the role `control`; it is asked anew this often. */
 const ASK_MS = 5_000;
 const PAUSE_MS = 1_000;
-/** A holder that fell silent has lost the id this long after its silence counts: Temporal's timers may be late. */
+/** Added to the holder's silence before it counts as alive: Temporal's timers may be a second or two late. */
 const REFUSED_AFTER_SILENCE_MS = 5_000;
 
 type Answer =

@@ -22,7 +22,7 @@ export interface OutboxRelayOptions {
   readonly client: Client;
   readonly logger: Logger;
   readonly searchAttributes: boolean;
-  /** Each generation keeps those that it was started with. */
+  /** A generation keeps the timings that it is started with. */
   readonly timings: WorkerTimings;
   /** Called when a generation waits in Temporal from now on. */
   readonly onStarted: () => void;

@@ -4,7 +4,7 @@ import { hostname } from 'node:os';
 import type { BackendHolder } from '../workflows/contracts/backend.js';
 import { processIdentityOf } from '../infra/runtime/process-identity.js';
 
-/** This process as the holder of a backend id, which is free when it has been silent for so long. */
+/** This process as the holder of a backend id. The id is free after `silenceSeconds` without a heartbeat. */
 export function holderOfThisProcess(silenceSeconds: number): BackendHolder {
   return {
     holderId: randomUUID(),

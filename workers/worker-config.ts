@@ -111,7 +111,7 @@ export function workerConfigFrom(env: Env): WorkerConfig {
   };
 }
 
-/** At least three heartbeats, one a second; and time enough for a worker to restart. */
+/** Minimum 3 s: three heartbeats, because the SDK sends one a second at most. Minimum 5 s: a worker restarts within it. */
 const HEARTBEAT_SECONDS = { fallback: DEFAULT_TIMINGS.heartbeatTimeoutSeconds, min: 3, max: 300 };
 const SCHEDULE_TO_START_SECONDS = { fallback: DEFAULT_TIMINGS.scheduleToStartSeconds, min: 5, max: 3_600 };
 

@@ -45,7 +45,7 @@ export function claimOptions(
     taskQueue: gpuTaskQueue(pool, models),
     scheduleToCloseTimeout: options.waitMs,
     startToCloseTimeout: '2 minutes', // discovery and R3.6's health check of a ComfyUI that starts take up to 86 s
-    heartbeatTimeout: heartbeatTimeout(), // its answers bring a cancel to a claim that is being made
+    heartbeatTimeout: heartbeatTimeout(), // the answer to a heartbeat brings a cancel to a claim that is being made
     cancellationType,
     retry: BACK_OFF, // without a limit of attempts: a claim holds nothing, and another backend may take the next one
     summary: options.summary,
@@ -253,7 +253,7 @@ export function controlUpkeepOptions(summary: string, urgency: UpkeepUrgency = '
   return proxyActivities<ControlUpkeep>({ taskQueue: GENERATION_TASK_QUEUE, ...upkeepOptions(summary, urgency) });
 }
 
-/** A worker that is away for that long is cleaned up after by the next run. */
+/** The next run cleans up for a worker that stays away for the schedule-to-start timeout. */
 export function backendUpkeepOptions(backendId: string, summary: string, urgency: UpkeepUrgency = 'none') {
   return proxyActivities<BackendUpkeep>({
     taskQueue: backendTaskQueue(backendId),
@@ -288,7 +288,7 @@ export function observingOptions({ patienceMs }: AbsenceLimits) {
   return proxyActivities<Pick<ControlActivities, 'observeBackend'>>({
     ...LOOK,
     startToCloseTimeout: patienceMs + 15_000, // the wait for a worker that restarts, and one more look
-    heartbeatTimeout: heartbeatTimeout(), // its answers bring a cancel to a look that is patient
+    heartbeatTimeout: heartbeatTimeout(), // the answer to a heartbeat brings a cancel to a look that waits
   });
 }
 

@@ -29,10 +29,10 @@ function throwIfCancelled(): void {
 }
 
 /**
- * Runs an activity on a backend's own queue. When no worker takes it in time, the backend's Workflow tells a worker
- * that restarts from one that is gone. The first is waited for, and nothing is counted. The second means a new claim. A
- * schedule-to-close timeout is the rest of the total limit. The server's clock keeps it, without the two events of a timer
- * in every history.
+ * Runs an activity on a backend's own queue. When no worker takes it in time, the Workflow of the backend says whether a
+ * worker holds the backend. If so, the activity is scheduled again, and nothing is counted. If not, the generation needs a
+ * new claim. The schedule-to-close timeout is the rest of the total limit: a timer would cost two more events in every
+ * history.
  */
 export async function onBackend<T>(claim: BackendClaim, call: () => Promise<T>): Promise<T> {
   for (;;) {
@@ -49,7 +49,7 @@ export async function onBackend<T>(claim: BackendClaim, call: () => Promise<T>):
   }
 }
 
-/** Temporal 1.32 gives a schedule-to-start timeout the retry state of a deadline that has passed; earlier servers did not. */
+/** Temporal 1.32 gives a schedule-to-start timeout the retry state of a passed deadline. Server 1.29 does not. */
 function hasOnlyNotStarted(error: unknown): boolean {
   return isScheduleToStartTimeout(error) && patched('schedule-to-start-is-no-deadline');
 }

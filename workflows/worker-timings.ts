@@ -11,14 +11,14 @@ function timings(): WorkerTimings {
   return workerTimingsOf(workflowInfo().memo?.[TIMINGS_MEMO]);
 }
 
-/** Heartbeats are sent once a second at most: without one for this long the worker is gone, not slow. */
+/** Without a heartbeat for this long the worker counts as gone, not slow: the SDK sends one a second at most. */
 export function heartbeatTimeout(): `${number} seconds` {
   return `${timings().heartbeatTimeoutSeconds} seconds`;
 }
 
 /**
- * The backend's own queue has a thousand slots: a task that waits there for so long waits for a worker that is gone. Then
- * the Workflow of the backend says whether a worker holds it, and it is scheduled again or claimed again.
+ * The backend's own queue has a thousand slots, so a task that waits there for this long has lost its worker. `onBackend`
+ * then asks the Workflow of the backend whether a worker holds it.
  */
 export function scheduleToStartTimeout(): `${number} seconds` {
   return `${timings().scheduleToStartSeconds} seconds`;

@@ -40,8 +40,9 @@ export type Answered = ({ readonly generationId: string | null } | { readonly ba
 };
 
 /**
- * Takes the key within the accepting transaction. A racer waits here for the first transaction, until `lock_timeout`, and
- * then throws `idempotency_in_flight`. Throws `KeyTakenError` when the key is taken, so that this transaction does not commit.
+ * Takes the key within the accepting transaction. A second request with the key waits here for the first transaction, until
+ * `lock_timeout`, and then throws `idempotency_in_flight`. When the key is taken, it throws `KeyTakenError`, so that its
+ * transaction does not commit.
  */
 export async function takeKey(
   transaction: Transaction<DatabaseSchema>,

@@ -8,7 +8,7 @@ import { MINIO, VERSITYGW } from './programs/known-programs.js';
 import type { KnownProgram } from './programs/known-programs.js';
 import type { ProgramSearch } from './programs/program-search.js';
 
-/** The S3 servers that can be started here. They keep their objects apart, each in a folder of its name. */
+/** The S3 servers that the stack can start. Each keeps its objects in a folder of its own, named after it. */
 const STORES = { minio: MINIO, versitygw: VERSITYGW } as const;
 
 export type StoreName = keyof typeof STORES;
@@ -19,7 +19,7 @@ export interface FoundStore {
   readonly program: string;
 }
 
-/** `OBJECT_STORE`: the S3 server that is started where `S3_ENDPOINT` names none; `null`: it is chosen here. */
+/** `OBJECT_STORE`: the S3 server to start where `S3_ENDPOINT` names none; `null`: `findStore` chooses. */
 export function storeNameFrom(env: Env): StoreName | null {
   const text = stringFrom(env, 'OBJECT_STORE', '');
   if (text === '') return null;
@@ -32,12 +32,13 @@ function isStoreName(text: string): text is StoreName {
   return Object.hasOwn(STORES, text);
 }
 
-/** The programs of both stores; tests have others. */
+/** The programs of both stores. Tests pass others. */
 export type StorePrograms = Readonly<Record<StoreName, KnownProgram>>;
 
 /**
- * `OBJECT_STORE`, else the store that this data folder has, else MinIO. Where MinIO could only be built, versitygw is taken,
- * which builds in half the time. The data folder keeps that choice, because MinIO would lack its objects.
+ * Chooses the store: `OBJECT_STORE`, else the one that the data folder names or has objects of, else MinIO. Where MinIO could only
+ * be built, versitygw is chosen, which builds in half the time. The data folder keeps that choice, because MinIO would lack
+ * the objects.
  */
 export async function findStore(
   folder: DataFolder,
@@ -49,7 +50,7 @@ export async function findStore(
   const minio = await findProgramUnbuilt(programs.minio, search);
   if (minio !== null) return { name: 'minio', program: minio };
   search.report.say(
-    'MinIO could only be built here. versitygw, which builds in half the time, becomes the object store of this data folder. ' +
+    'MinIO could only be built here. versitygw builds in half the time and becomes the object store of this data folder. ' +
       'Set OBJECT_STORE=minio to build MinIO instead',
   );
   const program = await findProgram(programs.versitygw, search);

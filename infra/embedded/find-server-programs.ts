@@ -7,7 +7,7 @@ import { findProgram } from './programs/find-program.js';
 import { TEMPORAL } from './programs/known-programs.js';
 import type { ProgramSearch } from './programs/program-search.js';
 
-/** Programs of the servers that are started here; `null`: the environment names such a server. */
+/** The programs of the servers to start; `null`: the environment names a running server. */
 export interface ServerPrograms {
   readonly temporal: string | null;
   readonly store: FoundStore | null;
@@ -23,7 +23,7 @@ export function missingServers(env: Env): Readonly<Record<'postgres' | 'temporal
   };
 }
 
-/** All that are missing, at the same time. The first failure stops the other search. */
+/** Finds the program of each missing server, at the same time. The first failure stops the other search. */
 export async function findServerPrograms(folder: DataFolder, search: ProgramSearch): Promise<ServerPrograms> {
   const missing = missingServers(search.env);
   const failed = new AbortController();

@@ -8,9 +8,12 @@ import { runStack } from './run-stack.js';
 import { listenForStopSignals } from './stop-signals.js';
 
 /**
- * `npm start`. With `--servers-only` PostgreSQL, Temporal and the object store alone; with `--throwaway`, for tests, on any free
- * ports and without flushing to disk. A parent with an IPC channel gets `{kind:'ready', env}`, and its end ends this. With
- * `--dev` it sends `{kind:'rebuilt', programs}` for the programs that are to be restarted.
+ * `npm start`. Options:
+ * - `--servers-only`: only PostgreSQL, Temporal and the object store.
+ * - `--throwaway`, for tests: on any free ports, without flushing to disk.
+ * - `--dev`: restarts the programs that the parent names in `{kind:'rebuilt', programs}`.
+ *
+ * A parent with an IPC channel gets `{kind:'ready', env}`. When the channel closes, the stack stops.
  */
 const options = process.argv.slice(2);
 const report = createReporter(process.stdout);

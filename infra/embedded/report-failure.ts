@@ -1,7 +1,7 @@
 import { ConfigError } from '../runtime/env.js';
 import { EmbeddedError } from './embedded-error.js';
 
-/** Exit code 1 and the reason: a sentence where it was written for readers, else a stack. */
+/** Sets exit code 1 and prints the reason: only the message of an error that is written for users, else the stack. */
 export function reportFailure(ownProcess: NodeJS.Process, error: unknown): void {
   const isForReaders = error instanceof EmbeddedError || error instanceof ConfigError;
   ownProcess.stderr.write(`${isForReaders ? error.message : String(error instanceof Error ? error.stack : error)}\n`);

@@ -2,15 +2,15 @@
 export interface Reporter {
   readonly say: (line: string) => void;
   /**
-   * How far a long wait is. On a terminal each topic has a line that is rewritten in place; elsewhere it gets a new line
-   * every ten seconds.
+   * Reports how far a long wait is. On a terminal each topic has one line that is rewritten in place. Elsewhere it gets a new
+   * line every ten seconds.
    */
   readonly progress: (topic: string, line: string) => void;
 }
 
 const PROGRESS_EVERY_MS = 10_000;
 const REDRAW_EVERY_MS = 100;
-/** For a terminal that does not tell its width. */
+/** For a terminal without a known width. */
 const USUAL_COLUMNS = 80;
 const ERASE_BELOW = '\r\u001b[J';
 const UP = '\u001b[1A';

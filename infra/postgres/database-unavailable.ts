@@ -3,7 +3,7 @@ const SQLSTATES = [/^08/, /^53/, /^57P/, /^58/, /^57014$/, /^55P03$/];
 
 const SOCKET_CODES = ['ECONNREFUSED', 'ECONNRESET', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'EPIPE'];
 
-/** pg-pool throws it when no connection of a full pool became free in time; a connection that opens slowly has another text. */
+/** pg-pool says this when no connection of a full pool becomes free in time. A connection that opens slowly has another text. */
 const POOL_IS_BUSY = 'timeout exceeded when trying to connect';
 
 /** pg gives these errors no code (pg-pool/index.js, pg/lib/client.js). */

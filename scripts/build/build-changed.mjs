@@ -9,8 +9,8 @@ import { readSources } from './read-sources.mjs';
 
 /**
  * Brings `dist/` up to date with the sources. It compiles each file, bundles the Workflows (a worker that bundles for itself
- * starts a second later), bundles the programs and notes the commit. Each step repeats only what has changed. A step that
- * broke off is repeated in full by the next build.
+ * starts a second later), bundles the programs and notes the commit. Each step handles only changed sources. The next build
+ * repeats a step that was interrupted.
  */
 export async function buildChanged(root) {
   const dist = join(root, 'dist');
@@ -27,7 +27,7 @@ export async function buildChanged(root) {
   writeIfChanged(join(dist, 'build-info.json'), JSON.stringify({ commit: commitOf(root) }));
 }
 
-/** For the person at the terminal; esbuild's own messages name file, line and column. */
+/** The message for the terminal. esbuild's own messages name file, line and column, so its heading is left out. */
 export function failureText(error) {
   return `Build failed: ${error.message.replace(/^Build failed with .*\n/, '')}\n`;
 }

@@ -3,13 +3,13 @@ import { join } from 'node:path';
 
 const EMPTY = { sources: {}, workflows: null, programs: {} };
 
-/** Opens the record of the sources of `dist/`. Other tools (packages, compiler settings, Node, these scripts) make all of it obsolete. */
+/** Opens the record of the sources of `dist/`. A change of packages, compiler settings, Node or these scripts empties it. */
 export function openRecord(dist, tools) {
   const last = readRecord(dist);
   let current = last.tools === tools ? last : { ...EMPTY, tools };
   return {
     get: () => current,
-    /** Notes one part as changed. A step forgets its part before it writes, so that a build which breaks off is repeated. */
+    /** Replaces one part. A step clears its part before it writes, so that the next build repeats a step that was interrupted. */
     change(part) {
       current = { ...current, ...part };
       writeFileSync(join(dist, 'built.json'), JSON.stringify(current));

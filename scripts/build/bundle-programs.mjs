@@ -11,7 +11,7 @@ const PROGRAMS = [
   'infra/simulators/fal/main',
 ];
 
-/** They have binaries or files of their own beside their code, are loaded by name, or hardly ever. */
+/** Packages with binaries or other files next to their code, packages that are loaded by name, and rarely loaded ones. */
 const NOT_BUNDLED = [
   '@ffmpeg-installer/ffmpeg',
   '@swc/core',
@@ -30,7 +30,7 @@ const NOT_BUNDLED = [
 ];
 
 const THREAD = '@temporalio/worker/lib/workflow/workflow-worker-thread.js';
-/** A map of nothing: with those of all packages a start would read 20 MB. */
+/** An empty source map. With the maps of all packages a start would read 20 MB. */
 const NO_MAP = `\n//# sourceMappingURL=data:application/json;base64,${btoa('{"version":3,"sources":[""],"mappings":"AAAA"}')}`;
 /** Packages in CommonJS expect these. */
 const COMMON_JS = `
@@ -53,9 +53,9 @@ const PATHS_OF_TEMPORAL = [
 
 /**
  * Puts each program and its packages into few files below `dist/bin/`. A start then reads a few files instead of 1,500.
- * This saves about half of the API's CPU time and a fifth of the worker's (docs/performance.md). Each program is bundled
- * for itself, so an edit rebuilds only the programs that contain the edited file. The files in `dist/` run as well, only
- * later.
+ * Until ready, this saves almost half of the API's CPU time and a fifth of the worker's (docs/performance.md). Each program has
+ * a bundle of its own, so an edit rebuilds only the programs that contain the edited file. The unbundled files in `dist/` run
+ * as well, but start later.
  */
 export async function bundlePrograms({ dist, sources, record }) {
   const outdated = PROGRAMS.filter((name) => sources.has(`${name}.ts`) && !isUpToDate({ name, dist, sources, record }));
@@ -103,7 +103,7 @@ function stampOf(inputs, sources) {
   return sha256(JSON.stringify(inputs.map((path) => [path, sources.get(path) ?? null])));
 }
 
-/** Equal for programs that do the same: source maps and the names of chunks, which follow from the maps, are left out. */
+/** Equal for equal code. The hash leaves out source maps, and the names of chunks, which depend on the maps. */
 function codeHashOf(outputFiles) {
   const codes = outputFiles
     .filter(({ path }) => path.endsWith('.js'))
@@ -113,7 +113,7 @@ function codeHashOf(outputFiles) {
 
 function setUp(bundling) {
   bundling.onResolve({ filter: /^program:/ }, ({ path }) => ({ path, namespace: 'program' }));
-  // Stacks name lines of the sources. Node looks for the map when it loads a file, so it is told before.
+  // Stacks shall name lines of the sources. Node reads the map when it loads a file, so this comes before the import.
   bundling.onLoad({ filter: /.*/, namespace: 'program' }, ({ path }) => ({
     contents: `process.setSourceMapsEnabled(true);\nawait import(${JSON.stringify(path.slice('program:'.length))});`,
     resolveDir: '/',

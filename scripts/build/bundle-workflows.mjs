@@ -2,7 +2,7 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { sha256 } from './read-sources.mjs';
 
-/** Writes the Workflow bundle when a file below `workflows/` has changed: Workflows import no other sources [BOUND1]. */
+/** Writes the Workflow bundle when a file below `workflows/` has changed. Workflows import no other sources [BOUND1]. */
 export async function bundleWorkflows({ dist, sources, record }) {
   const inputs = [...sources].filter(([path]) => path.startsWith('workflows/'));
   const stamp = sha256(JSON.stringify(inputs));

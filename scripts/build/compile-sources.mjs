@@ -2,7 +2,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { build } from 'esbuild';
 
-/** Writes `dist/<path>.js` and its source map for each source that has changed. A syntax error leaves everything as it was. */
+/** Writes `dist/<path>.js` and its source map for each source that has changed. After a syntax error `dist/` is as before. */
 export async function compileSources({ root, dist, sources, record }) {
   const known = record.get().sources;
   const changed = [...sources.keys()].filter((path) => known[path] !== sources.get(path));

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** `npm run bench` runs compiled files as well; tests are compiled by Jest. */
+/** `npm run bench` runs compiled files of `test/`. Jest compiles the tests itself. */
 export const SOURCE_FOLDERS = [
   'workflows',
   'activities',
@@ -15,8 +15,8 @@ export const SOURCE_FOLDERS = [
 ];
 
 /**
- * The SHA-256 of each source by its path, and one of everything else that decides about the output. Contents count,
- * because another checkout of the same commit has other times.
+ * The SHA-256 of each source by its path, and one SHA-256 of all other inputs of the build. Hashes are compared instead of
+ * file times, because another checkout of the same commit has other times.
  */
 export function readSources(root) {
   const sources = new Map();
@@ -40,7 +40,6 @@ export function filesBelow(root, folder) {
     .sort();
 }
 
-/** The hash of one text or of bytes. */
 export function sha256(content) {
   return createHash('sha256').update(content).digest('hex');
 }

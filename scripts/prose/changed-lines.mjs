@@ -3,8 +3,8 @@ import { execFileSync } from 'node:child_process';
 const WITH_PROSE = ['*.md', '*.ts', '*.mjs', '*.js'];
 
 /**
- * The files that differ from a commit, each with a function that tells whether a line in a range has changed. `null` when
- * Git does not know the commit.
+ * The files that differ from a commit. Each has a function that tells whether a line in a range has changed. `null`: this
+ * clone lacks the commit.
  */
 export function changedLinesSince(commit, root) {
   const git = (...args) =>

@@ -1,14 +1,14 @@
 /** Longest sentence that is understood on first reading. */
 const MAX_WORDS = 25;
 
-/** A clause in place of a noun: [how a sentence opens, what it is called]. "That server" and "Of course" are fine. */
+/** Openings with a clause in place of a noun. "That server" and "Of course" are fine. */
 const OPENINGS = [
-  [/^(what|who|whoever|whom|whose|which|of(?! course\b))\s/i],
-  [/^that\s+(a|an|the|it|its|they|we|you|our|no|nothing|there|every|each)\s/i],
-  [/^(at|by|for|from|in|of|on|to|with)\s+(what|which|whom)\s/i],
-].map(([pattern]) => pattern);
+  /^(what|who|whoever|whom|whose|which|of(?! course\b))\s/i,
+  /^that\s+(a|an|the|it|its|they|we|you|our|no|nothing|there|every|each)\s/i,
+  /^(at|by|for|from|in|of|on|to|with)\s+(what|which|whom)\s/i,
+];
 
-/** Processes are not people, and everyday words are understood by everybody: [word, what to write instead]. */
+/** Words for people, which components are not, and words that are not everyday words: [word, advice]. */
 const WORDS = [
   [/\b(some|no)body\b/i, 'name the component or the person'],
   [/\bwho(m|mso|so)?ever\b/i, 'name the component or the person'],
@@ -53,7 +53,7 @@ function problemsOfSentence(sentence, kind) {
   return found;
 }
 
-/** Code and quotations count as one word each, and a link as its text. */
+/** Each piece of code and each quotation becomes one word, and a link becomes its text. */
 function plain(block) {
   return block
     .replace(/<!--|-->/g, ' ')

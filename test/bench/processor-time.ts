@@ -10,8 +10,8 @@ interface ProcessTime {
 }
 
 /**
- * Processor time of this process and of everything that it started and that still runs, in ms, user and system. `null` where
- * /proc is absent. The bench starts servers, service and simulators, so they are all in it.
+ * User and system time of this process and of all running processes below it, in ms. `null` where /proc is absent. The bench
+ * starts servers, service and simulators, so all of them count.
  */
 export function processorTimeMs(): number | null {
   if (!existsSync('/proc/self/stat')) return null;

@@ -37,7 +37,7 @@ export async function runSections(sections: readonly BenchSection[], isQuick = f
   process.exit(process.exitCode);
 }
 
-/** Building a missing program takes minutes, once, and is not measured. All sections use the same object store. */
+/** Finds or builds the programs before anything is measured, and fixes one object store for all sections. */
 async function findPrograms(folder: string, signal: AbortSignal): Promise<void> {
   const search = { env: benchEnv(), report: createReporter(process.stdout), signal };
   const { store } = await findServerPrograms(dataFolderAt(folder), search);

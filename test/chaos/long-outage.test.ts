@@ -9,7 +9,7 @@ import type { SimulatorProcess } from '../support/simulator-process.js';
 
 const HEARTBEAT_SECONDS = 5;
 const SCHEDULE_TO_START_SECONDS = 15;
-/** Longer than the silence after which a worker is given up. */
+/** 15 s longer than the silence after which another backend takes over. */
 const OUTAGE_MS = (HEARTBEAT_SECONDS + SCHEDULE_TO_START_SECONDS + 15) * 1_000;
 
 let own: OwnServers;

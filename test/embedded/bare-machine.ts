@@ -8,9 +8,9 @@ import { dirname, join } from 'node:path';
 import type { KnownProgram } from '../../infra/embedded/programs/known-programs.js';
 import type { ProgramSearch } from '../../infra/embedded/programs/program-search.js';
 
-/** An answer of `temporal --version` that is good enough. */
+/** An accepted answer of `temporal --version`. */
 export const USABLE = 'temporal version 1.5.1 (Server 1.29.1, UI 2.42.1)';
-// Port 9 would not do: fetch refuses it unasked.
+// Not port 9: fetch refuses it without a connection.
 export const NOTHING_LISTENS_HERE = 'http://127.0.0.1:2';
 
 type Settings = Readonly<Record<string, string>>;
@@ -67,7 +67,7 @@ export class BareMachine {
     return this.script(name, `echo "${versionAnswer}"`);
   }
 
-  /** `go` in PATH; it writes down its arguments. */
+  /** A `go` in PATH that records its arguments. */
   fakeGo(work: string): void {
     const head = `PATH=/usr/bin:/bin\necho "$@" >> "${this.home}/go-arguments"\necho go.temporal.io/api >&2`;
     this.script('path/go', `${head}\n${work}`);
@@ -78,7 +78,7 @@ export class BareMachine {
     this.fakeGo(`printf '#!/bin/sh\\necho "${versionAnswer}"\\n' > "$GOBIN/${name}"; chmod 755 "$GOBIN/${name}"`);
   }
 
-  /** A Python in PATH whose pip writes down the arguments of a download. `$folder` is where the wheel belongs. */
+  /** A Python in PATH whose pip records the arguments of a download. `$folder` is the folder for the wheel. */
   fakePip(work: string, name = 'python3'): void {
     const real = execFileSync('which', ['python3'], { encoding: 'utf8' }).trim();
     const version = [
@@ -119,7 +119,7 @@ export class BareMachine {
   }
 }
 
-/** The same program, with these bytes as what its official release and its wheel are. */
+/** The same program, with the checksums of these bytes for its official release and its wheel. */
 export function withContents(
   program: KnownProgram,
   { release, wheel }: { readonly release?: Buffer; readonly wheel?: Buffer },
@@ -135,7 +135,7 @@ export function sha256Of(bytes: Buffer): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
-/** The same bytes but for one bit in the middle. */
+/** The same bytes, except for one bit in the middle. */
 export function flipped(bytes: Buffer): Buffer {
   const copy = Buffer.from(bytes);
   const middle = Math.floor(copy.length / 2);

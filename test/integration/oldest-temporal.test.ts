@@ -12,7 +12,7 @@ import { startSimulator } from '../support/simulator-process.js';
 import type { SimulatorProcess } from '../support/simulator-process.js';
 import { until } from '../support/until.js';
 
-/** CLI 1.5.1 holds server 1.29.1, the oldest that is supported. PyPI has it, and Go still builds it. */
+/** CLI 1.5.1 contains server 1.29.1, the oldest supported one. PyPI has it, and Go still builds it. */
 const OLDEST: KnownProgram = {
   ...TEMPORAL,
   release: { ...TEMPORAL.release, version: 'v1.5.1', sha256: {} },
@@ -29,7 +29,7 @@ const OLDEST: KnownProgram = {
   },
   objectionTo: (versionAnswer) => (versionAnswer.includes('(Server 1.29.') ? null : 'is not server 1.29'),
 };
-/** Go builds it where Python has no pip. */
+/** Long enough for a build with Go, which is needed without pip. */
 const FOUND_WITHIN_MS = 15 * 60_000;
 
 let own: OwnServers;

@@ -18,7 +18,7 @@ interface Zombie {
   readonly generation: SeenGeneration;
 }
 
-/** The values of a service that sets none: here the clocks of a takeover are tested as they are delivered. */
+/** The defaults of a worker, because this suite tests a take-over with them. `startService` sets a shorter heartbeat timeout. */
 const DEFAULTS = { HEARTBEAT_TIMEOUT_SECONDS: '15', SCHEDULE_TO_START_SECONDS: '60' };
 
 let survivor: SimulatorProcess;

@@ -5,7 +5,7 @@ import { startSimulator } from '../support/simulator-process.js';
 import type { SimulatorProcess } from '../support/simulator-process.js';
 import { until } from '../support/until.js';
 
-/** Small, so that a worker that is killed is missed soon; `zombie.test.ts` has the defaults. */
+/** The smallest values allowed, so that a killed worker is missed soon. `zombie.test.ts` tests the defaults. */
 const HEARTBEAT_SECONDS = 3;
 const SCHEDULE_TO_START_SECONDS = 5;
 /** The pause before the next attempt, a look at the backend, the next claim, and Temporal's timers on a busy machine. */

@@ -25,13 +25,13 @@ const PASSED_ON = [
   ['TEST_S3_SECRET_ACCESS_KEY', 'S3_SECRET_ACCESS_KEY'],
 ] as const;
 
-/** Starts one set of real servers for the whole run. They end when Jest ends, however it ends, and take their files along. */
+/** Starts one set of real servers for the whole run. They end when Jest ends, however it ends, and their files are removed. */
 // eslint-disable-next-line import-x/no-default-export -- Jest takes the default export
 export default async function globalSetup(): Promise<void> {
   if (!existsSync(ENTRY)) throw new Error('dist/ is not built: run "npm run build", or "npm test", which builds first');
   const folder = mkdtempSync(join(tmpdir(), 'durable-comfy-test-'));
   chmodSync(folder, 0o755); // as root PostgreSQL runs under another account, which must get in
-  process.env['TMPDIR'] = folder; // files that tests leave behind, and those of processes that they kill, go with it
+  process.env['TMPDIR'] = folder; // so files of tests and of the processes that they kill are removed, too
   const child = fork(KEEPER, [folder], {
     env: withoutOwnServers(process.env),
     execArgv: [],

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 
-/** Ends the servers of the run; the program that keeps them removes their data and everything that the tests left behind. */
+/** Ends the servers of the run. `keep-test-servers.mjs` then removes their data and everything that the tests left behind. */
 // eslint-disable-next-line import-x/no-default-export -- Jest takes the default export
 export default async function globalTeardown(): Promise<void> {
   const child = globalThis.testServersProcess;

@@ -1,5 +1,5 @@
-// Runs the servers of one test run, and removes everything that the run left when it ends. Jest forks this program. Its IPC
-// channel closes after a normal end, after Ctrl-C and after kill -9.
+// Runs the servers of one test run. When the run ends, it removes everything that the run left behind. Jest forks this program.
+// The IPC channel closes when Jest ends, also after Ctrl-C and after kill -9.
 //
 //   node test/support/keep-test-servers.mjs <folder>
 import { fork } from 'node:child_process';

@@ -36,7 +36,7 @@ export function operatorByCommand(namespace: string): Operator {
   };
 }
 
-/** The command line takes an activity by its id, which `temporal workflow describe` shows. */
+/** The id of a pending activity, which the command line takes, as `temporal workflow describe` shows it. */
 export async function pendingActivityId(namespace: string, generationId: string, type: string): Promise<string> {
   const workflowId = generationWorkflowId(generationId);
   const text = await temporalCommand(

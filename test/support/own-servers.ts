@@ -22,7 +22,7 @@ export interface OwnServers {
   readonly stop: () => Promise<void>;
 }
 
-/** `temporalCliPath`: another program than that of the test run. */
+/** `temporalCliPath`: the Temporal program, by default that of the test run. */
 export async function startOwnServers(temporalCliPath = testServers().temporalCliPath): Promise<OwnServers> {
   const dataDir = mkdtempSync(join(tmpdir(), 'durable-comfy-servers-'));
   chmodSync(dataDir, 0o755); // as root PostgreSQL runs under another account, which must get in
@@ -72,7 +72,7 @@ export async function startOwnServers(temporalCliPath = testServers().temporalCl
   };
 }
 
-/** The programs that this test run has found; one of another store would have to be fetched. */
+/** Settings for the programs that this test run has found. The program of the other store might be missing. */
 function programSettings(): NodeJS.ProcessEnv {
   const passedOn = ['PATH', 'HOME', 'XDG_CACHE_HOME', 'MINIO_PATH', 'VERSITYGW_PATH'];
   const settings = Object.fromEntries(passedOn.map((name) => [name, process.env[name]]));

@@ -46,7 +46,7 @@ export function testRandomKills({ generations, withinMs }: RandomKills): void {
   test(
     'every generation ends while a random process dies every 5 s',
     async () => {
-      process.stdout.write(`random kills: seed ${SEED}\n`); // first, so that a run that hangs can be repeated
+      process.stdout.write(`random kills: seed ${SEED}\n`); // first, so that a run that hangs can be repeated, too
       const over = new AbortController();
       const kills: string[] = [];
       const killing = killUntil(over.signal, createRandom(SEED), kills);
@@ -96,7 +96,7 @@ async function killUntil(signal: AbortSignal, random: () => number, kills: strin
   const names = Object.keys(victims);
   let backAfterMs = 0;
   while (!signal.aborted) {
-    // From when the last victim is back, and as long as it took: on a machine full of other tests nothing would ever be whole.
+    // The pause starts when the last victim is back and lasts as long as its start. Else a busy machine never has all of them up.
     await sleep(Math.max(KILL_EVERY_MS, backAfterMs), undefined, { signal }).catch(() => undefined);
     const name = names[Math.floor(random() * names.length)] ?? 'worker';
     kills.push(name.replace(/ \d+$/, ''));
@@ -106,7 +106,7 @@ async function killUntil(signal: AbortSignal, random: () => number, kills: strin
   }
 }
 
-/** A machine that is full of other tests may need more than the minute that a start has: a supervisor tries again. */
+/** Tries again, as a supervisor does: on a busy machine a start may need longer than its minute. */
 async function started(start: () => Promise<void>): Promise<void> {
   for (let tries = 1; ; tries += 1) {
     try {
@@ -126,7 +126,7 @@ async function restartSimulator(index: number): Promise<void> {
   simulators[index] = await startSimulator({ secondsPerStep: 0.03, port, dataDir });
 }
 
-/** As a careful client does: the same key again until there is an answer. */
+/** Sends each request with the same Idempotency-Key until it gets an answer, as a careful client does. */
 async function submitAll(generations: number, random: () => number): Promise<readonly string[]> {
   const requests = Array.from({ length: generations }, (_, index) => ({
     key: `${SEED}-${index}`,
@@ -157,7 +157,7 @@ async function untilAllEnded(ids: readonly string[], withinMs: number): Promise<
     if (Date.now() > deadline) throw new Error(`${open.size} have not ended: ${[...open].slice(0, 5).join(', ')}`);
     for (const id of open) {
       const { status } = await untilAnswer(async () => service.get(id).catch(() => null));
-      if (!TERMINAL.includes(status)) break; // the oldest come first, so the rest is open, too, or soon will be
+      if (!TERMINAL.includes(status)) break; // the oldest come first: the rest is probably open, too
       statuses.push(status);
       open.delete(id);
     }
@@ -169,7 +169,7 @@ async function untilAllEnded(ids: readonly string[], withinMs: number): Promise<
 async function untilAnswer<T>(ask: () => Promise<T | null>): Promise<T> {
   for (;;) {
     const answer = await ask().catch((error: unknown) => {
-      // By its text, as it is of another realm than the test: the API is being started again.
+      // The API restarts. The text is compared, because the class belongs to another realm than the test.
       if (String(error).startsWith('TypeError')) return null;
       throw error;
     });

@@ -105,7 +105,7 @@ export async function startService(options: {
     DATA_DIR: dataDir,
     PORT: '0',
     FFMPEG_PATH,
-    HEARTBEAT_TIMEOUT_SECONDS: '5', // a third of the default: tests that kill a worker wait for it to be missed
+    HEARTBEAT_TIMEOUT_SECONDS: '5', // a third of the default, because tests that kill a worker wait until it is missed
     ...options.env,
   };
   const spawnNode = (name: string, program: string, extra: Readonly<Record<string, string>> = {}) =>
@@ -113,7 +113,7 @@ export async function startService(options: {
       ...{ name, program, env: { ...env, ...extra }, logDir: dataDir },
       ...(options.dist !== undefined && { dist: options.dist }),
     });
-  // At the same time: each needs a second of processor time, and neither needs the other.
+  // At the same time, because each needs a second of processor time and neither needs the other.
   let { api, worker } = await bothStarted({
     api: spawnNode('api', 'api/main'),
     worker: spawnNode('worker', 'workers/main', options.firstWorkerEnv),
@@ -204,7 +204,7 @@ interface Starting {
   readonly worker: Promise<NodeProcess>;
 }
 
-/** Both programs, or the first error once the other program has ended: a child that is left behind keeps Jest alive. */
+/** Both programs, or the first error once the other program has ended. A running child would keep Jest alive. */
 async function bothStarted(starting: Starting): Promise<{ api: NodeProcess; worker: NodeProcess }> {
   try {
     return { api: await starting.api, worker: await starting.worker };

@@ -32,7 +32,7 @@ export type ObjectStoreName = 'minio' | 'versitygw';
 const REGION = 'us-east-1';
 /** Temporal's SQLite once refused every call for 23 s as "interrupted (9)", which is longer than the SDK retries. */
 const USABLE_WITHIN_MS = 50_000;
-/** Any number; the two locks must differ. */
+/** Keys of advisory locks: any two different numbers. */
 const TEMPLATE_LOCK = 7_301;
 const NAMESPACE_LOCK = 7_302;
 const TEMPLATE = 'test_template';

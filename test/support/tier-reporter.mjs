@@ -1,4 +1,4 @@
-// Reports where the time of a tier went, and fails a tier that ran no test or lost one.
+// Reports the slowest files of a tier, and fails a tier that ran no test or lost one.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 
@@ -50,7 +50,7 @@ export default class TierReporter {
     return !isLimited && !findRelatedTests && shard === undefined;
   }
 
-  /** As with snapshots: new names are written down, in CI they are an error; lost names are always one. */
+  /** New names are added to the list, as with snapshots. In CI they are an error. Lost names are one without UPDATE_TEST_NAMES. */
   #compareNames(tier, files) {
     const path = join(this.#config.rootDir, 'test', 'names', `${tier}.txt`);
     const names = namesOf(files);
@@ -94,14 +94,14 @@ function slowestOf(tier, files) {
   const slowest = files.toSorted((a, b) => b.seconds - a.seconds).slice(0, SLOWEST);
   const seconds = (number) => number.toFixed(1).padStart(7);
   const lines = slowest.map((file) => {
-    // Tests of one file may run at the same time: then all of its time is tests.
+    // Tests of one file may run at the same time. Their sum may then exceed the time of the file.
     const setUp = Math.max(0, file.seconds - file.testSeconds);
     return `${seconds(file.seconds)} ${seconds(setUp)}  ${file.path}`;
   });
   return [`Slowest files of the tier ${tier}, in seconds: total, set-up`, ...lines].join('\n');
 }
 
-/** Sorted; a name that a file has twice stands there twice. */
+/** Sorted. A name that a file has twice is listed twice. */
 function namesOf(files) {
   return files.flatMap(({ path, tests }) => tests.map(({ name }) => `${path} › ${name.replaceAll('\n', ' ')}`)).sort();
 }

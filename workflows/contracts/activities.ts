@@ -188,7 +188,7 @@ export interface StoppedPrompt {
 
 export interface ObserveBackendInput {
   readonly backendId: string;
-  /** Absent in what an earlier version asked. */
+  /** Absent in activities that an earlier version scheduled: the defaults. */
   readonly limits?: AbsenceLimits;
 }
 

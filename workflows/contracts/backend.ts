@@ -33,7 +33,7 @@ export interface BackendHolder {
   readonly processStartedAt: string;
   /** ISO time of the acquisition. */
   readonly since: string;
-  /** Absent in what an earlier version said. */
+  /** Absent in acquisitions by an earlier version: the default. */
   readonly silenceSeconds?: number | undefined;
 }
 

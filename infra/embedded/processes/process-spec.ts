@@ -49,6 +49,6 @@ export interface ProcessContext {
   readonly report: Reporter;
   /** Second Ctrl-C: nothing is asked any more, everything is killed. */
   readonly killNow: AbortSignal;
-  /** Under `npm run dev` only: the marker of a process that is to run from its new build. */
+  /** Under `npm run dev` only: emits the marker of a process that has a new build. */
   readonly restarts?: RestartRequests | undefined;
 }

@@ -24,8 +24,8 @@ const MAX_EARLY_DEATHS = 5;
 /**
  * Keeps one process running: starting → ready → (dead → pause → starting …), until it is stopped or given up.
  * Pauses double from 1 s to 30 s; five deaths right at the start, which take about 15 s, end it. A restart that is requested
- * (`context.restarts`) counts as no death and needs no pause. Where restarts can be requested, a process that dies five times
- * is not given up: it waits for its next build.
+ * (`context.restarts`) counts as no death and needs no pause. Under `npm run dev`, a program of ours that dies five times is not
+ * given up: it waits for its next build.
  */
 export function supervise(spec: ProcessSpec, context: ProcessContext): Supervised {
   const stopping = new AbortController();
@@ -98,7 +98,7 @@ class KeepRunning {
     }
   }
 
-  /** Ends early when the process has been rebuilt. */
+  /** The pause ends early when the process has a new build or is stopped. */
   async #pauseAfter(exit: ProcessExit): Promise<void> {
     const { report, restarts } = this.#context;
     const { name, marker, speaksIpc } = this.#spec;

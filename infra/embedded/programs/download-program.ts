@@ -18,7 +18,7 @@ import type { ScratchSearch } from './program-search.js';
 const DEADLINE_MS = 5 * 60_000;
 const LIMIT_BYTES = 400 * 1024 * 1024;
 
-/** The official release for this machine, checked and unpacked in the scratch folder. */
+/** Downloads the official release for this machine, checks it and unpacks it in the scratch folder. */
 export async function downloadProgram(program: KnownProgram, search: ScratchSearch): Promise<string> {
   const { version, sha256 } = program.release;
   const expected = checksumFor(sha256, `the official ${program.name} ${version}`);

@@ -1,21 +1,19 @@
 const MEGABYTE = 1_000_000;
-/** A rate of less is noise. */
+/** A rate over a shorter time is noise. */
 const JUDGED_AFTER_MS = 3_000;
 
-/** How far a download is. */
 export function megabytesInWords(doneBytes: number, totalBytes: number, elapsedMs: number): string {
   const done = Math.round(doneBytes / MEGABYTE);
   if (totalBytes <= 0) return `${done} MB`;
   return `${done} of ${Math.round(totalBytes / MEGABYTE)} MB${leftInWords(doneBytes / totalBytes, elapsedMs)}`;
 }
 
-/** How far a build is. */
 export function packagesInWords(done: number, total: number, elapsedMs: number): string {
   const counted = (count: number) => count.toLocaleString('en-US');
   return `compiled ${counted(done)} of ${counted(total)} packages${leftInWords(done / total, elapsedMs)}`;
 }
 
-/** From the rate so far; empty while that says little. */
+/** Estimated from the rate so far; empty while that says little. */
 function leftInWords(share: number, elapsedMs: number): string {
   if (elapsedMs < JUDGED_AFTER_MS || share <= 0 || share >= 1) return '';
   const seconds = (elapsedMs * (1 - share)) / share / 1000;

@@ -9,7 +9,7 @@ const CONNECT_TIMEOUT_MS = 5_000;
 const MOST_REDIRECTS = 5;
 const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
 
-/** A GET over https, redirects included. Plain http is allowed on loopback alone, for a mirror on this machine. */
+/** A GET over https, redirects included. Plain http is allowed only on loopback, for a mirror on this machine. */
 export async function fetchSafely(
   url: URL,
   { env, signal }: { readonly env: Env; readonly signal: AbortSignal },

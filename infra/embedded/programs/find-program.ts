@@ -12,14 +12,14 @@ import type { ProgramSearch } from './program-search.js';
 import { objectionToProgram } from './program-version.js';
 import { removeStaleScratch } from './scratch.js';
 
-/** The program's path: configured, in PATH, in the cache, downloaded, from PyPI, or built with Go, in this order. */
+/** Finds the program: configured, in PATH, in the cache, as official release, from PyPI, or built with Go, in this order. */
 export async function findProgram(program: KnownProgram, search: ProgramSearch): Promise<string> {
   const outcome = await find(program, search, [...downloadsOf(program), buildOf(program)]);
   if (outcome.path !== null) return outcome.path;
   throw notObtained(program, search.env, outcome.objections);
 }
 
-/** The same without a build, which takes minutes; `null` when a build is all that is left. */
+/** Like `findProgram`, but without a build, which takes minutes. `null`: only a build is left. */
 export async function findProgramUnbuilt(program: KnownProgram, search: ProgramSearch): Promise<string | null> {
   return (await find(program, search, downloadsOf(program))).path;
 }

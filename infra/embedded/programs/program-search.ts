@@ -12,7 +12,7 @@ export interface ProgramSearch {
   readonly signal: AbortSignal;
 }
 
-/** A search with a folder of its own for what is not finished. */
+/** A search with a folder of its own for unfinished files. */
 export interface ScratchSearch extends ProgramSearch {
   readonly scratch: string;
 }
@@ -23,12 +23,11 @@ export function programCacheOf(env: Env): string {
   return join(cache, 'durable-comfy', 'programs');
 }
 
-/** Where a version of a program lies in the cache. */
 export function cachedPathOf(env: Env, program: KnownProgram, version: string): string {
   return join(programCacheOf(env), `${program.name}-${version}`, program.name);
 }
 
-/** One process at a time gets a program. */
+/** The lock that lets one process at a time get a program. */
 export function lockPathOf(env: Env, name: string): string {
   return join(programCacheOf(env), `${name}.lock`);
 }

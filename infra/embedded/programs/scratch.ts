@@ -6,12 +6,12 @@ import { lockPathOf, programCacheOf } from './program-search.js';
 
 const SCRATCH = /^\.([a-z]+)-/;
 
-/** A folder for what is not finished yet, in the cache: a rename from there is atomic. The caller holds the program's lock. */
+/** A folder for unfinished files. It is in the cache, so a rename is atomic. The caller holds the lock of the program. */
 export function createScratch(env: Env, name: string): string {
   return mkdtempSync(join(programCacheOf(env), `.${name}-`));
 }
 
-/** Removes scratch folders of processes that were killed: those of a program whose lock is free. */
+/** Removes the scratch folders of killed processes. A free lock of the program shows that no process uses its folder. */
 export function removeStaleScratch(env: Env): void {
   for (const folder of scratchFoldersIn(programCacheOf(env))) {
     const lock = acquireProcessLock(lockPathOf(env, SCRATCH.exec(folder)?.[1] ?? ''));
