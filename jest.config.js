@@ -25,7 +25,11 @@ const TIERS = [
     comfyUI: COMFYUI.filter((version) => version !== RECORDED),
   },
   { name: 'chaos', files: ['chaos/**/*'], comfyUI: [RECORDED] },
-  { name: 'nightly', files: ['nightly/**/*'], comfyUI: COMFYUI },
+  {
+    name: 'nightly',
+    files: ['nightly/**/*', 'chaos/cancel-anywhere'],
+    comfyUI: COMFYUI.filter((version) => version !== RECORDED),
+  },
 ];
 
 /** @type {import('jest').Config} */

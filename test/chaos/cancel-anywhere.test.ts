@@ -2,7 +2,7 @@ import { beforeAll, expect, test } from '@jest/globals';
 import { inLanes } from '../support/in-lanes.js';
 import { startService } from '../support/service.js';
 import type { SeenGeneration, Service } from '../support/service.js';
-import { SIMULATED_VERSIONS, startSimulator } from '../support/simulator-process.js';
+import { TIER_VERSIONS, startSimulator } from '../support/simulator-process.js';
 import type { SimulatorProcess } from '../support/simulator-process.js';
 import { until } from '../support/until.js';
 import { untilStopped } from '../support/until-stopped.js';
@@ -23,7 +23,7 @@ const MOMENTS = [
   { point: 'uploadOutputs.before', steps: 2 },
 ] as const;
 type Moment = (typeof MOMENTS)[number];
-const CASES = SIMULATED_VERSIONS.flatMap((version) => MOMENTS.map((moment) => ({ version, ...moment })));
+const CASES = TIER_VERSIONS.flatMap((version) => MOMENTS.map((moment) => ({ version, ...moment })));
 
 interface Outcome {
   readonly seen: SeenGeneration;
@@ -36,7 +36,7 @@ let problems: ReadonlyMap<string, unknown>;
 
 beforeAll(async () => {
   const collected = new Map<string, Outcome | Error>();
-  problems = await inLanes(SIMULATED_VERSIONS, async (version) => cancelInEveryActivity(version, collected));
+  problems = await inLanes(TIER_VERSIONS, async (version) => cancelInEveryActivity(version, collected));
   outcomes = collected;
 }, 15 * 60_000);
 
@@ -51,7 +51,7 @@ test.each(CASES)(
   },
 );
 
-test.each(SIMULATED_VERSIONS)('on ComfyUI %s no invariant is broken after all cancels', (version) => {
+test.each(TIER_VERSIONS)('on ComfyUI %s no invariant is broken after all cancels', (version) => {
   expect(problems.get(version)).toBeNull();
 });
 
