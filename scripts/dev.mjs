@@ -32,7 +32,7 @@ const stack = spawn(process.execPath, [join(root, 'dist', 'bin', `${STACK}.js`),
 const watcher = watchFolders(root, [...SOURCE_FOLDERS, ...Object.values(READ_AT_START).flat()], () => {
   clearTimeout(timer);
   timer = setTimeout(() => {
-    building = building.then(rebuild);
+    building = building.then(rebuild).catch((error) => process.stderr.write(failureText(error)));
   }, SETTLE_MS);
 });
 stack.once('exit', (code) => {

@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, watch } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 
 /**
  * Calls `onChange` for every change in the folders and all folders below them. On Linux, `fs.watch` with `recursive` loses
@@ -9,12 +9,15 @@ export function watchFolders(root, folders, onChange) {
   const watchers = new Map();
   const watchOne = (path) => {
     if (watchers.has(path)) return;
-    const watcher = watch(path, () => {
+    const watcher = unlessGone(() => watch(path));
+    watcher?.on('change', (_, name) => {
+      // An event of the folder itself: Git has removed or replaced it, and this watcher would see no file of the new one.
+      if (name === basename(path)) forget(path);
       scan();
       onChange();
     });
-    watcher.on('error', () => forget(path)); // the folder was removed
-    watchers.set(path, watcher);
+    watcher?.on('error', () => forget(path)); // the folder was removed
+    if (watcher !== null) watchers.set(path, watcher);
   };
   const forget = (path) => {
     watchers.get(path)?.close();
@@ -29,7 +32,18 @@ export function watchFolders(root, folders, onChange) {
 }
 
 function foldersBelow(path) {
-  if (!existsSync(path)) return [];
-  const below = readdirSync(path, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  const entries = unlessGone(() => readdirSync(path, { withFileTypes: true }));
+  if (entries === null) return [];
+  const below = entries.filter((entry) => entry.isDirectory());
   return [path, ...below.flatMap((entry) => foldersBelow(join(path, entry.name)))];
+}
+
+/** `null` when the folder is gone: it may go between a look at its parent and this one. An event of its parent follows. */
+function unlessGone(look) {
+  try {
+    return look();
+  } catch (error) {
+    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return null;
+    throw error;
+  }
 }

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const EMPTY = { sources: {}, workflows: null, programs: {} };
@@ -12,13 +12,19 @@ export function openRecord(dist, tools) {
     /** Replaces one part. A step clears its part before it writes, so that the next build repeats a step that was interrupted. */
     change(part) {
       current = { ...current, ...part };
-      writeFileSync(join(dist, 'built.json'), JSON.stringify(current));
+      const path = join(dist, 'built.json');
+      const unfinished = `${path}.${process.pid}`;
+      writeFileSync(unfinished, JSON.stringify(current));
+      renameSync(unfinished, path); // atomic: `npm run dev` reads it while another build may write it
     },
   };
 }
 
-/** The record of the last build; an empty one before the first. */
+/** The record of the last build. It is empty before the first build, and when a full disk or a crash left half a record. */
 export function readRecord(dist) {
-  const path = join(dist, 'built.json');
-  return existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : EMPTY;
+  try {
+    return JSON.parse(readFileSync(join(dist, 'built.json'), 'utf8'));
+  } catch {
+    return EMPTY;
+  }
 }

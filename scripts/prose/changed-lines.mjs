@@ -8,7 +8,12 @@ const WITH_PROSE = ['*.md', '*.ts', '*.mjs', '*.js'];
  */
 export function changedLinesSince(commit, root) {
   const git = (...args) =>
-    execFileSync('git', args, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'], maxBuffer: 1e9 });
+    execFileSync('git', ['-c', 'core.quotePath=false', ...args], {
+      cwd: root,
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+      maxBuffer: 1e9,
+    });
   try {
     git('cat-file', '-e', `${commit}^{commit}`);
   } catch {

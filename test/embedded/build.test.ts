@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, expect, test } from '@jest/globals';
 import { createSmallProject } from './small-project.js';
@@ -76,6 +76,17 @@ test(
     project.write('infra/shared.ts', SOURCES['infra/shared.ts']);
     expect(build().status).toBe(0);
     expect(readFileSync(compiled, 'utf8')).toContain('shared 1');
+  },
+  LIMIT_MS,
+);
+
+test(
+  'half a record of the last build, as a full disk leaves it, is repaired by the next build',
+  () => {
+    expect(build().status).toBe(0);
+    truncateSync(join(project.root, 'dist', 'built.json'), 100);
+    expect(build()).toEqual({ status: 0, said: '' });
+    expect(codes().api).toBeDefined();
   },
   LIMIT_MS,
 );

@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { acquireProcessLock } from '../../infra/embedded/processes/process-lock.js';
 import { findProgram } from '../../infra/embedded/programs/find-program.js';
 import { TEMPORAL, VERSITYGW } from '../../infra/embedded/programs/known-programs.js';
 import type { KnownProgram } from '../../infra/embedded/programs/known-programs.js';
@@ -51,6 +52,51 @@ test('the cache has two versions: the released one is preferred, and the one tha
   expect(await find()).toBe(built);
   const released = cache('temporal-v1.9.1/temporal');
   expect(await find()).toBe(released);
+});
+
+test('a cached program that does not run is passed over, said once, and replaced', async () => {
+  const cached = cache('temporal-v1.5.1/temporal');
+  writeFileSync(cached, ''); // keeps its mode, as after a crash of the machine
+  machine.workingGo();
+  expect(await find()).toBe(cached);
+  expect(readFileSync(cached, 'utf8')).toContain(USABLE);
+  expect(
+    machine.said.filter((line) => line.startsWith(`${cached} is passed over: it is not the Temporal CLI`)),
+  ).toHaveLength(1);
+});
+
+test('a relative folder in PATH is found as an absolute path', async () => {
+  const inPath = machine.program('path/temporal', USABLE);
+  expect(await find({ PATH: relative(process.cwd(), machine.path('path')) })).toBe(inPath);
+});
+
+test('a cache that cannot be written is an error that names it and the ways out', async () => {
+  writeFileSync(machine.path('cache'), 'a file');
+  await expect(find()).rejects.toThrow(
+    /programs cannot be written: .*ENOTDIR.* Set XDG_CACHE_HOME to a folder that can, or put "temporal" in PATH, or its path in TEMPORAL_CLI_PATH/,
+  );
+});
+
+test('a stale scratch folder in a cache that cannot be written does not keep a configured program from being found', async () => {
+  const configured = machine.program('configured/temporal', USABLE);
+  mkdirSync(machine.cached('.temporal-stale'), { recursive: true });
+  mkdirSync(machine.cached(`temporal.lock.${process.pid}`)); // the lock cannot be written
+  expect(await find({ TEMPORAL_CLI_PATH: configured })).toBe(configured);
+});
+
+test('a lock where a file system makes no links is an error and no endless loop', () => {
+  const noLink = ''; // the name of its own file is sound, and no link can have this one
+  expect(() => acquireProcessLock(noLink)).toThrow(/ENOENT.*link/);
+});
+
+test('an archive that a mirror labels as gzip in transit is kept as it is', async () => {
+  machine.program('release/temporal', USABLE);
+  const archive = packed('temporal');
+  const origin = await machine.serve((_, response) => {
+    response.writeHead(200, { 'content-encoding': 'gzip', 'content-length': archive.length }).end(archive);
+  });
+  const found = await find({ DOWNLOAD_ORIGIN: origin }, withContents(TEMPORAL, { release: archive }));
+  expect(found).toBe(machine.cached('temporal-v1.9.1/temporal'));
 });
 
 test('the official release is downloaded, tried out and kept in the cache', async () => {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 
-test('a test run that is interrupted leaves no server, no program and no folder', async () => {
+test('a test run that is interrupted leaves no server, no program and no folder, and ends no program of a terminal', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'interrupted-'));
   const keeper = fork(join('test', 'support', 'keep-test-servers.mjs'), [folder], {
     env: { ...process.env, TMPDIR: folder },
@@ -16,11 +16,19 @@ test('a test run that is interrupted leaves no server, no program and no folder'
   await Promise.race([once(keeper, 'message'), ended]);
   const left = spawn('sleep', ['600'], { env: { PATH: process.env['PATH'], TMPDIR: folder }, stdio: 'ignore' });
   const leftEnded = once(left, 'exit');
-  writeFileSync(join(folder, 'left.txt'), 'behind');
+  const file = join(folder, 'left.txt');
+  writeFileSync(file, 'behind');
+  const terminal = spawn('script', ['-qc', 'echo looks; exec tail -f "$FILE"', '/dev/null'], {
+    env: { PATH: process.env['PATH'], FILE: file },
+    stdio: ['pipe', 'pipe', 'ignore'],
+  });
+  await once(terminal.stdout, 'data');
 
   keeper.disconnect(); // the operating system does the same to the channel of a Jest that was killed
 
   expect(await ended).toEqual([0, null]);
   expect(await leftEnded).toEqual([null, 'SIGKILL']);
   expect(existsSync(folder)).toBe(false);
+  expect([terminal.exitCode, terminal.signalCode]).toEqual([null, null]);
+  terminal.kill('SIGKILL');
 }, 60_000);

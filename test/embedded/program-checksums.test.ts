@@ -60,6 +60,14 @@ test.each(['python3', 'python'])(
   },
 );
 
+test('settings of pip that would refuse the wheel or add others are set aside; those for the network stay', async () => {
+  const names = ['PIP_REQUIRE_HASHES', 'PIP_REQUIREMENT', 'PIP_CONSTRAINT', 'PIP_INDEX_URL'] as const;
+  machine.fakePip(`echo "${names.map((name) => `$${name}`).join('|')}" > "$HOME/pip-settings"; exit 1`);
+  machine.workingGo();
+  await find(TEMPORAL, Object.fromEntries(names.map((name) => [name, 'own'])));
+  expect(readFileSync(machine.path('pip-settings'), 'utf8').trim()).toBe('false|||own');
+});
+
 test('a pip of Python 2 is passed over', async () => {
   machine.script('path/python3', 'echo "pip 20.3 from /somewhere (python 2.7)"');
   machine.workingPip(wheel, 'python');

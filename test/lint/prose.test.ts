@@ -133,11 +133,13 @@ test('only what has changed since the commit is checked, committed or not', () =
     git('commit', '--quiet', '--all', '--message', 'second');
     write('old.md', 'one\n\nnew two\n\nthree\n\nnew four\n');
     write('new.ts', '// one\n');
+    write('größe.md', '// one\n');
 
     const changed = changedLinesSince(commit, root);
     const old = changed?.get('old.md');
     expect([1, 3, 5, 7].map((line) => old?.(line, line))).toEqual([false, true, false, true]);
     expect(changed?.get('new.ts')?.(1, 1)).toBe(true);
+    expect(changed?.get('größe.md')?.(1, 1)).toBe(true);
     expect(changedLinesSince('0123456789abcdef', root)).toBeNull();
   } finally {
     rmSync(root, { recursive: true, force: true });

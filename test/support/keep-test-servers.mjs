@@ -4,7 +4,7 @@
 //   node test/support/keep-test-servers.mjs <folder>
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -35,18 +35,25 @@ for (let pids = left(); pids.length > 0; pids = left()) {
 }
 rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
 
-/** Processes whose command line or TMPDIR lies in the folder of this run. */
+/** Processes of this run. Without /proc (macOS) only the servers above are ended. */
 function left() {
+  if (!existsSync('/proc/self/stat')) return [];
   return readdirSync('/proc')
     .map(Number)
     .filter((pid) => pid > 0 && pid !== process.pid && pid !== process.ppid && isOfRun(pid));
 }
 
+/**
+ * By its TMPDIR, or by its command line: PostgreSQL and the object stores have an environment of their own. A program in a
+ * terminal is not of this run, such as a `tail -f` on one of its logs: servers have no terminal.
+ */
 function isOfRun(pid) {
+  const read = (name) => readFileSync(`/proc/${pid}/${name}`, 'utf8');
   try {
-    const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
-    const settings = readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0');
-    return words.some((word) => word.includes(folder)) || settings.includes(`TMPDIR=${folder}`);
+    if (read('environ').split('\0').includes(`TMPDIR=${folder}`)) return true;
+    const stat = read('stat');
+    const terminal = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[4];
+    return terminal === '0' && read('cmdline').includes(`${folder}/`);
   } catch {
     return false; // it has ended, or belongs to another account
   }

@@ -25,13 +25,13 @@ export default class TierReporter {
     });
   }
 
-  onRunComplete() {
+  onRunComplete(_, results) {
     for (const tier of new Set(this.#files.map((file) => file.tier))) {
       const files = this.#files.filter((file) => file.tier === tier);
       say(slowestOf(tier, files));
       if (!files.some(({ tests }) => tests.some((test) => test.isExecuted))) {
         this.#errors.push(`The tier ${tier} executed no test`);
-      } else if (this.#isWhole() && !files.some((file) => file.hasFailedToLoad)) {
+      } else if (this.#isWhole(results) && !files.some((file) => file.hasFailedToLoad)) {
         this.#errors.push(...this.#compareNames(tier, files));
       }
     }
@@ -43,11 +43,13 @@ export default class TierReporter {
     return this.#errors.length === 0 ? undefined : new Error(this.#errors.join('\n'));
   }
 
-  /** True when neither a path nor a name limits the run. */
-  #isWhole() {
-    const { testPathPatterns, testNamePattern, onlyChanged, findRelatedTests, shard } = this.#config;
-    const isLimited = (testPathPatterns?.patterns ?? []).length > 0 || Boolean(testNamePattern) || onlyChanged;
-    return !isLimited && !findRelatedTests && shard === undefined;
+  /** True when no option limits the run, and it went on to its end. */
+  #isWhole({ numFailedTests, wasInterrupted }) {
+    const { testPathPatterns, testNamePattern, onlyChanged, onlyFailures, findRelatedTests, shard, bail } =
+      this.#config;
+    const isNarrowed = (testPathPatterns?.patterns ?? []).length > 0 || Boolean(testNamePattern) || shard !== undefined;
+    const isCutShort = wasInterrupted || (bail > 0 && numFailedTests > 0);
+    return !isNarrowed && !onlyChanged && !onlyFailures && !findRelatedTests && !isCutShort;
   }
 
   /** New names are added to the list, as with snapshots. In CI they are an error. Lost names are one without UPDATE_TEST_NAMES. */

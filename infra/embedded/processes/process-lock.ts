@@ -23,13 +23,14 @@ export function acquireProcessLock(path: string): ProcessLock {
   }
 }
 
-/** Linking a finished file is atomic, and nobody reads half a lock. */
+/** Linking a finished file is atomic, and no process reads half a lock. Throws where a file system has no links. */
 function linkedAt(own: string, path: string): boolean {
   try {
     linkSync(own, path);
     return true;
-  } catch {
-    return false;
+  } catch (error) {
+    if (typeof error === 'object' && error !== null && 'code' in error && error.code === 'EEXIST') return false;
+    throw error;
   }
 }
 

@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process';
 import { chmodSync, createWriteStream } from 'node:fs';
 import { basename, join } from 'node:path';
-import { Readable, Transform } from 'node:stream';
+import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
-import type { Response } from 'undici';
+import type { Dispatcher } from 'undici';
 import { abortAfter } from '../../runtime/abort-after.js';
 import { stringFrom } from '../../runtime/env.js';
 import type { Env } from '../../runtime/env.js';
@@ -50,9 +50,12 @@ interface Saving {
   readonly onProgress: (done: string) => void;
 }
 
-async function save(response: Response, { file, signal, onProgress }: Saving): Promise<void> {
-  if (!response.ok || response.body === null) throw new EmbeddedError(`HTTP ${response.status}`);
-  const announced = Number(response.headers.get('content-length') ?? 0);
+async function save(
+  { statusCode, headers, body }: Dispatcher.ResponseData,
+  { file, signal, onProgress }: Saving,
+): Promise<void> {
+  if (statusCode !== 200) throw new EmbeddedError(`HTTP ${statusCode}`);
+  const announced = Number(headers['content-length'] ?? 0);
   const startedAt = Date.now();
   let received = 0;
   const counter = new Transform({
@@ -62,7 +65,7 @@ async function save(response: Response, { file, signal, onProgress }: Saving): P
       done(received > LIMIT_BYTES ? new EmbeddedError(`more than ${LIMIT_BYTES} bytes`) : null, chunk);
     },
   });
-  await pipeline(Readable.fromWeb(response.body), counter, createWriteStream(file), { signal });
+  await pipeline(body, counter, createWriteStream(file), { signal });
   if (announced > 0 && received !== announced) throw new EmbeddedError(`${received} of ${announced} bytes arrived`);
 }
 
@@ -74,10 +77,8 @@ async function unpacked(program: KnownProgram, { file, scratch }: { file: string
   return path;
 }
 
-/** `fetch failed` says nothing; what lies below it does. */
+/** A name with several addresses fails once for each. */
 function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const { cause } = error;
-  if (cause instanceof AggregateError) return cause.errors.map(String).join(', ');
-  return cause instanceof Error ? cause.message : error.message;
+  if (error instanceof AggregateError) return error.errors.map(String).join(', ');
+  return error instanceof Error ? error.message : String(error);
 }

@@ -1,5 +1,5 @@
-import { EnvHttpProxyAgent, fetch } from 'undici';
-import type { Response } from 'undici';
+import { EnvHttpProxyAgent, request } from 'undici';
+import type { Dispatcher } from 'undici';
 import { stringFrom } from '../../runtime/env.js';
 import type { Env } from '../../runtime/env.js';
 import { EmbeddedError } from '../embedded-error.js';
@@ -7,13 +7,18 @@ import { EmbeddedError } from '../embedded-error.js';
 const CONNECT_TIMEOUT_MS = 5_000;
 /** GitHub answers a download with one redirect, to its file server. */
 const MOST_REDIRECTS = 5;
+/** A page with a link. */
+const MOST_BYTES_OF_A_REDIRECT = 128 * 1024;
 const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
 
-/** A GET over https, redirects included. Plain http is allowed only on loopback, for a mirror on this machine. */
+/**
+ * A GET over https, redirects included. Plain http is allowed only on loopback, for a mirror on this machine. The body arrives
+ * as it was sent: `fetch` would unpack an archive that a mirror labels `Content-Encoding: gzip`.
+ */
 export async function fetchSafely(
   url: URL,
   { env, signal }: { readonly env: Env; readonly signal: AbortSignal },
-  use: (response: Response) => Promise<void>,
+  use: (response: Dispatcher.ResponseData) => Promise<void>,
 ): Promise<void> {
   const dispatcher = dispatcherFor(env);
   const isLocal = isLoopback(url);
@@ -23,13 +28,13 @@ export async function fetchSafely(
       if (next.protocol !== 'https:' && !(isLocal && isLoopback(next))) {
         throw new EmbeddedError(`${next.origin} was refused: only https is allowed, and http on loopback`);
       }
-      const response = await fetch(next, { dispatcher, signal, redirect: 'manual' });
-      const location = response.headers.get('location');
-      if (response.status < 300 || response.status >= 400 || location === null) {
+      const response = await request(next, { dispatcher, signal, headers: { 'user-agent': 'durable-comfy' } });
+      const { location } = response.headers;
+      if (response.statusCode < 300 || response.statusCode >= 400 || typeof location !== 'string') {
         await use(response);
         return;
       }
-      await response.body?.cancel();
+      await response.body.dump({ signal, limit: MOST_BYTES_OF_A_REDIRECT });
       next = new URL(location, next);
     }
     throw new EmbeddedError(`more than ${MOST_REDIRECTS} redirects`);

@@ -1,6 +1,7 @@
-import { accessSync, constants, existsSync, statSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { accessSync, constants, statSync } from 'node:fs';
+import { delimiter, resolve } from 'node:path';
 import { ConfigError, stringFrom } from '../../runtime/env.js';
+import type { Env } from '../../runtime/env.js';
 import { buildProgram } from './build-program.js';
 import { downloadProgram } from './download-program.js';
 import { getProgram, notObtained } from './get-program.js';
@@ -26,10 +27,10 @@ export async function findProgramUnbuilt(program: KnownProgram, search: ProgramS
 
 async function find(program: KnownProgram, search: ProgramSearch, ways: readonly Way[]): Promise<Obtained> {
   removeStaleScratch(search.env);
-  const found = (await configured(program, search)) ?? (await inPath(program, search)) ?? inCache(program, search);
-  return found === null
-    ? getProgram(program, search, { ways, cached: () => inCache(program, search) })
-    : { path: found };
+  const found = (await configured(program, search)) ?? (await usableOf(program, placesOf(program, search.env), search));
+  if (found !== null) return { path: found };
+  const cached = async () => usableOf(program, cachedPathsOf(program, search.env), null); // objections have been said
+  return getProgram(program, search, { ways, cached });
 }
 
 function downloadsOf({ release, wheel }: KnownProgram): readonly Way[] {
@@ -51,13 +52,29 @@ async function configured(program: KnownProgram, { env }: ProgramSearch): Promis
   return path;
 }
 
-async function inPath(program: KnownProgram, { env, report }: ProgramSearch): Promise<string | null> {
-  for (const folder of stringFrom(env, 'PATH', '').split(delimiter)) {
-    const path = join(folder, program.name);
-    if (folder === '' || !isExecutable(path)) continue;
+/** PATH, then the cache. */
+function placesOf(program: KnownProgram, env: Env): readonly string[] {
+  const folders = stringFrom(env, 'PATH', '')
+    .split(delimiter)
+    .filter((folder) => folder !== '');
+  return [...folders.map((folder) => resolve(folder, program.name)), ...cachedPathsOf(program, env)];
+}
+
+/** The released version is preferred to the one that Go can build. */
+function cachedPathsOf(program: KnownProgram, env: Env): readonly string[] {
+  return [program.release.version, program.goBuild.version].map((version) => cachedPathOf(env, program, version));
+}
+
+/** The first one that runs. One of the cache may not: half of it was lost in a crash, or it is of another machine's platform. */
+async function usableOf(
+  program: KnownProgram,
+  paths: readonly string[],
+  search: ProgramSearch | null,
+): Promise<string | null> {
+  for (const path of paths.filter(isExecutable)) {
     const objection = await objectionToProgram(program, path);
     if (objection === null) return path;
-    report.say(`${path} is passed over: it ${objection}`);
+    search?.report.say(`${path} is passed over: it ${objection}`);
   }
   return null;
 }
@@ -69,12 +86,4 @@ function isExecutable(path: string): boolean {
   } catch {
     return false;
   }
-}
-
-/** The released version is preferred to the one that Go can build. */
-function inCache(program: KnownProgram, { env }: ProgramSearch): string | null {
-  const paths = [program.release.version, program.goBuild.version].map((version) =>
-    cachedPathOf(env, program, version),
-  );
-  return paths.find((path) => existsSync(path)) ?? null;
 }

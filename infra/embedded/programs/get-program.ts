@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Env } from '../../runtime/env.js';
 import { EmbeddedError } from '../embedded-error.js';
 import { acquireProcessLock } from '../processes/process-lock.js';
+import type { ProcessLock } from '../processes/process-lock.js';
 import type { KnownProgram } from './known-programs.js';
 import { cachedPathOf, lockPathOf, programCacheOf } from './program-search.js';
 import type { ProgramSearch, ScratchSearch } from './program-search.js';
@@ -24,22 +25,35 @@ export type Obtained = { readonly path: string } | { readonly path: null; readon
 export async function getProgram(
   program: KnownProgram,
   search: ProgramSearch,
-  { ways, cached }: { readonly ways: readonly Way[]; readonly cached: () => string | null },
+  { ways, cached }: { readonly ways: readonly Way[]; readonly cached: () => Promise<string | null> },
 ): Promise<Obtained> {
-  mkdirSync(programCacheOf(search.env), { recursive: true });
   for (;;) {
-    const lock = acquireProcessLock(lockPathOf(search.env, program.name));
+    const lock = lockOf(program, search.env);
     if (!lock.held) {
       search.report.progress(program.name, `waiting for process ${lock.holderPid}, which is getting it`);
       await delay(LOOK_AGAIN_MS, undefined, { signal: search.signal });
       continue;
     }
     try {
-      const path = cached();
+      const path = await cached();
       return path === null ? await firstThatWorks(program, search, ways) : { path };
     } finally {
       lock.release();
     }
+  }
+}
+
+function lockOf(program: KnownProgram, env: Env): ProcessLock {
+  try {
+    mkdirSync(programCacheOf(env), { recursive: true });
+    return acquireProcessLock(lockPathOf(env, program.name));
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new EmbeddedError(
+      `The program "${program.name}" is not on this machine, and ${programCacheOf(env)} cannot be written: ${reason}. ` +
+        `Set XDG_CACHE_HOME to a folder that can, or put "${program.name}" in PATH, or its path in ${program.pathVariable}.`,
+      { cause: error },
+    );
   }
 }
 

