@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { existsSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { acquireProcessLock } from '../../infra/embedded/processes/process-lock.js';
 import { findProgram } from '../../infra/embedded/programs/find-program.js';
@@ -52,6 +52,25 @@ test('the cache has two versions: the released one is preferred, and the one tha
   expect(await find()).toBe(built);
   const released = cache('temporal-v1.9.1/temporal');
   expect(await find()).toBe(released);
+});
+
+test('an older build in the cache serves for a day, then the release is tried again', async () => {
+  const built = cache('temporal-v1.5.1/temporal');
+  utimesSync(built, new Date(0), new Date(0));
+  expect(await find()).toBe(built);
+  const said = 'temporal v1.5.1 of the cache is used. v1.9.1 is tried again in a day';
+  expect(machine.said.filter((line) => line === said)).toHaveLength(1);
+  const asked = machine.said.length;
+  expect(await find()).toBe(built);
+  expect(machine.said).toHaveLength(asked); // nothing was tried
+
+  utimesSync(built, new Date(0), new Date(0));
+  const release = machine.program('release/temporal', USABLE);
+  const archive = execFileSync('tar', ['-czf', '-', '-C', dirname(release), 'temporal']);
+  const origin = await machine.serve((_, response) => response.end(archive));
+  const known = withContents(TEMPORAL, { release: archive });
+  const found = await findProgram(known, machine.search({ DOWNLOAD_ORIGIN: origin }));
+  expect(found).toBe(machine.cached('temporal-v1.9.1/temporal'));
 });
 
 test('a cached program that does not run is passed over, said once, and replaced', async () => {

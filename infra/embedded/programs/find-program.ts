@@ -1,4 +1,4 @@
-import { accessSync, constants, statSync } from 'node:fs';
+import { accessSync, constants, statSync, utimesSync } from 'node:fs';
 import { delimiter, resolve } from 'node:path';
 import { ConfigError, stringFrom } from '../../runtime/env.js';
 import type { Env } from '../../runtime/env.js';
@@ -13,24 +13,48 @@ import type { ProgramSearch } from './program-search.js';
 import { objectionToProgram } from './program-version.js';
 import { removeStaleScratch } from './scratch.js';
 
+/** An older build in the cache serves this long before the release is tried again. */
+const OLDER_SERVES_MS = 24 * 60 * 60_000;
+
 /** Finds the program: configured, in PATH, in the cache, as official release, from PyPI, or built with Go, in this order. */
 export async function findProgram(program: KnownProgram, search: ProgramSearch): Promise<string> {
-  const outcome = await find(program, search, [...downloadsOf(program), buildOf(program)]);
-  if (outcome.path !== null) return outcome.path;
-  throw notObtained(program, search.env, outcome.objections);
+  const unbuilt = await findUnbuilt(program, search);
+  if (unbuilt.path !== null) return unbuilt.path;
+  const built = await getProgram(program, search, { ways: [buildOf(program)], cached: inCache(program, search.env) });
+  if (built.path !== null) return built.path;
+  throw notObtained(program, search.env, [...unbuilt.objections, ...built.objections]);
 }
 
 /** Like `findProgram`, but without a build, which takes minutes. `null`: only a build is left. */
 export async function findProgramUnbuilt(program: KnownProgram, search: ProgramSearch): Promise<string | null> {
-  return (await find(program, search, downloadsOf(program))).path;
+  return (await findUnbuilt(program, search)).path;
 }
 
-async function find(program: KnownProgram, search: ProgramSearch, ways: readonly Way[]): Promise<Obtained> {
+async function findUnbuilt(program: KnownProgram, search: ProgramSearch): Promise<Obtained> {
   removeStaleScratch(search.env);
   const found = (await configured(program, search)) ?? (await usableOf(program, placesOf(program, search.env), search));
   if (found !== null) return { path: found };
-  const cached = async () => usableOf(program, cachedPathsOf(program, search.env), null); // objections have been said
-  return getProgram(program, search, { ways, cached });
+  const outcome = await getProgram(program, search, {
+    ways: downloadsOf(program),
+    cached: inCache(program, search.env),
+  });
+  return outcome.path === null ? ((await olderOf(program, search)) ?? outcome) : outcome;
+}
+
+/** For a second look, under the lock. Objections have been said by then. */
+function inCache(program: KnownProgram, env: Env): () => Promise<string | null> {
+  return async () => usableOf(program, cachedPathsOf(program, env), null);
+}
+
+/** The older build, where the release cannot be obtained now. */
+async function olderOf(program: KnownProgram, { env, report }: ProgramSearch): Promise<Obtained | null> {
+  const { isOlder = false, version } = program.goBuild;
+  const path = cachedPathOf(env, program, version);
+  if (!isOlder || (await usableOf(program, [path], null)) === null) return null;
+  const now = new Date();
+  utimesSync(path, now, now);
+  report.say(`${program.name} ${version} of the cache is used. ${program.release.version} is tried again in a day`);
+  return { path };
 }
 
 function downloadsOf({ release, wheel }: KnownProgram): readonly Way[] {
@@ -62,7 +86,13 @@ function placesOf(program: KnownProgram, env: Env): readonly string[] {
 
 /** The released version is preferred to the one that Go can build. */
 function cachedPathsOf(program: KnownProgram, env: Env): readonly string[] {
-  return [program.release.version, program.goBuild.version].map((version) => cachedPathOf(env, program, version));
+  const built = cachedPathOf(env, program, program.goBuild.version);
+  const isDue = program.goBuild.isOlder === true && !isYoung(built);
+  return [cachedPathOf(env, program, program.release.version), ...(isDue ? [] : [built])];
+}
+
+function isYoung(path: string): boolean {
+  return isExecutable(path) && Date.now() - statSync(path).mtimeMs < OLDER_SERVES_MS;
 }
 
 /** The first one that runs. One of the cache may not: half of it was lost in a crash, or it is of another machine's platform. */

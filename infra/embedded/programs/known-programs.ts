@@ -39,6 +39,8 @@ export interface GoBuild {
   readonly version: string;
   /** Go build tags that leave out unneeded parts. */
   readonly tags?: string;
+  /** True where Go cannot build the released version. The release is tried again once a day. */
+  readonly isOlder?: true;
   /** `go list -deps` of that version: how many packages a first build compiles at most. */
   readonly packages: number;
 }
@@ -74,7 +76,7 @@ export const TEMPORAL: KnownProgram = {
     },
   },
   // The last version that `go install` takes (server 1.29.1): later ones carry replace directives.
-  goBuild: { module: 'github.com/temporalio/cli/cmd/temporal', version: 'v1.5.1', packages: 1298 },
+  goBuild: { module: 'github.com/temporalio/cli/cmd/temporal', version: 'v1.5.1', packages: 1298, isOlder: true },
   pathVariable: 'TEMPORAL_CLI_PATH',
   addressVariable: 'TEMPORAL_ADDRESS',
   objectionTo(versionAnswer) {
