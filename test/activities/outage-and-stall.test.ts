@@ -76,7 +76,10 @@ describe('R2.5 A prompt in neither queue nor history', () => {
 });
 
 describe('R1.1 A backend that does not answer', () => {
-  test.each([refused, new NoComfyUIError([])])('is waited for as long as it may be away: %s', (error) => {
+  test.each([
+    ['a refused connection', refused],
+    ['no address that answers', new NoComfyUIError([])],
+  ])('is waited for as long as it may be away: %s', (_, error) => {
     const watch = new OutageWatch('p', 60);
     watch.failed(error, 1_000);
     watch.failed(error, 60_999);

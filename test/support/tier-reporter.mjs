@@ -61,6 +61,16 @@ export default class TierReporter {
     const lost = differenceOf(known, names);
     const mayUpdate = process.env.UPDATE_TEST_NAMES === 'on';
     const listed = relative(this.#config.rootDir, path);
+    const ofThisMachine = names.filter((name) => name.includes(this.#config.rootDir));
+    if (ofThisMachine.length > 0) {
+      return [
+        [
+          `${ofThisMachine.length} tests of the tier ${tier} have the path of this checkout in their titles:`,
+          ...ofThisMachine.map((name) => `  ${name}`),
+          'Choose titles that are the same on every machine.',
+        ].join('\n'),
+      ];
+    }
     if (lost.length > 0 && !mayUpdate) {
       return [
         [

@@ -72,6 +72,13 @@ test('a lost test fails a whole run, until the list is changed on purpose; a par
   expect(names()).toBe('test/a.test.js › one\ntest/a.test.js › twice 1\ntest/a.test.js › twice 1\n');
 });
 
+test('a title that depends on the machine fails a whole run', () => {
+  tests(`test('in ${project}', () => {});`);
+  const { status, said } = run();
+  expect(status).toBe(1);
+  expect(said).toContain('1 tests of the tier small have the path of this checkout in their titles:');
+});
+
 test('the slowest files are listed with their set-up', () => {
   tests(`beforeAll(() => new Promise((done) => setTimeout(done, 1100))); test('one', () => {});`);
   expect(run().said).toMatch(
