@@ -63,31 +63,25 @@ export default class TierReporter {
     const listed = relative(this.#config.rootDir, path);
     const ofThisMachine = names.filter((name) => name.includes(this.#config.rootDir));
     if (ofThisMachine.length > 0) {
-      return [
-        [
-          `${ofThisMachine.length} tests of the tier ${tier} have the path of this checkout in their titles:`,
-          ...ofThisMachine.map((name) => `  ${name}`),
-          'Choose titles that are the same on every machine.',
-        ].join('\n'),
-      ];
+      return problem(
+        `${ofThisMachine.length} tests of the tier ${tier} have the path of this checkout in their titles:`,
+        ofThisMachine,
+        'Choose titles that are the same on every machine.',
+      );
     }
     if (lost.length > 0 && !mayUpdate) {
-      return [
-        [
-          `${lost.length} tests of ${listed} were not found in the tier ${tier}:`,
-          ...lost.map((name) => `  ${name}`),
-          'Bring them back, or run the tier with UPDATE_TEST_NAMES=on and commit the shorter list.',
-        ].join('\n'),
-      ];
+      return problem(
+        `${lost.length} tests of ${listed} were not found in the tier ${tier}:`,
+        lost,
+        'Bring them back, or run the tier with UPDATE_TEST_NAMES=on and commit the shorter list.',
+      );
     }
     if (added.length > 0 && this.#config.ci) {
-      return [
-        [
-          `${added.length} tests of the tier ${tier} are not in ${listed}:`,
-          ...added.map((name) => `  ${name}`),
-          'Run the tier once outside CI, which adds them, and commit the list.',
-        ].join('\n'),
-      ];
+      return problem(
+        `${added.length} tests of the tier ${tier} are not in ${listed}:`,
+        added,
+        'Run the tier once outside CI, which adds them, and commit the list.',
+      );
     }
     if (added.length > 0 || lost.length > 0) {
       mkdirSync(dirname(path), { recursive: true });
@@ -96,6 +90,10 @@ export default class TierReporter {
     }
     return [];
   }
+}
+
+function problem(headline, names, advice) {
+  return [[headline, ...names.map((name) => `  ${name}`), advice].join('\n')];
 }
 
 function isExecuted(status) {
