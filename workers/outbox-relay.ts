@@ -167,7 +167,6 @@ async function startWorkflow({ client, searchAttributes, timings }: OutboxRelayO
         workflowIdReusePolicy: 'REJECT_DUPLICATE',
         workflowIdConflictPolicy: 'USE_EXISTING',
         args: [input],
-        requestEagerStart: true, // the first Workflow Task comes with the answer where this worker has room
         priority: {
           priorityKey: row.priority_key,
           fairnessKey: row.flow,
