@@ -136,9 +136,10 @@ async function crash(service: Service, simulator: SimulatorProcess, each: Case):
       .map(({ event }) => event);
   await service.killWorker('SIGTERM');
   await service.startWorker({ CRASH_AT: each.point, ...rolesOf(each) });
+  // With the seed of another case ComfyUI would answer from its cache, and nothing would be seen rendering.
   const { id } = await service.submit({
     template: 'sd15-text-to-image',
-    parameters: { prompt: 'a pier', width: 64, height: 64, steps: STEPS[each.ending], seed: 1 },
+    parameters: { prompt: 'a pier', width: 64, height: 64, steps: STEPS[each.ending], seed: CASES.indexOf(each) },
   });
   if (each.ending === 'CANCELLED') {
     await service.untilStatus(id, 'PROCESSING', 60_000);
