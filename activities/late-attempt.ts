@@ -16,7 +16,7 @@ export interface LateAttempt {
 /**
  * Answers checks that ask Temporal what became of the attempt that runs while this process was stopped (SIGSTOP, a machine
  * that slept). The question costs a request, so it is asked only after a timer has shown a gap of more than `pausedMs`.
- * That must be less than the heartbeat timeout, after which Temporal gives up an attempt.
+ * `pausedMs` must be less than the heartbeat timeout, after which Temporal gives up an attempt.
  */
 export function createLateAttempt(pausedMs: number): LateAttempt & { readonly close: () => void } {
   let tickedAtMs = Date.now(); // not the monotonic clock, which stands still while a machine sleeps
